@@ -1,0 +1,48 @@
+/* Handing over to a cold program in libexec. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "cli/command.h"
+
+int cli_libexec_dir(const struct cli_context *context, char *ret, size_t size)
+{
+	const char *forced = getenv("MASU_LIBEXEC");
+	if (forced && *forced)
+		return str_format(ret, size, "%s", forced);
+	char dir[PATH_MAX];
+	int r = str_format(dir, sizeof(dir), "%s", context->self_path);
+	char *slash = strrchr(dir, '/');
+	if (r < 0 || !slash)
+		return -ENOENT;
+	*slash = '\0';
+	r = str_format(ret, size, "%s/libexec/masu", dir);
+	if (r == 0 && access(ret, X_OK) == 0)
+		return 0;
+	return str_format(ret, size, "%s/../libexec/masu", dir);
+}
+
+int cli_exec_cold(struct cli_context *context, const char *program, int argc, char **argv,
+		  struct masu_error *err)
+{
+	char dir[PATH_MAX], path[PATH_MAX];
+	int r = cli_libexec_dir(context, dir, sizeof(dir));
+	if (r == 0)
+		r = str_format(path, sizeof(path), "%s/%s", dir, program);
+	if (r < 0)
+		return error_set(err, r, "%s: libexec directory not found; set MASU_LIBEXEC",
+				 program);
+	if (setenv("MASU_ROOT", context->root, 1) < 0 ||
+	    setenv("MASU_RUNROOT", context->runroot, 1) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	char **args = arena_array(context->arena, char *, (size_t)argc + 1);
+	if (!args)
+		return error_set(err, -ENOMEM, "out of memory");
+	memcpy(args, argv, (size_t)argc * sizeof(*args));
+	execv(path, args);
+	return error_errno(err, -errno, "%s: cannot start; is masu installed completely?", path);
+}

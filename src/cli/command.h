@@ -1,0 +1,108 @@
+/*
+ * The command table. One table a program: dispatch, --help, shell completion and the man pages'
+ * option lists all come from it. Option syntax is docker's (pflag): --name value, --name=value,
+ * -n value, -nvalue, grouped booleans (-it), --bool=false, "--" ends options.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct cli_list {
+	const char **items; /* NULL-terminated */
+	size_t count;
+};
+
+enum cli_kind {
+	CLI_BOOL,     /* bool */
+	CLI_STRING,   /* const char *: last one wins */
+	CLI_LIST,     /* struct cli_list: every occurrence, in order */
+	CLI_INT,      /* int64_t, decimal */
+	CLI_BYTES,    /* int64_t, docker's size syntax, -1 allowed */
+	CLI_TRISTATE, /* const char *: like STRING, but the bare flag means "true" (--format=,
+			 --init) */
+};
+
+struct cli_option {
+	const char *name; /* without dashes */
+	char letter;	  /* 0: none */
+	enum cli_kind kind;
+	size_t offset;	     /* of the field in the command's own option struct */
+	const char *metavar; /* "bytes", "list", "string"; NULL for booleans */
+	const char *help;    /* one line */
+	bool hidden;
+};
+
+#define CLI_OPT(type, field, opt_name, opt_letter, opt_kind, opt_metavar, opt_help)                \
+	{                                                                                          \
+		.name = (opt_name), .letter = (opt_letter), .kind = (opt_kind),                    \
+		.offset = offsetof(type, field), .metavar = (opt_metavar), .help = (opt_help)      \
+	}
+
+/* What every command gets: the global flags, and memory that lives as long as the program. */
+struct cli_context {
+	struct arena *arena;
+	const char *root;      /* --root / MASU_ROOT / /var/lib/masu */
+	const char *runroot;   /* --runroot / MASU_RUNROOT / /run/masu */
+	const char *program;   /* "masu" or "masu-oci" */
+	const char *self_path; /* absolute path of this program, before it was re-executed sealed */
+	bool debug;
+	bool trace_timing;
+};
+
+struct cli_command {
+	const char *name;     /* "run" */
+	const char *synopsis; /* "[OPTIONS] IMAGE [COMMAND] [ARG...]" */
+	const char *summary;  /* one line, as in docker's help */
+	const struct cli_option *options;
+	size_t option_count;
+	size_t options_size;		 /* sizeof the option struct; zeroed before parsing */
+	void (*defaults)(void *options); /* may be NULL */
+	/*
+	 * Runs the command; returns its exit status, or a negative errno with *err set: then the
+	 * line "masu: <message>" is printed and err->exit_status (or @failure_status) is the
+	 * status.
+	 */
+	int (*run)(struct cli_context *context, void *options, int argc, char **argv,
+		   struct masu_error *err);
+	const struct cli_command *const *subcommands; /* NULL-terminated; NULL: a leaf */
+	const char
+		*cold_program;	/* libexec program that takes over with the same argv; NULL: here */
+	int min_args, max_args; /* positionals; max -1: any */
+	bool stop_at_positional; /* run, create, exec: options end at the first positional */
+	bool enters_container;	 /* run from a sealed copy (CVE-2019-5736), see main.c */
+	int failure_status;	 /* exit status of a failure without its own; 0 means 1 */
+	bool hidden;
+};
+
+/*
+ * Parses @argv (without the command's own name) against the command. Positionals end up, in order,
+ * in *ret_argv (in the arena, NULL-terminated). -EINVAL with docker's wording for what it does not
+ * know; the error's exit_status is 125. *ret_help is set by -h/--help.
+ */
+int cli_parse(struct arena *arena, const struct cli_command *command, const char *path, int argc,
+	      char **argv, void *options, int *ret_argc, char ***ret_argv, bool *ret_help,
+	      struct masu_error *err);
+
+/* Finds the command for argv (descending into subcommands) and runs it; the program's exit status.
+ */
+int cli_dispatch(struct cli_context *context, const struct cli_command *root, int argc,
+		 char **argv);
+
+/* Help as docker prints it. @path: "masu container run". */
+void cli_help(const struct cli_command *command, const char *path);
+
+/* Appends to a list option's value (defaults, tests). 0 or -ENOMEM. */
+int cli_list_add(struct arena *arena, struct cli_list *list, const char *item);
+
+/* Replaces this process by libexec/masu/<program> with @argv. Only returns on failure. */
+int cli_exec_cold(struct cli_context *context, const char *program, int argc, char **argv,
+		  struct masu_error *err);
+
+/* The libexec directory: beside the program (build tree) or ../libexec/masu (installed), or
+ * MASU_LIBEXEC. */
+int cli_libexec_dir(const struct cli_context *context, char *ret, size_t size);

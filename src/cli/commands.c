@@ -1,0 +1,47 @@
+/* The list of verbs. A new verb is a file with its table entry, an extern in commands.h and a line
+ * here. */
+#include "cli/commands.h"
+
+static const struct cli_option global_options[] = {
+	CLI_OPT(struct global_options, root, "root", 0, CLI_STRING, "dir",
+		"Where images, containers and volumes are kept (MASU_ROOT)"),
+	CLI_OPT(struct global_options, runroot, "runroot", 0, CLI_STRING, "dir",
+		"Where live state is kept (MASU_RUNROOT)"),
+	CLI_OPT(struct global_options, debug, "debug", 'D', CLI_BOOL, NULL, "Log what is done"),
+	CLI_OPT(struct global_options, trace_timing, "trace-timing", 0, CLI_BOOL, NULL,
+		"Print how long each phase took"),
+	CLI_OPT(struct global_options, version, "version", 'v', CLI_BOOL, NULL,
+		"Print version information and quit"),
+};
+
+const struct cli_command global_command = {
+	.name = "masu",
+	.synopsis = "[OPTIONS] COMMAND",
+	.summary = "A container engine that measures what containers cost",
+	.options = global_options,
+	.option_count = sizeof(global_options) / sizeof(global_options[0]),
+	.options_size = sizeof(struct global_options),
+	.stop_at_positional = true,
+	.max_args = -1,
+};
+
+static const struct cli_command *const verbs[] = {
+	NULL,
+};
+
+const struct cli_command root_command = {
+	.name = "masu",
+	.synopsis = "[OPTIONS] COMMAND",
+	.summary = "A container engine that measures what containers cost",
+	.options = global_options,
+	.option_count = sizeof(global_options) / sizeof(global_options[0]),
+	.subcommands = verbs,
+};
+
+/* Replaced by src/cli/oci.c */
+const struct cli_command oci_command = {
+	.name = "oci",
+	.synopsis = "COMMAND",
+	.summary = "OCI runtime commands",
+	.subcommands = verbs,
+};

@@ -1,0 +1,14 @@
+/* The tables: the program's commands and its global flags. One extern a verb, in the verb's file.
+ */
+#pragma once
+
+#include "cli/command.h"
+
+struct global_options {
+	const char *root, *runroot;
+	bool debug, trace_timing, version;
+};
+
+extern const struct cli_command root_command;	/* "masu" with all its verbs */
+extern const struct cli_command global_command; /* only the flags before the verb */
+extern const struct cli_command oci_command;	/* "masu oci": the OCI runtime CLI (oci.c) */

@@ -1,0 +1,91 @@
+/*
+ * Network drivers and published ports. The engine makes (or borrows) a network namespace, then
+ * connects it. Everything by our own netlink and nf_tables messages; no helper process.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "json/json.h"
+
+enum network_protocol { NETWORK_TCP, NETWORK_UDP, NETWORK_SCTP };
+
+/* One published port (a range is as many of these). */
+struct network_port {
+	enum network_protocol protocol;
+	uint16_t container_port;
+	uint16_t host_port; /* 0: any free one; filled in by connect */
+	bool host_ip_set;
+	int host_family; /* AF_INET or AF_INET6 when host_ip_set */
+	union {
+		struct in_addr v4;
+		struct in6_addr v6;
+	} host_ip;
+};
+
+/* What a connected container got; saved in its record and shown by inspect. */
+struct network_endpoint {
+	char network[64];
+	char interface[16];	 /* inside: "eth0" */
+	char host_interface[16]; /* outside: "veth…" */
+	struct in_addr ipv4;
+	uint8_t ipv4_prefix;
+	struct in_addr gateway4;
+	struct in6_addr ipv6;
+	uint8_t ipv6_prefix;
+	struct in6_addr gateway6;
+	bool has_ipv4, has_ipv6;
+	uint8_t mac[6];
+	struct network_port *ports;
+	size_t port_count;
+};
+
+struct network_request {
+	int root_fd; /* masu root: networks/<name>.json */
+	int run_fd;  /* masu runroot: leases, locks */
+	const char *container_id;
+	const char *network; /* "bridge" (the default network) or a user network's name */
+	int netns_fd;	     /* the container's network namespace */
+	const struct network_port *ports;
+	size_t port_count;
+	const char *requested_ip; /* NULL: allocate */
+	const char *mac_address;  /* NULL: derive */
+};
+
+struct network_ops {
+	const char *name;   /* "bridge", "host", "none", "container" */
+	bool own_namespace; /* the container gets a new network namespace */
+	/* Brings up lo and connects. The endpoint's arrays are in @arena. Undone whole on failure.
+	 */
+	int (*connect)(const struct network_request *request, struct arena *arena,
+		       struct network_endpoint *ret, struct masu_error *err);
+	/* Releases address, ports and rules; the veth goes with the namespace and is not waited
+	 * for. Idempotent. */
+	int (*disconnect)(const struct network_request *request,
+			  const struct network_endpoint *endpoint, struct masu_error *err);
+	/* Makes again what somebody removed (bridge, rules, elements). Idempotent. */
+	int (*repair)(const struct network_request *request,
+		      const struct network_endpoint *endpoint, struct masu_error *err);
+};
+
+const struct network_ops *network_driver(const char *name);
+
+/* Brings "lo" up in a namespace. */
+int network_loopback_up(int netns_fd, struct masu_error *err);
+
+/*
+ * Parses docker's -p forms ("80", "8080:80", "127.0.0.1:8080:80/udp", "[::1]:8080:80",
+ * "8000-8010:80-90", "127.0.0.1::80") and appends to the array in the arena. Port 0 where a number
+ * is meant, 65536, reversed or unequal ranges, and duplicates are refused.
+ */
+int network_port_parse(struct arena *arena, const char *text, struct network_port **ports,
+		       size_t *count, struct masu_error *err);
+
+void network_endpoint_save(const struct network_endpoint *endpoint, struct json_writer *w);
+int network_endpoint_load(struct arena *arena, const struct json *saved,
+			  struct network_endpoint *ret, struct masu_error *err);

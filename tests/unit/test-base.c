@@ -1,0 +1,121 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "base/str.h"
+
+static void test_numbers_are_strict(void **state)
+{
+	uint64_t u;
+	int64_t i;
+	uint32_t w;
+	assert_int_equal(str_to_u64("18446744073709551615", &u), 0);
+	assert_true(u == UINT64_MAX);
+	assert_int_equal(str_to_u64("18446744073709551616", &u), -ERANGE);
+	static const char *const junk[] = { "", " 1", "1 ", "+1", "-1", "0x1", "1a", "１" };
+	for (size_t k = 0; k < ARRAY_SIZE(junk); k++)
+		assert_int_equal(str_to_u64(junk[k], &u), -EINVAL);
+	assert_int_equal(str_to_u32("4294967296", &w), -ERANGE);
+	assert_int_equal(str_to_i64("-9223372036854775808", &i), 0);
+	assert_true(i == INT64_MIN);
+	assert_int_equal(str_to_i64("9223372036854775808", &i), -ERANGE);
+	assert_int_equal(str_to_mode("0o1777", &w), 0);
+	assert_int_equal(w, 01777);
+	assert_int_equal(str_to_mode("8", &w), -EINVAL);
+}
+
+static void test_sizes_are_dockers(void **state)
+{
+	static const struct {
+		const char *text;
+		int result;
+		uint64_t bytes;
+	} cases[] = {
+		{ "1024", 0, 1024 },	     { "512m", 0, 512u << 20 }, { "1.5g", 0, 3u << 29 },
+		{ "2KB", 0, 2048 },	     { "1GiB", 0, 1u << 30 },	{ "7b", 0, 7 },
+		{ "", -EINVAL, 0 },	     { "-1", -EINVAL, 0 },	{ "1x", -EINVAL, 0 },
+		{ "99999999p", -ERANGE, 0 }, { "1.", -EINVAL, 0 },	{ "m", -EINVAL, 0 },
+	};
+	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+		uint64_t bytes = 0;
+		assert_int_equal(str_to_bytes(cases[k].text, &bytes), cases[k].result);
+		assert_true(bytes == cases[k].bytes);
+	}
+}
+
+static void test_names(void **state)
+{
+	assert_true(name_valid("a1_.-"));
+	assert_false(name_valid("a"));
+	assert_false(name_valid(""));
+	assert_false(name_valid("_a"));
+	assert_false(name_valid("../../x"));
+	assert_false(name_valid("a/b"));
+}
+
+static void test_arena_is_bounded(void **state)
+{
+	_cleanup_arena_ struct arena arena;
+	arena_init(&arena, 1000);
+	assert_non_null(arena_alloc(&arena, 900));
+	assert_null(arena_alloc(&arena, 200));
+	assert_non_null(arena_alloc(&arena, 80));
+	assert_null(arena_calloc(&arena, SIZE_MAX, 2));
+}
+
+static void test_buf_errors_stick(void **state)
+{
+	_cleanup_buf_ struct buf buf;
+	buf_init(&buf, 8);
+	assert_int_equal(buf_puts(&buf, "12345"), 0);
+	assert_int_equal(buf_puts(&buf, "67890"), -E2BIG);
+	assert_int_equal(buf_putc(&buf, 'x'), -E2BIG);
+	assert_string_equal(buf_str(&buf), "12345");
+	buf_reset(&buf);
+	assert_int_equal(buf_printf(&buf, "%d", 12345678), 0);
+	assert_string_equal(buf_str(&buf), "12345678");
+}
+
+static void test_errors_wrap_upward(void **state)
+{
+	struct masu_error err = { 0 };
+	assert_int_equal(error_errno(&err, -ENOENT, "open %s", "x"), -ENOENT);
+	assert_int_equal(error_wrap(&err, "container %s", "c"), -ENOENT);
+	assert_string_equal(err.message, "container c: open x: No such file or directory");
+	error_exit_status(&err, 127);
+	assert_int_equal(err.exit_status, 127);
+}
+
+static void test_ids(void **state)
+{
+	char id[ID_LENGTH + 1], name[64];
+	assert_int_equal(id_random(id), 0);
+	assert_true(id_prefix_valid(id));
+	assert_false(id_prefix_valid(""));
+	assert_false(id_prefix_valid("xyz"));
+	assert_int_equal(id_random_name(name, 0), 0);
+	assert_true(name_valid(name));
+	assert_int_equal(id_random_name(name, 3), 0);
+	assert_true(name_valid(name));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_numbers_are_strict),
+		cmocka_unit_test(test_sizes_are_dockers),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_arena_is_bounded),
+		cmocka_unit_test(test_buf_errors_stick),
+		cmocka_unit_test(test_errors_wrap_upward),
+		cmocka_unit_test(test_ids),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
