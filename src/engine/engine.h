@@ -1,0 +1,215 @@
+/*
+ * The engine: containers as Docker's users know them, on top of images, storage, networks, volumes,
+ * cgroups and exec drivers. The command line and the API server call exactly this.
+ *
+ * There is no daemon. A container that runs has one monitor: a fork of the program that started it,
+ * which holds the container's stdio, writes its log, waits for it by pidfd, records its end, and
+ * serves <runroot>/containers/<id>/ctl.sock. Everything else is files:
+ *   <root>/containers/<id>/      container.json (config and last known state), config.json (the OCI
+ *                                bundle), hostname, hosts, resolv.conf, the log
+ *   <root>/containers/names/     one symlink a name -> id: O_EXCL creation decides who gets a name
+ *   <runroot>/containers/<id>/   state.json (pid, start time, monitor), ctl.sock
+ * What a crash left is put right by whoever touches the object next (engine_load()).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "image/image.h"
+#include "network/network.h"
+#include "oci/runtime_spec.h"
+
+struct engine {
+	int root_fd, run_fd;
+	const char *root, *runroot; /* absolute */
+	const char *libexec;	    /* directory of the cold programs */
+	const char *self_path;
+	const char *storage_driver; /* "overlay" */
+};
+
+/* Opens both roots, making them where missing. @ret is the caller's. */
+int engine_open(const char *root, const char *runroot, const char *libexec, const char *self_path,
+		struct engine *ret, struct masu_error *err);
+void engine_close(struct engine *engine);
+
+enum mount_kind { MOUNT_BIND, MOUNT_VOLUME, MOUNT_TMPFS };
+
+struct mount_config {
+	enum mount_kind kind;
+	const char *source; /* absolute host path, or volume name (NULL: anonymous) */
+	const char *target; /* absolute, clean */
+	bool readonly;
+	bool create_source; /* -v: a missing host directory is made; --mount: refused */
+	bool nocopy;
+	bool nonrecursive;
+	const char *propagation;   /* "rprivate" … ; NULL: default */
+	int64_t tmpfs_size;	   /* bytes, 0: unlimited */
+	uint32_t tmpfs_mode;	   /* 0: 01777 */
+	const char *tmpfs_options; /* --tmpfs's own options, comma separated; NULL */
+	const char *volume_driver;
+	struct oci_pair *volume_options, *volume_labels;
+	size_t volume_option_count, volume_label_count;
+};
+
+struct device_config {
+	const char *host, *container, *permissions; /* "rwm" */
+};
+
+enum restart_policy { RESTART_NO, RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED };
+
+/*
+ * What `create` is asked for: the image's configuration merged with the options, saved in
+ * container.json under Docker's names (Config, HostConfig), so that inspect is a rewrite of it.
+ * Absent strings are NULL, absent numbers 0, lists NULL-terminated or counted.
+ */
+struct container_config {
+	const char *image; /* as typed */
+	const char *name;  /* NULL: a random one */
+	const char *hostname, *domainname, *user, *working_dir, *stop_signal, *mac_address;
+	char **env, **cmd, **entrypoint; /* entrypoint NULL: the image's; {""}: none */
+	bool entrypoint_set, cmd_set;
+	struct oci_pair *labels;
+	size_t label_count;
+	bool tty, open_stdin, attach_stdin, attach_stdout, attach_stderr;
+	int stop_timeout; /* seconds; -1: default 10 */
+	struct image_healthcheck healthcheck;
+	bool no_healthcheck;
+	/* HostConfig */
+	struct mount_config *mounts;
+	size_t mount_count;
+	const char **volumes_from;
+	struct network_port *ports;
+	size_t port_count;
+	const char **expose;
+	bool publish_all;
+	const char *network; /* "bridge", "host", "none", "container:<id>", a user network; NULL:
+				bridge */
+	const char *ip, *ip6;
+	const char **network_aliases;
+	const char **dns, **dns_options, **dns_search, **extra_hosts;
+	const char *ipc_mode, *pid_mode, *uts_mode, *cgroupns_mode, *userns_mode;
+	const char *cgroup_parent;
+	const char *runtime; /* exec driver: "native" (NULL), "oci:crun" … */
+	const char **cap_add, **cap_drop;
+	bool privileged, readonly_rootfs, init, auto_remove;
+	const char **security_opt;
+	const char **group_add;
+	struct device_config *devices;
+	size_t device_count;
+	const char **device_cgroup_rules;
+	struct oci_pair *sysctls;
+	size_t sysctl_count;
+	struct oci_rlimit *ulimits;
+	size_t ulimit_count;
+	int64_t memory, memory_reservation, memory_swap, kernel_memory, shm_size; /* bytes */
+	int64_t memory_swappiness;						  /* -1: unset */
+	int64_t nano_cpus, cpu_shares, cpu_quota, cpu_period, cpu_rt_runtime, cpu_rt_period;
+	const char *cpuset_cpus, *cpuset_mems;
+	int64_t pids_limit, blkio_weight;
+	bool oom_kill_disable;
+	int oom_score_adj;
+	enum restart_policy restart;
+	int restart_max;
+	const char *log_driver;
+	struct oci_pair *log_options;
+	size_t log_option_count;
+	struct oci_pair *storage_options;
+	size_t storage_option_count;
+	struct oci_pair *annotations;
+	size_t annotation_count;
+	const char *create_command; /* the exact command line, for `ps --command` */
+};
+
+enum container_status {
+	CONTAINER_CREATED,
+	CONTAINER_RUNNING,
+	CONTAINER_PAUSED,
+	CONTAINER_RESTARTING,
+	CONTAINER_REMOVING,
+	CONTAINER_EXITED,
+	CONTAINER_DEAD
+};
+const char *container_status_name(enum container_status status);
+
+/* A container as loaded from disk, with the truth about its processes checked. */
+struct container {
+	char id[65];
+	const char *name;
+	const char *image_id; /* sha256:… */
+	struct container_config config;
+	const char **args;	/* what runs: entrypoint + cmd */
+	const char **chain_ids; /* layers, lowest first */
+	int dir_fd, run_fd;	/* its two directories; run_fd -1: never started since boot */
+	enum container_status status;
+	pid_t pid; /* init in the host's pid namespace, 0 when not running */
+	uint64_t pid_start_time;
+	pid_t monitor_pid;
+	int exit_code;
+	bool oom_killed, dead;
+	const char *error;			  /* of the last start, "" */
+	const char *created, *started, *finished; /* RFC 3339 with nanoseconds */
+	int restart_count;
+	struct network_endpoint *endpoints;
+	size_t endpoint_count;
+	const struct json *record; /* container.json as read */
+};
+
+/* Resolves a name, full id or unique prefix. -ENOENT: "No such container: x". */
+int engine_resolve(struct engine *engine, const char *name_or_id, char ret_id[65],
+		   struct masu_error *err);
+/* Loads and, where a crash left it in an untrue state, repairs the record. */
+int engine_load(struct engine *engine, struct arena *arena, const char *id, struct container *ret,
+		struct masu_error *err);
+void container_close(struct container *container);
+/* All containers, newest first; only running ones unless @all. */
+int engine_list(struct engine *engine, struct arena *arena, bool all, struct container **ret,
+		size_t *ret_count, struct masu_error *err);
+
+/* Makes the record, the writable layer and the bundle. Durable unless auto_remove. */
+int engine_create(struct engine *engine, struct arena *arena, const struct container_config *config,
+		  char ret_id[65], struct masu_error *err);
+
+/* The caller's side of an attachment: what the CLI relays. -1 where not attached. */
+struct engine_attach {
+	bool stdin_, stdout_, stderr_;
+	int stream_fd;	/* raw bytes with a tty, Docker's 8-byte-framed stream without */
+	int control_fd; /* resize requests out, started/exit messages in; see engine/protocol.h */
+};
+
+/* Starts a created or exited container. With @attach non-NULL its output is not lost from the first
+ * byte. */
+int engine_start(struct engine *engine, struct arena *arena, const char *id,
+		 struct engine_attach *attach, struct masu_error *err);
+int engine_attach(struct engine *engine, const char *id, struct engine_attach *attach,
+		  struct masu_error *err);
+/* Waits for the end (or the next end) of a container; *ret_status is its exit code. */
+int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err);
+int engine_kill(struct engine *engine, const char *id, int sig, struct masu_error *err);
+/* stop_signal, then SIGKILL after @timeout seconds (-1: the container's own). */
+int engine_stop(struct engine *engine, const char *id, int timeout, struct masu_error *err);
+#define ENGINE_REMOVE_FORCE   1u
+#define ENGINE_REMOVE_VOLUMES 2u
+int engine_remove(struct engine *engine, const char *id, unsigned flags, struct masu_error *err);
+
+struct exec_config {
+	char **args, **env;
+	const char *user, *working_dir, *detach_keys;
+	bool tty, open_stdin, detach, privileged;
+};
+/* Starts a process in a running container; the caller relays stdio through *ret and waits by pidfd.
+ */
+struct engine_exec {
+	pid_t pid;
+	int pidfd, stdin_fd, stdout_fd, stderr_fd, console_fd;
+};
+int engine_exec(struct engine *engine, struct arena *arena, const char *id,
+		const struct exec_config *config, struct engine_exec *ret, struct masu_error *err);
+
+/* Docker's inspect document of one container. */
+int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
+		   struct json_writer *w, struct masu_error *err);

@@ -1,0 +1,56 @@
+/*
+ * The container's filesystem view, in the order it comes about:
+ *
+ *   parent, host namespaces   rootfs_prepare()  opens sources, clones bind mounts (open_tree),
+ * makes idmapped mounts: everything a container may not see child, new mount ns rootfs_mount()
+ * root, mounts, /dev, devices, links child                     rootfs_enter()    pivot_root, old
+ * root gone child                     rootfs_finish()   sysctl is done by then; read-only and
+ * masked paths, read-only root, rootfs propagation
+ *
+ * All container paths go through fs_open_in() on the root's fd; mounts are attached by fd
+ * (move_mount), so neither a symlink nor a rename race in the rootfs leads out (HOSTILE, class
+ * table).
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "exec/exec.h"
+
+struct rootfs;
+
+/*
+ * Parent side. Borrowed @request must outlive the result; memory is in @arena, fds are closed by
+ * rootfs_close() in the parent (the child inherits them and closes by exec).
+ */
+int rootfs_prepare(struct arena *arena, const struct exec_request *request, struct rootfs **ret,
+		   struct masu_error *err);
+void rootfs_close(struct rootfs *rootfs);
+
+struct rootfs_context {
+	bool user_ns; /* the child runs in a new user namespace: no mknod, bind devices instead */
+	bool cgroup_ns;
+	bool own_network_ns; /* sysfs may be mounted */
+	bool mount_ns; /* false: spec without a mount namespace (root is bound and chrooted to) */
+};
+
+/* Child side, single-threaded, after all namespaces are entered. */
+int rootfs_mount(struct rootfs *rootfs, const struct rootfs_context *context,
+		 struct masu_error *err);
+
+/*
+ * Fd (O_PATH) of the assembled root, valid between mount and enter; for the console and
+ * createContainer hooks.
+ */
+int rootfs_fd(const struct rootfs *rootfs);
+
+/* Binds the pty peer @slave_fd over /dev/console (a char device by then). After rootfs_mount(). */
+int rootfs_bind_console(struct rootfs *rootfs, int slave_fd, struct masu_error *err);
+
+/* pivot_root (or MS_MOVE+chroot with request->no_pivot); cwd is "/" after. */
+int rootfs_enter(struct rootfs *rootfs, struct masu_error *err);
+
+/* Masks by inode-checked /dev/null and read-only tmpfs, read-only paths, root flags. */
+int rootfs_finish(struct rootfs *rootfs, struct masu_error *err);
