@@ -18,6 +18,7 @@
 	mkdir -p "$BATS_TEST_TMPDIR/m"
 	mount -t tmpfs none "$BATS_TEST_TMPDIR/m"
 	! grep -q "$BATS_TEST_TMPDIR/m" /proc/1/mountinfo
+	umount "$BATS_TEST_TMPDIR/m"
 }
 
 @test "masu answers with its version" {
