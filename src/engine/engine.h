@@ -5,10 +5,12 @@
  * There is no daemon. A container that runs has one monitor: a fork of the program that started it,
  * which holds the container's stdio, writes its log, waits for it by pidfd, records its end, and
  * serves <runroot>/containers/<id>/ctl.sock. Everything else is files:
- *   <root>/containers/<id>/      container.json (config and last known state), config.json (the OCI
- *                                bundle), hostname, hosts, resolv.conf, the log
- *   <root>/containers/names/     one symlink a name -> id: O_EXCL creation decides who gets a name
- *   <runroot>/containers/<id>/   state.json (pid, start time, monitor), ctl.sock
+ *   <root>/containers/<id>/      container.json (what it is, never changed by running it),
+ *                                state.json (how it last started and ended), config.json (the OCI
+ *                                bundle of the last start), hostname, hosts, resolv.conf, the log
+ *   <root>/names/                one symlink a name -> id: exclusive creation decides who gets it
+ *   <runroot>/containers/<id>/   live.json (pid, start time, monitor, cgroup, network), ctl.sock;
+ *                                exists while there is a monitor or something to clean up
  * What a crash left is put right by whoever touches the object next (engine_load()).
  */
 #pragma once
@@ -30,6 +32,7 @@ struct engine {
 	const char *libexec;	    /* directory of the cold programs */
 	const char *self_path;
 	const char *storage_driver; /* "overlay" */
+	struct storage *storage;    /* opened on first use */
 };
 
 /* Opens both roots, making them where missing. @ret is the caller's. */
@@ -76,6 +79,7 @@ struct container_config {
 	struct oci_pair *labels;
 	size_t label_count;
 	bool tty, open_stdin, attach_stdin, attach_stdout, attach_stderr;
+	bool stdin_once;  /* stdin ends with the first attached client (`run -i` sets it) */
 	int stop_timeout; /* seconds; -1: default 10 */
 	struct image_healthcheck healthcheck;
 	bool no_healthcheck;
@@ -156,7 +160,9 @@ struct container {
 	int restart_count;
 	struct network_endpoint *endpoints;
 	size_t endpoint_count;
+	const char *log_path;	   /* absolute; "" with the log driver "none" */
 	const struct json *record; /* container.json as read */
+	const struct json *live;   /* live.json as read, NULL where there is none */
 };
 
 /* Resolves a name, full id or unique prefix. -ENOENT: "No such container: x". */
@@ -174,19 +180,38 @@ int engine_list(struct engine *engine, struct arena *arena, bool all, struct con
 int engine_create(struct engine *engine, struct arena *arena, const struct container_config *config,
 		  char ret_id[65], struct masu_error *err);
 
-/* The caller's side of an attachment: what the CLI relays. -1 where not attached. */
+/* The caller's side of an attachment: what the CLI relays. */
 struct engine_attach {
+	/* In: which streams; the terminal's size, 0: unknown. */
 	bool stdin_, stdout_, stderr_;
-	int stream_fd;	/* raw bytes with a tty, Docker's 8-byte-framed stream without */
-	int control_fd; /* resize requests out, started/exit messages in; see engine/protocol.h */
+	unsigned short rows, columns;
+	/* Out: -1 where not attached. */
+	int stream_fd; /* raw bytes with a tty, Docker's 8-byte-framed stream without: protocol.h */
+	int control_fd; /* resize requests out, events in */
 };
 
-/* Starts a created or exited container. With @attach non-NULL its output is not lost from the first
- * byte. */
+/*
+ * Starts a created or exited container; returns when its program runs, or with why it does not
+ * (err->exit_status 125, 126 or 127). With @attach non-NULL no byte of its output is lost and
+ * control_fd reports the end; starting a running container is no error, then only attaches.
+ */
 int engine_start(struct engine *engine, struct arena *arena, const char *id,
 		 struct engine_attach *attach, struct masu_error *err);
+/* engine_create() and engine_start() in one go, for `run`: what create knows is not read again.
+ * @ret_id is filled as soon as the container exists, also where starting it failed. */
+int engine_run(struct engine *engine, struct arena *arena, const struct container_config *config,
+	       struct engine_attach *attach, char ret_id[65], struct masu_error *err);
 int engine_attach(struct engine *engine, const char *id, struct engine_attach *attach,
 		  struct masu_error *err);
+/*
+ * Blocks for the end of the container behind @control_fd (after all its output was sent to the
+ * stream). With auto_remove the container is gone by then. *ret_status: its exit status.
+ */
+int engine_attach_wait(int control_fd, int *ret_status, struct masu_error *err);
+/* Tells the terminal's new size. Errors are of no interest to a caller. */
+int engine_attach_resize(int control_fd, unsigned short rows, unsigned short columns);
+void engine_attach_close(struct engine_attach *attach);
+
 /* Waits for the end (or the next end) of a container; *ret_status is its exit code. */
 int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err);
 int engine_kill(struct engine *engine, const char *id, int sig, struct masu_error *err);
@@ -209,6 +234,19 @@ struct engine_exec {
 };
 int engine_exec(struct engine *engine, struct arena *arena, const char *id,
 		const struct exec_config *config, struct engine_exec *ret, struct masu_error *err);
+
+/* One piece of output from the log. @stream is 1 or 2, @time RFC 3339; a negative return ends it.
+ */
+typedef int (*engine_log_fn)(void *opaque, int stream, const char *time, const char *data,
+			     size_t len);
+struct logs_config {
+	bool follow;
+	int64_t tail;		   /* last lines; -1: all */
+	const char *since, *until; /* RFC 3339 in UTC, compared as text; NULL: no bound */
+};
+int engine_logs(struct engine *engine, struct arena *arena, const char *id,
+		const struct logs_config *config, engine_log_fn fn, void *opaque,
+		struct masu_error *err);
 
 /* Docker's inspect document of one container. */
 int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
