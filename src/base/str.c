@@ -135,6 +135,25 @@ int str_format(char *dst, size_t size, const char *fmt, ...)
 	return len < 0 || (size_t)len >= size ? -ENAMETOOLONG : 0;
 }
 
+size_t str_utf8_length(const char *text, size_t left)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	if (left >= 2 && s[0] >= 0xc2 && s[0] <= 0xdf && (s[1] & 0xc0) == 0x80)
+		return 2;
+	if (left >= 3 && (s[0] & 0xf0) == 0xe0 && (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80) {
+		bool overlong = s[0] == 0xe0 && s[1] < 0xa0;
+		bool surrogate = s[0] == 0xed && s[1] > 0x9f;
+		return overlong || surrogate ? 0 : 3;
+	}
+	if (left >= 4 && s[0] >= 0xf0 && s[0] <= 0xf4 && (s[1] & 0xc0) == 0x80 &&
+	    (s[2] & 0xc0) == 0x80 && (s[3] & 0xc0) == 0x80) {
+		bool overlong = s[0] == 0xf0 && s[1] < 0x90;
+		bool beyond = s[0] == 0xf4 && s[1] > 0x8f;
+		return overlong || beyond ? 0 : 4;
+	}
+	return 0;
+}
+
 size_t strv_length(char *const *v)
 {
 	size_t n = 0;

@@ -43,6 +43,9 @@ int str_to_bytes(const char *s, uint64_t *ret);
 /* snprintf that fails with -ENAMETOOLONG instead of truncating. */
 int str_format(char *dst, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Bytes of the well-formed UTF-8 sequence of two or more at @s (RFC 3629), 0: there is none. */
+size_t str_utf8_length(const char *s, size_t left);
+
 /* A NULL-terminated array's length; NULL counts as empty. */
 size_t strv_length(char *const *v);
 

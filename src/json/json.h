@@ -26,6 +26,7 @@ enum json_type {
 
 #define JSON_MAX_DEPTH 128
 #define JSON_MAX_BYTES (16u << 20)
+#define JSON_MAX_NODES (1u << 19)
 
 struct json {
 	enum json_type type;
@@ -40,7 +41,10 @@ struct json {
 	const struct json *next;  /* next sibling */
 };
 
-/* Parses exactly one value. @text need not be NUL-terminated. The error names line and column. */
+/*
+ * Parses exactly one value. @text need not be NUL-terminated. The error names line and column:
+ * -EINVAL for what is not JSON as above, -E2BIG where a maximum is passed, -ENOMEM.
+ */
 int json_parse(struct arena *arena, const char *text, size_t len, const struct json **ret,
 	       struct masu_error *err);
 
@@ -50,7 +54,10 @@ int json_parse(struct arena *arena, const char *text, size_t len, const struct j
 /* Member @key of an object, or NULL (also where @object is NULL or no object). */
 const struct json *json_get(const struct json *object, const char *key);
 
-/* Typed access; each returns false where @value is NULL or of another type or out of range. */
+/*
+ * Typed access; each returns false where @value is NULL or of another type or out of range.
+ * Integers are decimal digits only: neither "1.0" nor "1e3" is one.
+ */
 bool json_string(const struct json *value, const char **ret);
 bool json_bool(const struct json *value, bool *ret);
 bool json_i64(const struct json *value, int64_t *ret);
