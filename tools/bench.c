@@ -2,10 +2,10 @@
  * Times commands in turn, so that all see the same machine: round after round, in shuffled order.
  *
  * Usage: bench [-n ROUNDS] [-w WARMUPS] [-j WORKERS] FILE
- * FILE has one case a line, tab separated:  name  timed command  [setup command  [teardown command]]
- * Words are split at blanks; there is no shell. "%N" in a word becomes a number unique to the run.
- * The first case is what the ratios refer to. With -j, WORKERS processes run each case's command
- * ROUNDS times and the rate is printed instead.
+ * FILE has one case a line, tab separated:  name  timed command  [setup command  [teardown
+ * command]] Words are split at blanks; there is no shell. "%N" in a word becomes a number unique to
+ * the run. The first case is what the ratios refer to. With -j, WORKERS processes run each case's
+ * command ROUNDS times and the rate is printed instead.
  *
  * Prints wall (median, p99), CPU of the command and its waited-for children (median), peak RSS, and
  * the ratio of the medians. /proc/pressure/cpu is shown before and after: a loaded machine makes
@@ -149,8 +149,8 @@ static void print_pressure(const char *when)
 static void report(struct bench_case *cases, size_t count)
 {
 	double base_wall = 0, base_cpu = 0;
-	printf("%-28s %5s %10s %10s %10s %9s %8s %8s\n", "case", "n", "wall p50", "wall p99", "cpu p50",
-	       "rss KiB", "x wall", "x cpu");
+	printf("%-28s %5s %10s %10s %10s %9s %8s %8s\n", "case", "n", "wall p50", "wall p99",
+	       "cpu p50", "rss KiB", "x wall", "x cpu");
 	for (size_t i = 0; i < count; i++) {
 		struct bench_case *c = &cases[i];
 		if (c->count == 0) {
@@ -170,9 +170,9 @@ static void report(struct bench_case *cases, size_t count)
 			base_wall = wall;
 			base_cpu = cpu > 0 ? cpu : 1;
 		}
-		printf("%-28s %5zu %7.2f ms %7.2f ms %7.2f ms %9ld %8.2f %8.2f%s\n", c->name, c->count,
-		       wall / 1e3, p99 / 1e3, cpu / 1e3, rss, wall / base_wall, cpu / base_cpu,
-		       c->failed ? "  (some runs failed)" : "");
+		printf("%-28s %5zu %7.2f ms %7.2f ms %7.2f ms %9ld %8.2f %8.2f%s\n", c->name,
+		       c->count, wall / 1e3, p99 / 1e3, cpu / 1e3, rss, wall / base_wall,
+		       cpu / base_cpu, c->failed ? "  (some runs failed)" : "");
 	}
 }
 
