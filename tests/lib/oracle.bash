@@ -1,0 +1,51 @@
+# Peers as oracles: what they need to run on a test host.
+
+# crun 1.8 refuses a hybrid machine whose cgroup2 tree has a controller. Mounting that controller as v1
+# (hugetlb is the one the kernel leaves there) takes it away; the mount goes with the test host.
+oracle_crun_ready() {
+	local unified=/sys/fs/cgroup/unified/cgroup.controllers
+	[ -s "$unified" ] && [ -n "$(cat "$unified")" ] || return 0
+	local dir=${BATS_FILE_TMPDIR:-$TMPDIR}/cgroup-v1
+	for controller in $(cat "$unified"); do
+		mkdir -p "$dir/$controller"
+		mountpoint -q "$dir/$controller" || mount -t cgroup -o "$controller" none "$dir/$controller"
+	done
+}
+
+# Podman with a state of its own and limits that an unprivileged-in-part root may set.
+oracle_podman() {
+	local dir=${BATS_FILE_TMPDIR:-$TMPDIR}/podman
+	mkdir -p "$dir"
+	cat >"$dir/containers.conf" <<-'CONF'
+	[containers]
+	default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+	[engine]
+	cgroup_manager = "cgroupfs"
+	events_logger = "none"
+	CONF
+	CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
+		--storage-driver "${ORACLE_PODMAN_STORAGE:-overlay}" "$@"
+}
+
+# A busybox root in directory $1, as an image or bundle root: /bin with all applets, /etc, /tmp.
+make_busybox_root() {
+	mkdir -p "$1"/{bin,etc,tmp,proc,sys,dev,root}
+	cp /bin/busybox "$1/bin/busybox"
+	local applet
+	for applet in $(/bin/busybox --list); do
+		[ "$applet" = busybox ] || ln -sf busybox "$1/bin/$applet"
+	done
+	printf 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n' >"$1/etc/passwd"
+	printf 'root:x:0:\nuser:x:1000:\nwheel:x:10:user\n' >"$1/etc/group"
+	chmod 1777 "$1/tmp"
+}
+
+# Runs a command until it succeeds, at most $1 seconds.
+wait_until() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
