@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "cgroup/cgroup.h"
 #include "oci/runtime_spec.h"
@@ -20,67 +21,89 @@ struct exec_request {
 	int bundle_fd;
 	const struct oci_spec *spec;
 	/*
-	 * The root: a detached mount (open_tree/fsmount fd) that the driver attaches and owns the
-	 * use of, or -1: spec->root_path is bound.
+	 * The root: a detached mount (open_tree/fsmount fd) that the driver attaches, or -1:
+	 * spec->root_path is bound. Stays the caller's.
 	 */
 	int rootfs_fd;
 	struct cgroup *cgroup; /* made by the caller; NULL: stay in the caller's group */
 	int network_ns_fd;     /* a prepared network namespace to join, or -1: as the spec says */
 	/* Standard streams of the container's process; -1: inherit. Ignored with a terminal. */
 	int stdio[3];
-	const char *console_socket; /* OCI: unix socket that gets the pty master; NULL: returned in
-				       console_fd */
-	int preserve_fds;	    /* fds 3..3+n-1 stay open in the container */
-	const int *extra_fds; /* or, for the engine: these become 3, 4 … (NULL: use the caller's) */
-	const char
-		*log_json; /* NULL or the --log file's fd path, for drivers that exec a runtime */
+	/* OCI: unix socket that gets the pty master; NULL: it is returned in console_fd. */
+	const char *console_socket;
+	int preserve_fds;     /* fds 3..3+n-1 stay open in the container */
+	const int *extra_fds; /* for the engine: these @preserve_fds fds become 3, 4 … */
+	int listen_fds;	      /* how many of them systemd's LISTEN_FDS announces */
+	const char *log_json; /* the --log file, for drivers that exec a runtime; NULL: none */
 	bool no_pivot;
 	bool no_new_keyring;
-	bool keep_terminal_signals; /* the caller's controlling terminal signals reach it (oci run)
-				     */
-	/* Called in the caller's process when the pid exists and its namespaces do, before the root
-	 * is entered: the place for networks and for createRuntime-time work. Runs while the child
-	 * prepares its mounts. May be NULL. A failure aborts the creation. */
+	/*
+	 * Unix socket, bound and listening, through which a process that did not create the
+	 * container starts it (`masu oci create`); -1: the creator starts it by gate_fd.
+	 */
+	int gate_listen_fd;
+	/*
+	 * Called in the caller's process when the pid exists and its namespaces do, before the root
+	 * is entered: the place for networks. Runs while the child prepares its mounts. May be
+	 * NULL. A failure aborts the creation.
+	 */
 	int (*on_namespaces)(void *opaque, pid_t pid, struct masu_error *err);
 	void *opaque;
 };
 
-/* A created (not yet started) or running init process. */
+/* A created (not yet started) or running process. Closed with exec_container_close(). */
 struct exec_container {
 	pid_t pid;
 	int pidfd;
 	uint64_t start_time; /* field 22 of /proc/pid/stat: tells a reused pid */
-	int gate_fd; /* write end that lets the process exec; -1 after start or where a fifo does it
-		      */
-	int console_fd;	       /* pty master, or -1 */
-	int seccomp_notify_fd; /* for a caller that is itself the listener, or -1 */
+	int gate_fd;	/* socket to the waiting process; -1 after start. While it waits and has not
+			   been detached, closing it (also by dying) ends the process. */
+	int console_fd; /* pty master, or -1 */
 };
+
+#define EXEC_CONTAINER_NONE                                                                        \
+	(struct exec_container)                                                                    \
+	{                                                                                          \
+		.pidfd = -1, .gate_fd = -1, .console_fd = -1                                       \
+	}
+
+/* Closes what is open in @container; the process itself is left alone. */
+void exec_container_close(struct exec_container *container);
+#define _cleanup_exec_container_ __attribute__((cleanup(exec_container_close)))
 
 struct exec_process_request {
 	pid_t init_pid;
-	int init_pidfd;		     /* of the container's init */
+	int init_pidfd; /* of the container's init */
+	const char *id;
+	const char *bundle;
 	const struct oci_spec *spec; /* the container's own spec: namespaces, seccomp, … */
 	const struct oci_process *process;
-	struct cgroup *cgroup;
+	struct cgroup *cgroup; /* the group to join (exec --cgroup: the sub-group); NULL: none */
 	int stdio[3];
 	const char *console_socket;
 	int preserve_fds;
-	const char *subcgroup; /* `exec --cgroup`; NULL: the container's own */
-	bool ignore_paused;
+	const int *extra_fds;
+	int listen_fds;
 };
 
 struct exec_ops {
 	const char *name;
 	/*
 	 * Makes namespaces, root, limits and the process, which stops just before execve. Returns
-	 * after the child has reported ready (or its error). createRuntime/createContainer/prestart
-	 * hooks have run. On failure nothing is left but what the caller made.
+	 * after the child has reported ready (or its error). prestart, createRuntime and
+	 * createContainer hooks have run. On failure nothing is left but what the caller made.
 	 */
 	int (*create)(const struct exec_request *request, struct exec_container *ret,
 		      struct masu_error *err);
 	/*
+	 * Cuts a created process loose from its creator: from now on it waits at gate_listen_fd
+	 * only, and outlives the caller. To be called once the container is on record.
+	 */
+	int (*detach)(struct exec_container *container, struct masu_error *err);
+	/*
 	 * Lets a created process exec; returns once execve succeeded, or its error with exit_status
-	 * 126/127. startContainer hooks run in the container before, poststart hooks after.
+	 * 126/127. startContainer hooks run in the container before, poststart hooks after. Only
+	 * id, bundle and spec of @request are used. With a failed hook the process is killed.
 	 */
 	int (*start)(const struct exec_request *request, struct exec_container *container,
 		     struct masu_error *err);
@@ -94,7 +117,17 @@ const struct exec_ops *exec_driver(const char *name);
 /* NULL-terminated list of the names there are. */
 const char *const *exec_driver_names(void);
 
-/* Runs all hooks of a kind with the state document on stdin; hooks.c. Used for poststop by the
- * callers. */
-int exec_run_hooks(const struct oci_hooks *hooks, const char *state_json, int timeout_default,
-		   struct masu_error *err);
+/*
+ * Runs all hooks of one kind, in order, with @state_json on stdin (config.md, POSIX-platform
+ * Hooks); their output is kept for the error message. Stops at the first that fails. A hook without
+ * a timeout of its own gets @timeout_default seconds, 0: no limit.
+ */
+int exec_run_hooks(const struct oci_hooks *hooks, enum oci_hook_kind kind, const char *state_json,
+		   int timeout_default, struct masu_error *err);
+
+/*
+ * The state document (runtime.md, State) that hooks and the seccomp agent get. @status: "creating",
+ * "created", "running" or "stopped"; @pid 0: left out. 0 or -ENOMEM.
+ */
+int exec_state_json(struct buf *out, const struct oci_spec *spec, const char *id,
+		    const char *bundle, const char *status, pid_t pid);
