@@ -1,0 +1,51 @@
+#include "sys/proc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "sys/fs.h"
+#include "sys/syscalls.h"
+
+int proc_start_time(pid_t pid, uint64_t *ret)
+{
+	char path[32], text[1024];
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	int r = fs_read_small(AT_FDCWD, path, text, sizeof(text));
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	/* The program's name may contain anything, also ')': fields count from the last one. */
+	const char *at = strrchr(text, ')');
+	if (!at || at[1] != ' ')
+		return -EIO;
+	at += 2;
+	if (*at == 'Z' || *at == 'X')
+		return -ESRCH;
+	for (int field = 3; field < 22; field++) {
+		at = strchr(at, ' ');
+		if (!at)
+			return -EIO;
+		at++;
+	}
+	*ret = strtoull(at, NULL, 10);
+	return 0;
+}
+
+int proc_open(pid_t pid, uint64_t start_time)
+{
+	uint64_t now;
+	_cleanup_close_ int pidfd = sys_pidfd_open(pid, 0);
+	if (pidfd < 0)
+		return pidfd == -EINVAL ? -ESRCH : pidfd;
+	int r = proc_start_time(pid, &now);
+	if (r < 0)
+		return r;
+	return now == start_time ? take_fd(&pidfd) : -ESRCH;
+}
+
+int proc_boot_id(char ret[BOOT_ID_SIZE])
+{
+	return fs_read_small(AT_FDCWD, "/proc/sys/kernel/random/boot_id", ret, BOOT_ID_SIZE);
+}

@@ -1,0 +1,19 @@
+/* Telling processes apart: a pid may be reused, a pid with its start time may not (proc(5)). */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Field 22 of /proc/<pid>/stat in clock ticks since boot. -ESRCH where there is no such process; a
+ * zombie, which has ended but was not waited for, counts as none. */
+int proc_start_time(pid_t pid, uint64_t *ret);
+
+/*
+ * A pidfd of process @pid that started at @start_time: -ESRCH where it has ended or the pid belongs
+ * to another one by now. What is sent through it cannot reach a wrong process.
+ */
+int proc_open(pid_t pid, uint64_t start_time);
+
+#define BOOT_ID_SIZE 37
+/* /proc/sys/kernel/random/boot_id: differs after every boot. 0 or -errno. */
+int proc_boot_id(char ret[BOOT_ID_SIZE]);
