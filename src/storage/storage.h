@@ -2,8 +2,10 @@
  * Storage drivers: layers on disk and a container's root made of them. One table, exact-match
  * lookup; a NULL slot means "this driver cannot", which the caller says to the user by name.
  *
- * On disk: <root>/layers/<driver>/<chain-id>/ with a record that says it is complete;
- * <root>/containers/<id>/ holds what a driver keeps for a container's writable layer.
+ * On disk: <root>/layers/<driver>/<chain-id>/ holds one complete layer: it gets that name by
+ * rename(2) only after everything in it is on the disk, so a layer that has the name is whole.
+ * <root>/containers/<id>/<driver>/ is a container's writable layer; <root>/trash/ is what was
+ * removed and waits to be deleted.
  */
 #pragma once
 
@@ -14,16 +16,21 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+#define STORAGE_CHAIN_ID_LENGTH 64
+#define STORAGE_MAX_LAYERS	128 /* docker's limit; the kernel's is 500 */
+#define STORAGE_STAGING_MAX	64
+
 struct storage; /* an opened driver on one masu root */
 
 struct storage_ops;
 
 #define STORAGE_VOLATILE 1u /* no fsync on the way: for containers that are thrown away (--rm) */
+/* Nothing can be written, not even by masu, and no create() is needed: looking into an image. */
 #define STORAGE_READONLY 2u
 
 struct storage_mount_request {
 	const char *container_id;
-	int container_fd;	      /* <root>/containers/<id> */
+	int container_fd;	      /* <root>/containers/<id>; -1 with STORAGE_READONLY */
 	const char *const *chain_ids; /* lowest layer first, 64 hex digits each */
 	size_t chain_count;
 	unsigned flags;
@@ -34,24 +41,42 @@ struct storage_ops {
 	const char *name;
 	/* Whether the driver works on this root; *reason (static) says why not. */
 	bool (*supported)(int root_fd, const char **reason);
+	/* @root_fd must stay open as long as the storage. */
 	int (*open)(int root_fd, struct storage **ret, struct masu_error *err);
 	void (*close)(struct storage *storage);
-	/* Layers. prepare gives a directory fd in staging to unpack into; commit makes it the layer
-	 * (syncfs, rename, fsync, record); abort removes it. exists checks the record. */
+	/*
+	 * Layers. prepare gives a directory fd in staging to unpack into, which locks the staging
+	 * directory as long as any copy of it is open; @parent_chain_id (NULL: none) must exist.
+	 * commit makes it the layer (syncfs, rename, fsync): what it acknowledged survives power
+	 * loss; where the layer has appeared meanwhile, the staged one is dropped and that is
+	 * success. abort removes it; sweep removes what killed processes left in staging.
+	 */
 	int (*layer_prepare)(struct storage *s, const char *chain_id, const char *parent_chain_id,
-			     int *ret_fd, char ret_staging[256], struct masu_error *err);
+			     int *ret_fd, char ret_staging[STORAGE_STAGING_MAX],
+			     struct masu_error *err);
 	int (*layer_commit)(struct storage *s, const char *chain_id, const char *parent_chain_id,
 			    const char *staging, uint64_t size, struct masu_error *err);
 	int (*layer_abort)(struct storage *s, const char *staging);
+	int (*layer_sweep)(struct storage *s);
 	int (*layer_exists)(struct storage *s, const char *chain_id, bool *ret);
+	/* Bytes of the unpacked files, as given to commit. */
+	int (*layer_size)(struct storage *s, const char *chain_id, uint64_t *ret);
+	/* Chain ids of all layers, in no order, NULL-terminated, in the arena. */
+	int (*layer_list)(struct storage *s, struct arena *arena, const char ***ret);
+	/* Moves the layer to the trash; restore brings it back as long as nobody emptied that. */
 	int (*layer_remove)(struct storage *s, const char *chain_id, struct masu_error *err);
-	/* Container roots. create makes the writable layer's place; mount returns a detached mount.
+	int (*layer_restore)(struct storage *s, const char *chain_id);
+	/*
+	 * Container roots. create makes the writable layer's place (-EEXIST where there is one);
+	 * mount returns a detached mount (fsmount(2)), -ENOENT where a layer is missing.
 	 */
 	int (*create)(struct storage *s, const struct storage_mount_request *r,
 		      struct masu_error *err);
 	int (*mount)(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
 		     struct masu_error *err);
-	/* Moves the writable layer out of the way (trash) and deletes it behind the caller's back.
+	/*
+	 * Moves the writable layer to the trash, one rename(2); it may still be mounted. Deleting
+	 * is storage_trash_empty()'s. A container without a writable layer is success.
 	 */
 	int (*remove)(struct storage *s, const char *container_id, int container_fd,
 		      struct masu_error *err);
@@ -60,8 +85,20 @@ struct storage_ops {
 		     struct masu_error *err);
 };
 
+/* The driver of exactly this name, or NULL. */
 const struct storage_ops *storage_driver(const char *name);
+/* NULL-terminated. */
 const char *const *storage_driver_names(void);
 
-/* Empties <root>/trash; bounded by @max_entries (0: all). Safe beside other processes. */
+/*
+ * Moves @name in @dirfd to <root>/trash under a name that begins with @trash_name. -ENOENT where
+ * there is nothing to move.
+ */
+int storage_trash_move(int root_fd, int dirfd, const char *name, const char *trash_name);
+
+/*
+ * Deletes what is in <root>/trash, at most @max_entries files and directories (0: all). Returns at
+ * once where another process is at it. Meant for after the reply: by the monitor when a container
+ * is gone, by image commands at their end, by `masu rm` with a bound.
+ */
 int storage_trash_empty(int root_fd, size_t max_entries);

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/id.h"
+#include "base/sha256.h"
 #include "base/str.h"
 
 static void test_numbers_are_strict(void **state)
@@ -106,6 +107,31 @@ static void test_ids(void **state)
 	assert_true(name_valid(name));
 }
 
+/* FIPS 180-4 examples, and a length at which the padding needs a block of its own. */
+static void test_sha256(void **state)
+{
+	char hex[SHA256_HEX + 1];
+	sha256_hex("", 0, hex);
+	assert_string_equal(hex,
+			    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	sha256_hex("abc", 3, hex);
+	assert_string_equal(hex,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	static const char long_text[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+	sha256_hex(long_text, sizeof(long_text) - 1, hex);
+	assert_string_equal(hex,
+			    "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+	struct sha256 s;
+	uint8_t digest[SHA256_SIZE];
+	sha256_init(&s);
+	for (unsigned i = 0; i < 1000000 / 50; i++)
+		sha256_update(&s, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 50);
+	sha256_final(&s, digest);
+	sha256_to_hex(digest, hex);
+	assert_string_equal(hex,
+			    "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +142,7 @@ int main(void)
 		cmocka_unit_test(test_buf_errors_stick),
 		cmocka_unit_test(test_errors_wrap_upward),
 		cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_sha256),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,327 @@
+/*
+ * The overlay driver: container roots. The mount is made with fsopen(2) and stays detached, so it
+ * needs no mount point; directories are named through /proc/self/fd, so that no length of a path
+ * meets the 4096 bytes that mount(2) allows for options.
+ *
+ * index, metacopy and redirect_dir are switched off by name, whatever the kernel's defaults are:
+ * an upper directory must mean the same to `commit`, to another kernel and to a backup.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "storage/drivers.h"
+#include "storage/overlay.h"
+#include "storage/usage.h"
+#include "sys/fs.h"
+#include "sys/syscalls.h"
+
+#define UPPER "overlay/upper"
+#define WORK  "overlay/work"
+/* Set by a volatile mount and never removed by the kernel: it refuses the directory from then on.
+ */
+#define VOLATILE_MARK WORK "/work/incompat"
+
+#define FS_LOG_MAX 256
+
+static bool overlay_supported(int root_fd, const char **reason)
+{
+	if (fs_is_type(root_fd, OVERLAYFS_SUPER_MAGIC)) {
+		*reason = "the root directory is itself on overlay, which cannot hold the writable "
+			  "layer of another overlay; put --root on ext4, xfs, btrfs or tmpfs";
+		return false;
+	}
+	if (fs_is_type(root_fd, NFS_SUPER_MAGIC) || fs_is_type(root_fd, MSDOS_SUPER_MAGIC)) {
+		*reason = "the root directory's filesystem has no trusted extended attributes; put "
+			  "--root on ext4, xfs, btrfs or tmpfs";
+		return false;
+	}
+	return true;
+}
+
+static int overlay_open(int root_fd, struct storage **ret, struct masu_error *err)
+{
+	_cleanup_close_ int fd = openat(root_fd, OVERLAY_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		int r = fs_mkdirs(root_fd, OVERLAY_DIR, 0700);
+		if (r < 0)
+			return error_errno(err, r, OVERLAY_DIR ": cannot be made");
+		fd = openat(root_fd, OVERLAY_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return error_errno(err, -errno, OVERLAY_DIR);
+	struct storage *s = malloc(sizeof(*s));
+	if (!s)
+		return error_set(err, -ENOMEM, "out of memory");
+	*s = (struct storage) { .root_fd = root_fd, .layers_fd = take_fd(&fd) };
+	*ret = s;
+	return 0;
+}
+
+static void overlay_close(struct storage *s)
+{
+	if (!s)
+		return;
+	close(s->layers_fd);
+	free(s);
+}
+
+/* The root of a container looks like the root of its topmost layer: overlay takes it from upper. */
+static int match_root(struct storage *s, const struct storage_mount_request *r, int container_fd)
+{
+	struct stat st;
+	char path[128];
+	if (r->chain_count == 0)
+		return 0;
+	int result = str_format(path, sizeof(path), "%s/" OVERLAY_DIFF,
+				r->chain_ids[r->chain_count - 1]);
+	if (result < 0)
+		return result;
+	if (fstatat(s->layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if ((st.st_uid || st.st_gid) &&
+	    fchownat(container_fd, UPPER, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if ((st.st_mode & 07777) != 0755 &&
+	    fchmodat(container_fd, UPPER, st.st_mode & 07777, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static int overlay_create(struct storage *s, const struct storage_mount_request *r,
+			  struct masu_error *err)
+{
+	if (mkdirat(r->container_fd, "overlay", 0700) < 0 ||
+	    mkdirat(r->container_fd, UPPER, 0755) < 0 || mkdirat(r->container_fd, WORK, 0700) < 0)
+		return error_errno(err, -errno, "container %.12s: writable layer", r->container_id);
+	int result = match_root(s, r, r->container_fd);
+	if (result < 0)
+		return error_errno(
+			err, result,
+			"container %.12s: a layer of its image is missing; load or import "
+			"the image again",
+			r->container_id);
+	return 0;
+}
+
+/* What the kernel wrote about its refusal, without the level letter; "" when nothing. */
+static void kernel_reason(int fs, char ret[FS_LOG_MAX])
+{
+	char text[FS_LOG_MAX];
+	ssize_t len = read(fs, text, sizeof(text) - 1);
+	ret[0] = '\0';
+	if (len <= 2)
+		return;
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	text[len] = '\0';
+	str_format(ret, FS_LOG_MAX, " (%s)", text + 2);
+}
+
+static int set_path(int fs, const char *key, int dirfd, const char *below)
+{
+	char path[192];
+	int r = str_format(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, below);
+	return r < 0 ? r : sys_fsconfig(fs, FSCONFIG_SET_STRING, key, path, 0);
+}
+
+/* Topmost first, one call a layer; Linux 6.8 or later, else -EINVAL at the first. */
+static int set_lower_one_by_one(struct storage *s, int fs, const struct storage_mount_request *r)
+{
+	char below[128];
+	for (size_t i = r->chain_count; i-- > 0;) {
+		if (!overlay_chain_id_valid(r->chain_ids[i]))
+			return -EBADMSG;
+		int result = str_format(below, sizeof(below), "%s/" OVERLAY_DIFF, r->chain_ids[i]);
+		if (result == 0)
+			result = set_path(fs, "lowerdir+", s->layers_fd, below);
+		if (result < 0)
+			return result;
+	}
+	return r->chain_count ? 0 : set_path(fs, "lowerdir+", s->layers_fd, OVERLAY_EMPTY);
+}
+
+static void close_all(int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		close(fds[i]);
+}
+
+/*
+ * Older kernels take one option for all lower directories and keep at most a page of them: each is
+ * an open file here, named in 17 bytes, which stay open until the mount is made.
+ */
+static int set_lower_together(struct storage *s, int fs, const struct storage_mount_request *r,
+			      int *fds, size_t *ret_count)
+{
+	_cleanup_buf_ struct buf option;
+	char below[128];
+	int result = 0;
+	buf_init(&option, 4096);
+	for (size_t i = r->chain_count; i-- > 0 && result == 0;) {
+		result = str_format(below, sizeof(below), "%s/" OVERLAY_DIFF, r->chain_ids[i]);
+		if (result < 0)
+			break;
+		int fd = openat(s->layers_fd, below, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		fds[(*ret_count)++] = fd;
+		result = buf_printf(&option, "%s/proc/self/fd/%d", option.len ? ":" : "", fd);
+	}
+	if (result == 0 && r->chain_count == 0)
+		result = buf_printf(&option, "/proc/self/fd/%d/" OVERLAY_EMPTY, s->layers_fd);
+	return result < 0 ? result
+			  : sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", option.data, 0);
+}
+
+static int set_upper(int fs, const struct storage_mount_request *r)
+{
+	int result = set_path(fs, "upperdir", r->container_fd, UPPER);
+	if (result == 0)
+		result = set_path(fs, "workdir", r->container_fd, WORK);
+	if (result == 0 && (r->flags & STORAGE_VOLATILE))
+		result = sys_fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
+	return result;
+}
+
+static int set_options(int fs, const struct storage_mount_request *r)
+{
+	static const char *const off[] = { "index", "metacopy", "redirect_dir" };
+	int result = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(off) && result == 0; i++)
+		result = sys_fsconfig(fs, FSCONFIG_SET_STRING, off[i], "off", 0);
+	if (result == 0 && r->mount_label)
+		result = sys_fsconfig(fs, FSCONFIG_SET_STRING, "context", r->mount_label, 0);
+	return result;
+}
+
+/* One try; *step says what the kernel refused. */
+static int try_mount(struct storage *s, const struct storage_mount_request *r, bool one_by_one,
+		     int *ret_fd, const char **step, char reason[FS_LOG_MAX])
+{
+	int lower[STORAGE_MAX_LAYERS];
+	size_t lower_count = 0;
+	bool writable = !(r->flags & STORAGE_READONLY);
+	_cleanup_close_ int fs = sys_fsopen("overlay", 0);
+	*step = "fsopen(overlay)";
+	if (fs < 0)
+		return fs;
+	*step = "lower directories";
+	int result = one_by_one ? set_lower_one_by_one(s, fs, r)
+				: set_lower_together(s, fs, r, lower, &lower_count);
+	if (result == 0) {
+		*step = "options";
+		result = set_options(fs, r);
+	}
+	if (result == 0 && writable)
+		result = set_upper(fs, r);
+	if (result == 0) {
+		*step = "mount";
+		result = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	}
+	close_all(lower, lower_count);
+	if (result == 0)
+		result = sys_fsmount(fs, 0, writable ? 0 : MOUNT_ATTR_RDONLY);
+	if (result < 0) {
+		kernel_reason(fs, reason);
+		return result;
+	}
+	*ret_fd = result;
+	return 0;
+}
+
+static int mount_overlay(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
+			 struct masu_error *err)
+{
+	const char *step;
+	char reason[FS_LOG_MAX] = "";
+	int result = try_mount(s, r, true, ret_fd, &step, reason);
+	if (result == -EINVAL && streq(step, "lower directories"))
+		result = try_mount(s, r, false, ret_fd, &step, reason);
+	/* The container ran before with a volatile layer; whoever starts it again wants what is
+	 * there. */
+	if (result == -EINVAL && (r->flags & STORAGE_VOLATILE) &&
+	    fs_remove_tree(r->container_fd, VOLATILE_MARK) == 0)
+		result = try_mount(s, r, true, ret_fd, &step, reason);
+	if (result == 0)
+		return 0;
+	if (result == -ENOENT)
+		return error_set(err, result,
+				 "container %.12s: a layer of its image is missing%s; load or "
+				 "import the image again",
+				 r->container_id, reason);
+	return error_errno(err, result, "container %.12s: overlay: %s%s", r->container_id, step,
+			   reason);
+}
+
+/* Overlay wants two layers where nothing is writable; one is simply bind-mounted. */
+static int mount_single(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
+			struct masu_error *err)
+{
+	char path[128];
+	int result = str_format(path, sizeof(path), "%s/" OVERLAY_DIFF, r->chain_ids[0]);
+	if (result < 0 || !overlay_chain_id_valid(r->chain_ids[0]))
+		return error_set(err, -EINVAL, "layer %s: not a chain id", r->chain_ids[0]);
+	_cleanup_close_ int fd = sys_open_tree(s->layers_fd, path, OPEN_TREE_CLONE);
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	result = fd < 0 ? fd : sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr);
+	if (result < 0)
+		return error_errno(err, result, "layer %.12s", r->chain_ids[0]);
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int overlay_mount(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
+			 struct masu_error *err)
+{
+	if (r->chain_count > STORAGE_MAX_LAYERS)
+		return error_set(err, -E2BIG, "container %.12s: %zu layers; at most %d are allowed",
+				 r->container_id, r->chain_count, STORAGE_MAX_LAYERS);
+	if (r->chain_count == 0 && mkdirat(s->layers_fd, OVERLAY_EMPTY, 0755) < 0 &&
+	    errno != EEXIST)
+		return error_errno(err, -errno, OVERLAY_DIR "/" OVERLAY_EMPTY);
+	if ((r->flags & STORAGE_READONLY) && r->chain_count == 1)
+		return mount_single(s, r, ret_fd, err);
+	return mount_overlay(s, r, ret_fd, err);
+}
+
+static int overlay_remove(struct storage *s, const char *container_id, int container_fd,
+			  struct masu_error *err)
+{
+	int r = storage_trash_move(s->root_fd, container_fd, "overlay", container_id);
+	if (r < 0 && r != -ENOENT)
+		return error_errno(err, r, "container %.12s: writable layer", container_id);
+	return 0;
+}
+
+static int overlay_usage(struct storage *s, int container_fd, uint64_t *ret_bytes,
+			 uint64_t *ret_inodes, struct masu_error *err)
+{
+	int r = storage_usage(container_fd, UPPER, ret_bytes, ret_inodes);
+	return r < 0 ? error_errno(err, r, "size of the writable layer") : 0;
+}
+
+const struct storage_ops overlay_ops = {
+	.name = "overlay",
+	.supported = overlay_supported,
+	.open = overlay_open,
+	.close = overlay_close,
+	.layer_prepare = overlay_layer_prepare,
+	.layer_commit = overlay_layer_commit,
+	.layer_abort = overlay_layer_abort,
+	.layer_sweep = overlay_layer_sweep,
+	.layer_exists = overlay_layer_exists,
+	.layer_size = overlay_layer_size,
+	.layer_list = overlay_layer_list,
+	.layer_remove = overlay_layer_remove,
+	.layer_restore = overlay_layer_restore,
+	.create = overlay_create,
+	.mount = overlay_mount,
+	.remove = overlay_remove,
+	.usage = overlay_usage,
+};

@@ -1,0 +1,301 @@
+/*
+ * Layers of the overlay driver: <root>/layers/overlay/<chain-id>/{diff/,layer.json}. A layer is
+ * made in .staging/<random>/, which its maker keeps locked, and gets its name by rename(2) when
+ * all of it is on the disk.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "json/json.h"
+#include "storage/overlay.h"
+#include "sys/fs.h"
+
+#define RECORD_LIMIT 65536
+#define LAYERS_MAX   (1u << 20)
+
+bool overlay_chain_id_valid(const char *chain_id)
+{
+	return strlen(chain_id) == STORAGE_CHAIN_ID_LENGTH && id_prefix_valid(chain_id);
+}
+
+int overlay_trash_name(const char *chain_id, char ret[128])
+{
+	return str_format(ret, 128, "layer-%s", chain_id);
+}
+
+/* The layer's directory starts with the look of its parent's, which a root entry may change. */
+static int inherit_root(struct storage *s, const char *parent_chain_id, int diff)
+{
+	char path[128];
+	struct stat st = { .st_mode = 0755 };
+	if (parent_chain_id) {
+		int r = str_format(path, sizeof(path), "%s/" OVERLAY_DIFF, parent_chain_id);
+		if (r < 0)
+			return r;
+		if (fstatat(s->layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return -errno;
+	}
+	if (fchown(diff, st.st_uid, st.st_gid) < 0 || fchmod(diff, st.st_mode & 07777) < 0)
+		return -errno;
+	return 0;
+}
+
+/*
+ * Makes and locks .staging/<random>/diff. A sweeper may take the directory before the lock is held;
+ * then it is gone or going, and another one is made.
+ */
+static int make_staging(struct storage *s, char *ret_name, int *ret_fd)
+{
+	char id[ID_LENGTH + 1], path[128];
+	for (int tries = 0; tries < 16; tries++) {
+		int r = id_random(id);
+		if (r == 0)
+			r = str_format(path, sizeof(path), OVERLAY_STAGING "/%.32s/" OVERLAY_DIFF,
+				       id);
+		if (r == 0)
+			r = fs_mkdirs(s->layers_fd, path, 0700);
+		if (r == -ENOENT)
+			continue;
+		if (r < 0)
+			return r;
+		_cleanup_close_ int fd =
+			openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT)
+			continue;
+		if (fd < 0)
+			return -errno;
+		struct stat opened, named;
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			continue;
+		if (fstat(fd, &opened) < 0 || fstatat(s->layers_fd, path, &named, 0) < 0 ||
+		    opened.st_ino != named.st_ino)
+			continue;
+		memcpy(ret_name, id, 32);
+		ret_name[32] = '\0';
+		*ret_fd = take_fd(&fd);
+		return 0;
+	}
+	return -EBUSY;
+}
+
+int overlay_layer_prepare(struct storage *s, const char *chain_id, const char *parent_chain_id,
+			  int *ret_fd, char ret_staging[STORAGE_STAGING_MAX],
+			  struct masu_error *err)
+{
+	if (!overlay_chain_id_valid(chain_id) ||
+	    (parent_chain_id && !overlay_chain_id_valid(parent_chain_id)))
+		return error_set(err, -EINVAL, "layer %s: not a chain id", chain_id);
+	_cleanup_close_ int fd = -1;
+	char name[STORAGE_STAGING_MAX];
+	int r = make_staging(s, name, &fd);
+	if (r < 0)
+		return error_errno(err, r, "layer %.12s: cannot make a staging directory",
+				   chain_id);
+	r = inherit_root(s, parent_chain_id, fd);
+	if (r < 0) {
+		overlay_layer_abort(s, name);
+		return error_errno(err, r, "layer %.12s: parent %.12s", chain_id,
+				   parent_chain_id ? parent_chain_id : "none");
+	}
+	memcpy(ret_staging, name, sizeof(name));
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int write_record(int staged, const char *chain_id, const char *parent_chain_id,
+			uint64_t size)
+{
+	_cleanup_buf_ struct buf out;
+	struct json_writer w;
+	buf_init(&out, RECORD_LIMIT);
+	json_writer_init(&w, &out, true);
+	json_begin_object(&w);
+	json_field_string(&w, "chainId", chain_id);
+	json_field_string(&w, "parent", parent_chain_id);
+	json_field_u64(&w, "size", size);
+	json_end_object(&w);
+	int r = buf_error(&out);
+	return r < 0 ? r : fs_write_atomic(staged, OVERLAY_RECORD, out.data, out.len, 0600, false);
+}
+
+int overlay_layer_commit(struct storage *s, const char *chain_id, const char *parent_chain_id,
+			 const char *staging, uint64_t size, struct masu_error *err)
+{
+	char path[128];
+	int r = str_format(path, sizeof(path), OVERLAY_STAGING "/%s", staging);
+	if (r < 0 || !overlay_chain_id_valid(chain_id))
+		return error_set(err, -EINVAL, "layer %s: not a chain id", chain_id);
+	_cleanup_close_ int staged =
+		openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (staged < 0)
+		return error_errno(err, -errno, "layer %.12s: staging %s", chain_id, staging);
+	r = write_record(staged, chain_id, parent_chain_id, size);
+	/* Everything the layer is made of, then its name, then the directory that holds the name.
+	 */
+	if (r == 0 && syncfs(staged) < 0)
+		r = -errno;
+	if (r == 0 && renameat(s->layers_fd, path, s->layers_fd, chain_id) < 0)
+		r = -errno;
+	if (r == -EEXIST || r == -ENOTEMPTY) /* somebody was faster with the same content */
+		r = overlay_layer_abort(s, staging);
+	if (r == 0)
+		r = fs_fsync_dir(s->layers_fd);
+	return r < 0 ? error_errno(err, r, "layer %.12s: cannot be committed", chain_id) : 0;
+}
+
+int overlay_layer_abort(struct storage *s, const char *staging)
+{
+	_cleanup_close_ int fd =
+		openat(s->layers_fd, OVERLAY_STAGING, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	char trash[128];
+	int r = str_format(trash, sizeof(trash), "staging-%s", staging);
+	if (r == 0)
+		r = storage_trash_move(s->root_fd, fd, staging, trash);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Whether nobody works in .staging/<name>; if so its lock is in *ret_fd. */
+static bool staging_is_dead(int staging_fd, const char *name, int *ret_fd)
+{
+	char path[NAME_MAX + 16];
+	if (str_format(path, sizeof(path), "%s/" OVERLAY_DIFF, name) < 0)
+		return false;
+	int fd = openat(staging_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	*ret_fd = fd;
+	if (fd < 0)
+		return errno == ENOENT;
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+int overlay_layer_sweep(struct storage *s)
+{
+	int fd = openat(s->layers_fd, OVERLAY_STAGING, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	_cleanup_closedir_ DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	int result = 0;
+	struct dirent *entry;
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		_cleanup_close_ int lock = -1;
+		if (!staging_is_dead(fd, entry->d_name, &lock))
+			continue;
+		int r = overlay_layer_abort(s, entry->d_name);
+		if (r < 0)
+			result = r;
+	}
+	return result;
+}
+
+int overlay_layer_exists(struct storage *s, const char *chain_id, bool *ret)
+{
+	if (!overlay_chain_id_valid(chain_id))
+		return -EINVAL;
+	char path[128];
+	int r = str_format(path, sizeof(path), "%s/" OVERLAY_RECORD, chain_id);
+	if (r < 0)
+		return r;
+	r = faccessat(s->layers_fd, path, F_OK, 0) < 0 ? -errno : 0;
+	if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+		return r;
+	*ret = r == 0;
+	return 0;
+}
+
+int overlay_layer_size(struct storage *s, const char *chain_id, uint64_t *ret)
+{
+	char path[128];
+	_cleanup_buf_ struct buf text;
+	_cleanup_arena_ struct arena arena;
+	const struct json *record;
+	buf_init(&text, 2 * RECORD_LIMIT);
+	arena_init(&arena, 1u << 20);
+	if (!overlay_chain_id_valid(chain_id))
+		return -EINVAL;
+	int r = str_format(path, sizeof(path), "%s/" OVERLAY_RECORD, chain_id);
+	if (r == 0)
+		r = fs_read_at(s->layers_fd, path, RECORD_LIMIT, &text);
+	if (r == 0)
+		r = json_parse(&arena, text.data, text.len, &record, NULL);
+	if (r < 0)
+		return r;
+	return json_u64(json_get(record, "size"), ret) ? 0 : -EINVAL;
+}
+
+int overlay_layer_list(struct storage *s, struct arena *arena, const char ***ret)
+{
+	int fd = openat(s->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	_cleanup_closedir_ DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	size_t count = 0, capacity = 64;
+	const char **list = arena_array(arena, const char *, capacity);
+	struct dirent *entry;
+	while (list && (entry = readdir(dir))) {
+		if (!overlay_chain_id_valid(entry->d_name))
+			continue;
+		if (count + 1 == capacity) {
+			if (capacity >= LAYERS_MAX)
+				return -E2BIG;
+			const char **grown = arena_array(arena, const char *, capacity * 2);
+			if (!grown)
+				return -ENOMEM;
+			memcpy(grown, list, count * sizeof(*list));
+			list = grown;
+			capacity *= 2;
+		}
+		list[count] = arena_strdup(arena, entry->d_name);
+		if (!list[count++])
+			return -ENOMEM;
+	}
+	if (!list)
+		return -ENOMEM;
+	*ret = list;
+	return 0;
+}
+
+int overlay_layer_remove(struct storage *s, const char *chain_id, struct masu_error *err)
+{
+	char trash[128];
+	if (!overlay_chain_id_valid(chain_id))
+		return error_set(err, -EINVAL, "layer %s: not a chain id", chain_id);
+	int r = overlay_trash_name(chain_id, trash);
+	if (r == 0)
+		r = storage_trash_move(s->root_fd, s->layers_fd, chain_id, trash);
+	if (r < 0 && r != -ENOENT)
+		return error_errno(err, r, "layer %.12s: cannot be removed", chain_id);
+	return 0;
+}
+
+int overlay_layer_restore(struct storage *s, const char *chain_id)
+{
+	char trash[128], path[160];
+	if (!overlay_chain_id_valid(chain_id))
+		return -EINVAL;
+	int r = overlay_trash_name(chain_id, trash);
+	if (r == 0)
+		r = str_format(path, sizeof(path), "trash/%s", trash);
+	if (r == 0 && renameat(s->root_fd, path, s->layers_fd, chain_id) < 0)
+		r = -errno;
+	return r;
+}

@@ -1,0 +1,76 @@
+#include "storage/usage.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+#define MAX_DEPTH 512 /* one open directory each */
+
+struct usage {
+	dev_t dev;
+	uint64_t bytes, inodes;
+};
+
+static int add_below(struct usage *usage, int fd, unsigned depth);
+
+static int add_entry(struct usage *usage, int dirfd, const char *name, unsigned depth)
+{
+	struct stat st;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	usage->inodes++;
+	/* All names of a file are below the same directory, so their shares add up to its size. */
+	if (S_ISREG(st.st_mode) && st.st_size > 0)
+		usage->bytes += (uint64_t)st.st_size / (st.st_nlink ? st.st_nlink : 1);
+	if (!S_ISDIR(st.st_mode) || st.st_dev != usage->dev)
+		return 0;
+	if (depth >= MAX_DEPTH)
+		return -ELOOP;
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return add_below(usage, fd, depth + 1);
+}
+
+static int add_below(struct usage *usage, int fd, unsigned depth)
+{
+	_cleanup_closedir_ DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	struct dirent *entry;
+	while ((entry = readdir(dir))) {
+		if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
+			continue;
+		int r = add_entry(usage, fd, entry->d_name, depth);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0) {
+		int r = -errno;
+		close(fd);
+		return r;
+	}
+	struct usage usage = { .dev = st.st_dev };
+	int r = add_below(&usage, fd, 0);
+	if (r < 0)
+		return r;
+	*ret_bytes = usage.bytes;
+	*ret_inodes = usage.inodes;
+	return 0;
+}

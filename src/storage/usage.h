@@ -1,0 +1,11 @@
+/* How much a directory holds. */
+#pragma once
+
+#include <stdint.h>
+
+/*
+ * Sum of the sizes of the regular files below @name in @dirfd (a file with several names counts
+ * once) and the number of files and directories, itself not counted. Never leaves the filesystem,
+ * never follows a link.
+ */
+int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes);
