@@ -86,6 +86,8 @@ void json_put_bool(struct json_writer *w, bool value);
 void json_put_i64(struct json_writer *w, int64_t value);
 void json_put_u64(struct json_writer *w, uint64_t value);
 void json_put_null(struct json_writer *w);
+/* Copies @len bytes that are one JSON value already. */
+void json_put_raw(struct json_writer *w, const char *text, size_t len);
 /* Writes a parsed value again, whole. */
 void json_put_value(struct json_writer *w, const struct json *value);
 

@@ -127,7 +127,7 @@ void json_put_string_len(struct json_writer *w, const char *value, size_t len)
 	w->need_comma = true;
 }
 
-static void put_raw(struct json_writer *w, const char *text, size_t len)
+void json_put_raw(struct json_writer *w, const char *text, size_t len)
 {
 	separate(w);
 	buf_append(w->out, text, len);
@@ -144,7 +144,7 @@ void json_put_string(struct json_writer *w, const char *value)
 
 void json_put_bool(struct json_writer *w, bool value)
 {
-	put_raw(w, value ? "true" : "false", value ? 4 : 5);
+	json_put_raw(w, value ? "true" : "false", value ? 4 : 5);
 }
 
 void json_put_u64(struct json_writer *w, uint64_t value)
@@ -154,7 +154,7 @@ void json_put_u64(struct json_writer *w, uint64_t value)
 	do
 		digits[--at] = (char)('0' + value % 10);
 	while (value /= 10);
-	put_raw(w, digits + at, sizeof(digits) - at);
+	json_put_raw(w, digits + at, sizeof(digits) - at);
 }
 
 void json_put_i64(struct json_writer *w, int64_t value)
@@ -167,12 +167,12 @@ void json_put_i64(struct json_writer *w, int64_t value)
 	while (rest /= 10);
 	if (value < 0)
 		digits[--at] = '-';
-	put_raw(w, digits + at, sizeof(digits) - at);
+	json_put_raw(w, digits + at, sizeof(digits) - at);
 }
 
 void json_put_null(struct json_writer *w)
 {
-	put_raw(w, "null", 4);
+	json_put_raw(w, "null", 4);
 }
 
 /* Recursion is bounded: a parsed value is at most JSON_MAX_DEPTH deep. */
@@ -187,7 +187,7 @@ void json_put_value(struct json_writer *w, const struct json *value)
 		json_put_bool(w, value->type == JSON_TRUE);
 		break;
 	case JSON_NUMBER:
-		put_raw(w, value->text, value->text_len);
+		json_put_raw(w, value->text, value->text_len);
 		break;
 	case JSON_STRING:
 		json_put_string_len(w, value->text, value->text_len);

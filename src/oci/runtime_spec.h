@@ -34,11 +34,11 @@ struct oci_pair {
 };
 
 struct oci_mount {
-	const char *destination; /* absolute, as written */
+	const char *destination; /* absolute; a relative one (deprecated) was prefixed with "/" */
 	const char *type;	 /* NULL: none given */
 	const char *source;	 /* NULL: none given; relative ones are relative to the bundle */
 	/* Options, resolved: */
-	bool bind, recursive_bind;
+	bool bind, recursive_bind;	       /* bind is set for "rbind" and type "bind" too */
 	uint64_t attr_set, attr_clear;	       /* MOUNT_ATTR_* asked for on this mount */
 	uint64_t rec_attr_set, rec_attr_clear; /* the "r…" options: recursively (rro, rnosuid, …) */
 	unsigned long
@@ -48,8 +48,8 @@ struct oci_mount {
 	bool remount;
 	bool copy_up;	   /* tmpcopyup */
 	bool copy_symlink; /* "copy-symlink" (crun) is refused unless source is a symlink */
-	bool idmap, idmap_recursive; /* "idmap"/"ridmap", or mappings present */
-	bool nofollow;		     /* "src-nofollow" / "dest-nofollow" */
+	bool idmap, idmap_recursive;	       /* "idmap"/"ridmap", or mappings present */
+	bool source_nofollow, target_nofollow; /* "src-nofollow", "dest-nofollow" (crun) */
 	struct oci_id_map mappings;
 	const char *data; /* remaining options, comma-joined for fsconfig; "" when none */
 	bool optional;	  /* masu's own: a missing source is no error ("optional" is not OCI) */
@@ -189,26 +189,26 @@ struct oci_resources {
 			idle;
 		const char *cpus, *mems;
 	} cpu;			   /* microseconds */
-	struct oci_i64 pids_limit; /* <= 0 (as -1): unlimited */
+	struct oci_i64 pids_limit; /* -1: unlimited; 0 is a limit of none */
 	struct {
 		bool present;
 		struct oci_i64 weight, leaf_weight;
 		struct oci_blkio_list weight_device, read_bps, write_bps, read_iops, write_iops;
 	} blkio;
-	struct {
+	struct oci_hugepage_limit {
 		const char *page_size; /* "2MB" */
 		uint64_t limit;
 	} * hugepages;
 	size_t hugepage_count;
 	struct {
 		struct oci_i64 class_id;
-		struct {
+		struct oci_network_priority {
 			const char *name;
 			uint32_t priority;
 		} * priorities;
 		size_t priority_count;
 	} network;
-	struct {
+	struct oci_rdma_limit {
 		const char *name;
 		struct oci_i64 handles, objects;
 	} * rdma;
@@ -251,7 +251,7 @@ struct oci_spec {
 	struct oci_time_offset monotonic, boottime;
 	struct oci_device *devices;
 	size_t device_count;
-	struct {
+	struct oci_net_device {
 		const char *name, *new_name; /* new_name NULL: keep */
 	} * net_devices;
 	size_t net_device_count;
@@ -315,4 +315,5 @@ int oci_capability_number(const char *name);
 const char *oci_namespace_name(enum oci_namespace ns); /* "pid", "network", … as in the spec */
 int oci_namespace_number(const char *name);
 unsigned long oci_namespace_clone_flag(enum oci_namespace ns);
-int oci_rlimit_number(const char *name); /* "RLIMIT_NOFILE" or "nofile" */
+int oci_rlimit_number(const char *name);   /* "RLIMIT_NOFILE" or "nofile" */
+const char *oci_rlimit_name(int resource); /* "RLIMIT_NOFILE" */

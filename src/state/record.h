@@ -15,20 +15,31 @@
 
 #define RECORD_MAX_BYTES (8u << 20)
 
-/* Opens (making it if needed, 0700) the state root and the standard folders below. */
+/*
+ * Opens (making it if needed, 0700) the state root with its standard folders: images, layers,
+ * containers, volumes, networks, cache, trash. *ret_fd is a readable directory fd.
+ */
 int state_open_root(const char *path, int *ret_fd, struct masu_error *err);
+/* The same for the directory of live state: containers, networks. */
+int state_open_runroot(const char *path, int *ret_fd, struct masu_error *err);
 
 /* Replaces <dir>/<name>; durable: see fs_write_atomic(). */
 int record_write(int dirfd, const char *name, const struct buf *document, bool durable,
 		 struct masu_error *err);
 
-/* Reads and parses <dir>/<name>. -ENOENT is returned without a message being needed. */
+/*
+ * Reads and parses <dir>/<name>; the text is kept in the arena too. Where there is no such record
+ * -ENOENT is returned and *err left alone.
+ */
 int record_read(int dirfd, const char *name, struct arena *arena, const struct json **ret,
 		struct masu_error *err);
 
 enum record_lock_mode { RECORD_LOCK_SHARED, RECORD_LOCK_EXCLUSIVE };
 
-/* Takes the object's lock, waiting for it; the returned fd holds it until closed. */
+/*
+ * Takes the object's lock, waiting for it; the returned fd holds it until closed. -ENOENT (without
+ * a message) where the object was removed meanwhile.
+ */
 int record_lock(int dirfd, enum record_lock_mode mode, struct masu_error *err);
 /* As above without waiting: -EWOULDBLOCK. */
 int record_try_lock(int dirfd, enum record_lock_mode mode);

@@ -177,6 +177,36 @@ int fs_read_at(int dirfd, const char *path, size_t limit, struct buf *ret)
 	return read_limited(fd, limit, ret);
 }
 
+int fs_read_arena(int dirfd, const char *path, size_t limit, struct arena *arena, char **ret,
+		  size_t *ret_len)
+{
+	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if ((uint64_t)st.st_size > limit)
+		return -EFBIG;
+	size_t size = (size_t)st.st_size, len = 0;
+	char *text = arena_alloc(arena, size + 1);
+	if (!text)
+		return -ENOMEM;
+	while (len < size) {
+		ssize_t got = read(fd, text + len, size - len);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		len += (size_t)got;
+	}
+	*ret = text;
+	*ret_len = len;
+	return 0;
+}
+
 int fs_read_small(int dirfd, const char *path, char *dst, size_t size)
 {
 	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 
 /* Opens @path inside @rootfd (RESOLVE_IN_ROOT, no magic links). O_CLOEXEC is implied. */
@@ -43,6 +44,13 @@ int fs_mkdirs(int dirfd, const char *path, mode_t mode);
 
 /* Reads a whole file, at most @limit bytes (-EFBIG past that). Works on /proc and cgroup files. */
 int fs_read_at(int dirfd, const char *path, size_t limit, struct buf *ret);
+
+/*
+ * Reads a regular file whole into the arena, with a NUL behind it: -EFBIG past @limit bytes,
+ * -EINVAL where it is not a regular file. Never blocks on a FIFO or device.
+ */
+int fs_read_arena(int dirfd, const char *path, size_t limit, struct arena *arena, char **ret,
+		  size_t *ret_len);
 
 /* Reads a small kernel file into @dst with a NUL, trailing newline removed. -EFBIG where it does
  * not fit. */
