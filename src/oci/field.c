@@ -28,7 +28,7 @@ void oci_path_format(const struct oci_path *path, char *ret, size_t size)
 		path_append(path, ret, size);
 }
 
-int oci_refuse(const struct oci_parser *parser, const struct oci_path *path, const char *fmt, ...)
+void oci_report(const struct oci_parser *parser, const struct oci_path *path, const char *fmt, ...)
 {
 	char where[PATH_TEXT_MAX], what[MASU_ERROR_MAX / 2];
 	va_list ap;
@@ -36,7 +36,7 @@ int oci_refuse(const struct oci_parser *parser, const struct oci_path *path, con
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
 	oci_path_format(path, where, sizeof(where));
-	return error_set(parser->err, -EINVAL, "%s%s%s", where, *where ? ": " : "", what);
+	error_set(parser->err, -EINVAL, "%s%s%s", where, *where ? ": " : "", what);
 }
 
 int oci_no_memory(const struct oci_parser *parser)

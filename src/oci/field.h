@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <errno.h>
+
 #include "oci/runtime_spec.h"
 
 /* Where in the document a value stands, for messages: "process.rlimits[3].type". */
@@ -79,8 +81,9 @@ struct oci_table {
 #define OCI_HAS(type, member)	.has = 1 + offsetof(type, member)
 #define OCI_RANGE(low, high)	.min = (low), .max = (high)
 
-/* -EINVAL with "<path>: <message>". */
-int oci_refuse(const struct oci_parser *parser, const struct oci_path *path, const char *fmt, ...)
+/* -EINVAL with "<path>: <message>"; a macro, so that the compiler sees the negative result. */
+#define oci_refuse(...) (oci_report(__VA_ARGS__), -EINVAL)
+void oci_report(const struct oci_parser *parser, const struct oci_path *path, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int oci_no_memory(const struct oci_parser *parser);
 
