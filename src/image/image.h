@@ -1,12 +1,14 @@
 /*
  * Images, read side: references, the OCI image layout on disk, manifests and configs.
- * Hot: resolving a name to layers and config opens three small files. Everything that writes blobs
- * or unpacks layers is in libexec/masu/masu-image.
+ * Hot: resolving a name is one stat and one small file. Everything that writes blobs or unpacks
+ * layers is in libexec/masu/masu-image.
  *
  * <root>/images/ is an OCI image layout (oci-layout, index.json, blobs/sha256/). A tag is an entry
- * of index.json with the annotation org.opencontainers.image.ref.name holding the full reference
- * ("docker.io/library/busybox:local", shown as docker shows it: "busybox:local"). A derived cache,
- * <root>/images/.masu/resolved/<config digest>, holds what `run` needs; it may be deleted any time.
+ * of index.json with two annotations: org.opencontainers.image.ref.name is the name as the user
+ * types it, with its tag ("busybox:local"), which is what `skopeo inspect oci:<dir>:<name>` and
+ * `umoci stat --image <dir>:<name>` look for; io.containerd.image.name is the full name
+ * ("docker.io/library/busybox:local"). <root>/images/.masu/ is masu's own: resolved/ is a derived
+ * cache that may be deleted any time, pending says that an edit of the store is under way.
  */
 #pragma once
 
@@ -18,6 +20,10 @@
 #include "json/json.h"
 
 #define DIGEST_MAX 72 /* "sha256:" + 64 + NUL */
+
+#define IMAGE_MAX_DOCUMENT (8u << 20) /* bytes of a manifest, config or index.json */
+#define IMAGE_MAX_LAYERS   512
+#define IMAGE_MAX_TAGS	   65536
 
 struct image_reference {
 	const char *domain; /* "docker.io" */
@@ -31,8 +37,19 @@ int image_reference_parse(struct arena *arena, const char *text, struct image_re
 			  struct masu_error *err);
 /* "docker.io/library/busybox:local" */
 const char *image_reference_full(struct arena *arena, const struct image_reference *ref);
-/* What docker shows: "busybox" without default domain, library/ and tag. */
+/* What docker shows under REPOSITORY: "busybox", without default domain, library/ and tag. */
 const char *image_reference_familiar(struct arena *arena, const struct image_reference *ref);
+/* "busybox:local" or "busybox@sha256:…". */
+const char *image_reference_familiar_full(struct arena *arena, const struct image_reference *ref);
+
+/* True for "sha256:" and 64 lower-case hex digits. */
+bool image_digest_valid(const char *digest);
+
+/*
+ * The chain id (64 hex digits) of a layer on top of @parent (NULL: none), image-spec config.md.
+ * @diff_id is "sha256:…".
+ */
+int image_chain_id(const char *parent, const char *diff_id, char ret[65]);
 
 struct image_healthcheck {
 	bool present;
@@ -67,17 +84,18 @@ struct image {
 	const char **chain_ids; /* lowest first, 64 hex digits each, NULL-terminated */
 	const char **diff_ids;
 	size_t layer_count;
-	uint64_t size; /* bytes of all unpacked layers */
+	uint64_t size; /* bytes of all unpacked layers; of the stored ones where that is unknown */
 };
 
 /*
- * Finds an image by reference, full id or unique id prefix. -ENOENT with docker's message
- * ("No such image: x:latest") where there is none. Everything in the arena.
+ * Finds an image by reference, full id or unique id prefix, in docker's order: names come before id
+ * prefixes. -ENOENT with docker's message ("No such image: x:latest") where there is none.
+ * Everything in the arena.
  */
 int image_find(int root_fd, struct arena *arena, const char *name, struct image *ret,
 	       struct masu_error *err);
 
-/* Every tagged or dangling image, newest first. */
+/* Every tagged or dangling image, newest first; one that cannot be read is left out and logged. */
 int image_list(int root_fd, struct arena *arena, struct image **ret, size_t *ret_count,
 	       struct masu_error *err);
 

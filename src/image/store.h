@@ -1,0 +1,103 @@
+/*
+ * The image store from the inside: index.json as a list, its lock, manifests. For this module, for
+ * masu-image, which adds images, and for the engine, which removes them. Everybody else wants
+ * image.h.
+ *
+ * Every edit of the store happens under image_store_lock(): load, change the list, save. Readers
+ * take no lock: index.json is replaced by rename(2), blobs never change.
+ */
+#pragma once
+
+#include "image/image.h"
+
+#define IMAGES_DIR     "images"
+#define IMAGES_BLOBS   "blobs/sha256"
+#define IMAGES_PRIVATE ".masu"
+
+#define MEDIA_TYPE_MANIFEST   "application/vnd.oci.image.manifest.v1+json"
+#define MEDIA_TYPE_INDEX      "application/vnd.oci.image.index.v1+json"
+#define MEDIA_TYPE_CONFIG     "application/vnd.oci.image.config.v1+json"
+#define MEDIA_TYPE_LAYER      "application/vnd.oci.image.layer.v1.tar"
+#define MEDIA_TYPE_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
+#define MEDIA_TYPE_LAYER_ZSTD "application/vnd.oci.image.layer.v1.tar+zstd"
+
+/* Docker's names for the same things; what masu reads, but never writes. */
+#define MEDIA_TYPE_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
+#define MEDIA_TYPE_DOCKER_INDEX	   "application/vnd.docker.distribution.manifest.list.v2+json"
+
+struct image_entry {
+	const struct json *raw; /* as read; NULL for one that is new or changed */
+	const char *media_type, *digest;
+	uint64_t size;		/* of the document that the digest names */
+	uint64_t unpacked_size; /* of all layers' files, 0: unknown */
+	const char *reference;	/* full form; NULL: dangling */
+};
+
+struct image_index {
+	struct arena *arena;
+	struct image_entry *entries;
+	size_t count, capacity;
+};
+
+/*
+ * Makes <root>/images an image layout where it is none yet, and locks it; waits for the lock. The
+ * returned directory fd holds it until closed.
+ */
+int image_store_lock(int root_fd, int *ret_images_fd, struct masu_error *err);
+
+/* An index that does not exist is an empty one. */
+int image_index_load(int images_fd, struct arena *arena, struct image_index *ret,
+		     struct masu_error *err);
+/* Atomic and durable; drops the derived cache. Only under the lock. */
+int image_index_save(int images_fd, const struct image_index *index, struct masu_error *err);
+
+/*
+ * Makes @reference (full form; NULL: none) name the manifest @digest. What the reference named
+ * before stays in the index as a dangling image unless it has another name. 0 or -ENOMEM.
+ */
+int image_index_put(struct image_index *index, const char *reference, const char *media_type,
+		    const char *digest, uint64_t size, uint64_t unpacked_size);
+/* Takes the name away; its image stays, dangling where this was the last. False: no such name. */
+bool image_index_untag(struct image_index *index, const char *reference);
+/* Removes every entry of that manifest. */
+void image_index_remove(struct image_index *index, const char *digest);
+/* The entry of that full reference, or NULL. */
+const struct image_entry *image_index_get(const struct image_index *index, const char *reference);
+
+/* As image_find(), but only the entry. */
+int image_index_find(int images_fd, const struct image_index *index, const char *name,
+		     const struct image_entry **ret, struct masu_error *err);
+
+/*
+ * Reads a blob of at most @limit bytes and checks it against its digest. -EBADMSG with a message
+ * where it does not match.
+ */
+int image_blob_read(int images_fd, struct arena *arena, const char *digest, size_t limit,
+		    const char **ret_text, size_t *ret_len, struct masu_error *err);
+
+/* What a manifest says, checked for form: digests, counts, no index in disguise. */
+struct image_manifest {
+	const char *config_digest;
+	uint64_t config_size;
+	size_t layer_count;
+	struct image_layer {
+		const char *media_type, *digest;
+		uint64_t size;
+	} * layers;
+};
+int image_manifest_parse(struct arena *arena, const struct json *document,
+			 struct image_manifest *ret, struct masu_error *err);
+
+/*
+ * Fills what an image's config document says: config, created, platform, diff_ids and chain_ids.
+ * Strings stay where @document has them.
+ */
+int image_config_parse(struct arena *arena, const struct json *document, struct image *ret,
+		       struct masu_error *err);
+
+/* Reads the manifest and config of @entry, following an index to this machine's platform. */
+int image_load(int images_fd, struct arena *arena, const struct image_entry *entry,
+	       struct image *ret, struct image_manifest *ret_manifest, struct masu_error *err);
+
+/* "amd64", "arm64" …: this machine in Go's words, which image configs use. */
+const char *image_architecture(void);
