@@ -119,7 +119,8 @@ const char *const *exec_driver_names(void);
 
 /*
  * Runs all hooks of one kind, in order, with @state_json on stdin (config.md, POSIX-platform
- * Hooks); their output is kept for the error message. Stops at the first that fails. A hook without
+ * Hooks); their output is kept for the error message. Stops at the first that
+ * fails, but for poststop, where failures are warnings. A hook without
  * a timeout of its own gets @timeout_default seconds, 0: no limit.
  */
 int exec_run_hooks(const struct oci_hooks *hooks, enum oci_hook_kind kind, const char *state_json,
