@@ -60,8 +60,8 @@ void caps_clamp(struct oci_capabilities *caps)
 	/* Reading the bounding set takes a call a capability; only asked where it matters. */
 	if (wanted & ~permitted)
 		grantable |= caps_bounding();
-	uint64_t lost = (caps->bounding & ~grantable) |
-			((caps->permitted | caps->effective) & ~permitted);
+	uint64_t lost =
+		(caps->bounding & ~grantable) | ((caps->permitted | caps->effective) & ~permitted);
 	caps->bounding &= grantable;
 	caps->permitted &= permitted;
 	caps->effective &= caps->permitted;

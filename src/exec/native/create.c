@@ -296,7 +296,8 @@ static int accompany(struct create_plan *plan, struct exec_container *container,
 int native_create(const struct exec_request *request, struct exec_container *ret,
 		  struct masu_error *err)
 {
-	_cleanup_(plan_release) struct create_plan plan = {
+	_cleanup_(plan_release)
+	struct create_plan plan = {
 		.request = request,
 		.proc_fd = -1,
 		.parent_sync = -1,

@@ -43,7 +43,7 @@ static char *home_of(uint32_t uid)
 		return NULL;
 	const char *line = buf_str(&text);
 	while (*line) {
-		size_t len = strcspn(line, "\n"), id_len, home_len;
+		size_t len = strcspn(line, "\n"), id_len = 0, home_len = 0;
 		const char *id = field(line, len, 2, &id_len);
 		const char *home = field(line, len, 5, &home_len);
 		if (id && home && id_len == strlen(wanted) && memcmp(id, wanted, id_len) == 0 &&

@@ -280,7 +280,8 @@ static int accompany(const struct exec_plan *plan, struct exec_container *proces
 int native_exec(const struct exec_process_request *request, struct exec_container *ret,
 		struct masu_error *err)
 {
-	_cleanup_(plan_release) struct exec_plan plan = {
+	_cleanup_(plan_release)
+	struct exec_plan plan = {
 		.request = request,
 		.proc_fd = -1,
 		.parent_sync = -1,

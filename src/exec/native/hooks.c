@@ -154,11 +154,18 @@ int exec_run_hooks(const struct oci_hooks *hooks, enum oci_hook_kind kind, const
 		   int timeout_default, struct masu_error *err)
 {
 	int r = 0;
-	struct masu_error local = { 0 };
 	for (size_t i = 0; r == 0 && i < hooks->count; i++) {
 		const struct oci_hook *hook = &hooks->list[i];
+		struct masu_error failure = { 0 };
 		r = run_one(hook, kind, i, state_json,
-			    hook->has_timeout ? hook->timeout : timeout_default, err);
+			    hook->has_timeout ? hook->timeout : timeout_default, &failure);
+		if (r < 0 && kind == OCI_HOOK_POSTSTOP) {
+			/* runtime.md, step 13: a warning, and the others run all the same. */
+			log_warn("%s", failure.message);
+			r = 0;
+		} else if (r < 0 && err) {
+			*err = failure;
+		}
 	}
 	return r;
 }

@@ -21,24 +21,22 @@ int listener_check(const struct oci_seccomp *seccomp, struct masu_error *err)
 	if (r < 0)
 		return r;
 	bool notifies = false;
-	json_foreach(rule, json_get(section, "syscalls"))
-	{
+	json_foreach (rule, json_get(section, "syscalls")) {
 		const char *action, *name;
 		if (!json_string(json_get(rule, "action"), &action) ||
 		    !streq(action, "SCMP_ACT_NOTIFY"))
 			continue;
 		notifies = true;
-		json_foreach(item, json_get(rule, "names"))
-		{
+		json_foreach (item, json_get(rule, "names")) {
 			if (json_string(item, &name) && streq(name, "sendmsg"))
-				return error_set(err, -ENOTSUP,
-						 "linux.seccomp: SCMP_ACT_NOTIFY cannot be used for "
-						 "sendmsg: it is what hands the listener over");
+				return error_set(
+					err, -ENOTSUP,
+					"linux.seccomp: SCMP_ACT_NOTIFY cannot be used for "
+					"sendmsg: it is what hands the listener over");
 		}
 	}
 	if (notifies && !seccomp->listener_path)
-		return error_set(err, -EINVAL,
-				 "linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath");
+		return error_set(err, -EINVAL, "linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath");
 	return 0;
 }
 

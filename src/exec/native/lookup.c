@@ -95,7 +95,8 @@ int lookup_exec_error(const char *path, int code, struct masu_error *err)
 {
 	if (code == -ENOENT)
 		/* The file was there a moment ago: it is its interpreter that is missing. */
-		return fail(err, code, path, "no such file or directory (is its interpreter there?)");
+		return fail(err, code, path,
+			    "no such file or directory (is its interpreter there?)");
 	if (code == -ENOEXEC)
 		return fail(err, code, path, "exec format error");
 	return fail(err, code, path, reason(code, false));

@@ -1,6 +1,8 @@
 /* Finding the program to run, inside the container, with docker's words for what goes wrong. */
 #pragma once
 
+#include <stddef.h>
+
 #include "base/error.h"
 
 /*

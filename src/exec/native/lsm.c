@@ -37,21 +37,22 @@ int lsm_check(const struct oci_process *process, struct masu_error *err)
 				 "host",
 				 process->apparmor_profile);
 	if (wanted(process->selinux_label) && !selinux_enabled())
-		return error_set(err, -ENOTSUP,
-				 "process.selinuxLabel: \"%s\": SELinux is not enabled on this host",
-				 process->selinux_label);
+		return error_set(
+			err, -ENOTSUP,
+			"process.selinuxLabel: \"%s\": SELinux is not enabled on this host",
+			process->selinux_label);
 	return 0;
 }
 
 /* Writes to an attribute of this very process; no link or mount may stand in between. */
 static int write_attribute(int proc_fd, const char *path, const char *value)
 {
-	_cleanup_close_ int thread = openat(proc_fd, "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int thread =
+		openat(proc_fd, "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (thread < 0)
 		return -errno;
-	_cleanup_close_ int fd = sys_openat2(thread, path, O_WRONLY, 0,
-					     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-						     RESOLVE_NO_XDEV);
+	_cleanup_close_ int fd = sys_openat2(
+		thread, path, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 	return fd < 0 ? fd : fs_write_all(fd, value, strlen(value));
 }
 

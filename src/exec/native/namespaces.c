@@ -35,8 +35,8 @@ static int open_path(enum oci_namespace kind, const char *path, int *ret, struct
 static bool is_callers(enum oci_namespace kind, int fd)
 {
 	static const char *const names[OCI_NS_COUNT] = {
-		[OCI_NS_PID] = "pid",	      [OCI_NS_NETWORK] = "net", [OCI_NS_MOUNT] = "mnt",
-		[OCI_NS_IPC] = "ipc",	      [OCI_NS_UTS] = "uts",	[OCI_NS_USER] = "user",
+		[OCI_NS_PID] = "pid",	    [OCI_NS_NETWORK] = "net", [OCI_NS_MOUNT] = "mnt",
+		[OCI_NS_IPC] = "ipc",	    [OCI_NS_UTS] = "uts",     [OCI_NS_USER] = "user",
 		[OCI_NS_CGROUP] = "cgroup", [OCI_NS_TIME] = "time",
 	};
 	char path[64];
@@ -57,8 +57,8 @@ static int check_dependent_members(const struct oci_spec *spec, struct masu_erro
 		return error_set(err, -EINVAL,
 				 "%s: cannot be set without a uts namespace of the container's own",
 				 spec->hostname ? "hostname" : "domainname");
-	if (has_offsets(spec) && (!spec->namespaces[OCI_NS_TIME].present ||
-				  spec->namespaces[OCI_NS_TIME].path))
+	if (has_offsets(spec) &&
+	    (!spec->namespaces[OCI_NS_TIME].present || spec->namespaces[OCI_NS_TIME].path))
 		return error_set(err, -EINVAL,
 				 "linux.timeOffsets: cannot be set without a new time namespace");
 	if ((spec->id_map.uid_count || spec->id_map.gid_count) &&

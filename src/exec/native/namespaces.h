@@ -20,10 +20,10 @@ struct namespaces {
 	bool new_cgroup, new_time_offsets;
 	bool own[OCI_NS_COUNT]; /* not the caller's: a new one, or a path that leads elsewhere */
 	bool new_network;	/* to bring the loopback up in */
-	int fds[OCI_NS_COUNT]; /* opened paths, -1: none */
-	bool joins;	       /* any of fds but pid */
-	bool new_user, user;   /* a new one; any */
-	bool intermediate;     /* the extra process is needed */
+	int fds[OCI_NS_COUNT];	/* opened paths, -1: none */
+	bool joins;		/* any of fds but pid */
+	bool new_user, user;	/* a new one; any */
+	bool intermediate;	/* the extra process is needed */
 };
 
 /*

@@ -123,8 +123,8 @@ static int set_attributes(const struct process_plan *plan, struct masu_error *er
 static int change_directory(const char *path, struct masu_error *err)
 {
 	char cwd[PATH_MAX];
-	_cleanup_close_ int dir = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0,
-					      RESOLVE_NO_MAGICLINKS);
+	_cleanup_close_ int dir =
+		sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
 	int r = dir < 0 ? dir : fchdir(dir) < 0 ? -errno : 0;
 	if (r < 0)
 		return error_errno(err, r, "chdir to cwd (\"%s\") set in config.json failed", path);

@@ -13,9 +13,9 @@
 #include "sys/syscalls.h"
 
 static const char *const ipc_keys[] = {
-	"kernel.msgmax",	"kernel.msgmnb",	 "kernel.msgmni",      "kernel.sem",
-	"kernel.shmall",	"kernel.shmmax",	 "kernel.shmmni",      "kernel.shm_rmid_forced",
-	"kernel.msg_next_id",	"kernel.sem_next_id",	 "kernel.shm_next_id",
+	"kernel.msgmax",      "kernel.msgmnb",	    "kernel.msgmni",	  "kernel.sem",
+	"kernel.shmall",      "kernel.shmmax",	    "kernel.shmmni",	  "kernel.shm_rmid_forced",
+	"kernel.msg_next_id", "kernel.sem_next_id", "kernel.shm_next_id",
 };
 
 /*
@@ -47,8 +47,8 @@ static bool is_ipc_key(const char *path)
 	return str_after(path, "fs/mqueue/") != NULL;
 }
 
-static int check_one(const struct oci_spec *spec, const char *key,
-		     const struct namespaces *ns, struct masu_error *err)
+static int check_one(const struct oci_spec *spec, const char *key, const struct namespaces *ns,
+		     struct masu_error *err)
 {
 	char path[PATH_MAX];
 	if (key_path(key, path, sizeof(path)) < 0)
@@ -99,12 +99,11 @@ int sysctl_apply(const struct oci_spec *spec, int proc_fd, struct masu_error *er
 		int r = key_path(spec->sysctl[i].key, path, sizeof(path));
 		if (r < 0)
 			return error_set(err, r, "linux.sysctl: \"%s\"", spec->sysctl[i].key);
-		_cleanup_close_ int fd = sys_openat2(sys, path, O_WRONLY, 0,
-						     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-							     RESOLVE_NO_XDEV);
+		_cleanup_close_ int fd =
+			sys_openat2(sys, path, O_WRONLY, 0,
+				    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 		r = fd < 0 ? fd
-			   : fs_write_all(fd, spec->sysctl[i].value,
-					  strlen(spec->sysctl[i].value));
+			   : fs_write_all(fd, spec->sysctl[i].value, strlen(spec->sysctl[i].value));
 		if (r < 0)
 			return error_errno(err, r, "linux.sysctl: cannot set \"%s\" to \"%s\"",
 					   spec->sysctl[i].key, spec->sysctl[i].value);
