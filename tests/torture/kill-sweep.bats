@@ -1,0 +1,103 @@
+#!/usr/bin/env bats
+# SIGKILL of the whole process tree at any state-changing system call leaves nothing wedged and nothing
+# behind: the same command with the same name then succeeds, and after the usual clean-up the machine is
+# as it was. POINTS (default 40) kill points a command are sampled evenly; POINTS=0 takes every one.
+# `masu run` and its like are swept with the monitor and the container in the tree.
+
+load ../lib/oracle
+
+setup_file() {
+	export MASU_ROOT=$BATS_FILE_TMPDIR/root MASU_RUNROOT=$BATS_FILE_TMPDIR/run
+	gcc -O1 -Wall -D_GNU_SOURCE "$REPO/tests/torture/stepper.c" -o "$BATS_FILE_TMPDIR/stepper"
+	make_busybox_root "$BATS_FILE_TMPDIR/rootfs"
+	tar -C "$BATS_FILE_TMPDIR/rootfs" --numeric-owner -cf "$BATS_FILE_TMPDIR/busybox.tar" .
+	"$MASU" import "$BATS_FILE_TMPDIR/busybox.tar" busybox:local
+	# What is made once a machine (bridge definition, filter cache, group parent) is there before counting.
+	"$MASU" run --rm busybox:local true
+}
+
+# Everything that outlives a process and that masu could have left, as text.
+machine_state() {
+	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' | grep -v -e ' \.lock$' -e ' lock$' | sort
+	find /sys/fs/cgroup -type d -path '*masu*' 2>/dev/null | sort
+	ip -o link | awk '{ print $2 }'
+	nft list ruleset
+	wc -l </proc/self/mountinfo
+	pgrep -f -- "$MASU_ROOT|masu-sweep" | grep -v -e "^$$\$" -e "^$BASHPID\$" | wc -l
+}
+
+# sweep CLEANUP COMMAND: both are shell text.
+sweep() {
+	local cleanup=$1 command=$2 total step at before after points=${POINTS:-40}
+	sh -c "$command" >/dev/null 2>&1
+	sh -c "$cleanup" >/dev/null 2>&1
+	before=$(machine_state)
+	total=$("$BATS_FILE_TMPDIR/stepper" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
+	sh -c "$cleanup" >/dev/null 2>&1
+	[ "$total" -gt 20 ]
+	step=1
+	[ "$points" -eq 0 ] || [ "$total" -le "$points" ] || step=$((total / points))
+	echo "# $total calls, every ${step}th: $command" >&3
+	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
+		"$BATS_FILE_TMPDIR/stepper" kill $at sh -c "$command" >/dev/null 2>&1 </dev/null || true
+		if ! sh -c "$command" >"$BATS_TEST_TMPDIR/again" 2>&1 </dev/null; then
+			echo "killed at call $at of $total: the same command then fails: $(cat "$BATS_TEST_TMPDIR/again")"
+			return 1
+		fi
+		sh -c "$cleanup" >/dev/null 2>&1
+		after=$(machine_state)
+		if [ "$before" != "$after" ]; then
+			echo "killed at call $at of $total: left behind:"
+			diff <(echo "$before") <(echo "$after")
+			return 1
+		fi
+	done
+}
+
+@test "oci run" {
+	mkdir -p "$BATS_TEST_TMPDIR/bundle"
+	cp -a "$BATS_FILE_TMPDIR/rootfs" "$BATS_TEST_TMPDIR/bundle/rootfs"
+	(cd "$BATS_TEST_TMPDIR/bundle" && "$MASU" oci spec &&
+		jq '.process.args=["/bin/true"] | .process.terminal=false | del(.process.rlimits)' config.json >c && mv c config.json)
+	sweep true "'$MASU' oci --root '$MASU_RUNROOT/oci' run -b '$BATS_TEST_TMPDIR/bundle' masu-sweep"
+}
+
+@test "oci create, start, delete" {
+	mkdir -p "$BATS_TEST_TMPDIR/bundle"
+	cp -a "$BATS_FILE_TMPDIR/rootfs" "$BATS_TEST_TMPDIR/bundle/rootfs"
+	(cd "$BATS_TEST_TMPDIR/bundle" && "$MASU" oci spec &&
+		jq '.process.args=["/bin/true"] | .process.terminal=false | del(.process.rlimits)' config.json >c && mv c config.json)
+	local oci="'$MASU' oci --root '$MASU_RUNROOT/oci'"
+	sweep "$oci delete --force masu-sweep" \
+		"$oci delete --force masu-sweep 2>/dev/null; $oci create -b '$BATS_TEST_TMPDIR/bundle' masu-sweep && $oci start masu-sweep && $oci delete --force masu-sweep"
+}
+
+@test "run --rm" {
+	sweep "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; exec '$MASU' run --rm --name masu-sweep --network none busybox:local true"
+}
+
+@test "run --rm on the bridge with a published port" {
+	sweep "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; exec '$MASU' run --rm --name masu-sweep -p 8080:80 busybox:local true"
+}
+
+@test "create, start, exec, stop, rm" {
+	sweep "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' create --name masu-sweep --init --network none busybox:local sleep 600 &&
+			'$MASU' start masu-sweep && '$MASU' exec masu-sweep true && '$MASU' stop -t 5 masu-sweep && '$MASU' rm masu-sweep"
+}
+
+@test "run with a named volume" {
+	sweep "'$MASU' rm -f masu-sweep; '$MASU' volume rm masu-sweep-v" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run --rm --name masu-sweep -v masu-sweep-v:/etc --network none busybox:local true && '$MASU' volume rm masu-sweep-v"
+}
+
+@test "import" {
+	sweep "'$MASU' rmi sweep:local" \
+		"exec '$MASU' import --change 'LABEL a=b' '$BATS_FILE_TMPDIR/busybox.tar' sweep:local"
+}
+
+@test "tag and rmi" {
+	sweep true "'$MASU' tag busybox:local sweep:tag && '$MASU' rmi sweep:tag"
+}
