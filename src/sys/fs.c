@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "sys/syscalls.h"
@@ -18,6 +19,10 @@
 
 int fs_open_in(int rootfd, const char *path, int flags, mode_t mode)
 {
+	if (fault_without("in-root")) {
+		path += strspn(path, "/");
+		return (int)sys_ret(openat(rootfd, *path ? path : ".", flags | O_CLOEXEC, mode));
+	}
 	/* EAGAIN: a rename raced with the lookup of ".."; the kernel asks to try again. */
 	int r = -EAGAIN;
 	for (int tries = 0; r == -EAGAIN && tries < 128; tries++)
@@ -31,6 +36,17 @@ int fs_open_in_strict(int rootfd, const char *path, int flags, mode_t mode)
 	for (int tries = 0; r == -EAGAIN && tries < 128; tries++)
 		r = sys_openat2(rootfd, path, (uint64_t)(unsigned)flags, mode,
 				RESOLVE_ROOTED | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+	return r;
+}
+
+int fs_open_in_real(int rootfd, const char *path, int flags, mode_t mode)
+{
+	if (fault_without("no-symlinks"))
+		return fs_open_in(rootfd, path, flags, mode);
+	int r = -EAGAIN;
+	for (int tries = 0; r == -EAGAIN && tries < 128; tries++)
+		r = sys_openat2(rootfd, path, (uint64_t)(unsigned)flags, mode,
+				RESOLVE_ROOTED | RESOLVE_NO_SYMLINKS);
 	return r;
 }
 

@@ -21,6 +21,9 @@ int fs_open_in(int rootfd, const char *path, int flags, mode_t mode);
 /* As fs_open_in(), and no component may be a symlink nor on another filesystem than the root's. */
 int fs_open_in_strict(int rootfd, const char *path, int flags, mode_t mode);
 
+/* As fs_open_in(), and no component may be a symlink (-ELOOP). */
+int fs_open_in_real(int rootfd, const char *path, int flags, mode_t mode);
+
 /*
  * mkdir -p of @path inside @rootfd; each level is opened in the root, missing ones made with @mode.
  * Returns an O_PATH fd of the last one.

@@ -1,15 +1,16 @@
 /*
  * The container's filesystem view, in the order it comes about:
  *
- *   parent, host namespaces   rootfs_prepare()  opens sources, clones bind mounts (open_tree),
- * makes idmapped mounts: everything a container may not see child, new mount ns rootfs_mount()
- * root, mounts, /dev, devices, links child                     rootfs_enter()    pivot_root, old
- * root gone child                     rootfs_finish()   sysctl is done by then; read-only and
- * masked paths, read-only root, rootfs propagation
+ *   parent, host namespaces      rootfs_prepare()  clones the root and the bind mounts (open_tree),
+ *                                                  id-mapped ones too: all a container may not see
+ *   child, all namespaces        rootfs_mount()    root, mounts, devices, links
+ *                                rootfs_enter()    pivot_root, the old root is gone
+ *                                rootfs_finish()   sysctls are set by then; masked and read-only
+ *                                                  paths, read-only root, rootfs propagation
  *
- * All container paths go through fs_open_in() on the root's fd; mounts are attached by fd
+ * All container paths go through fs_open_in() on the root's fd and mounts are attached by fd
  * (move_mount), so neither a symlink nor a rename race in the rootfs leads out (HOSTILE, class
- * table).
+ * table). docs/rootfs.md argues it in full.
  */
 #pragma once
 
@@ -30,13 +31,20 @@ int rootfs_prepare(struct arena *arena, const struct exec_request *request, stru
 void rootfs_close(struct rootfs *rootfs);
 
 struct rootfs_context {
-	bool user_ns; /* the child runs in a new user namespace: no mknod, bind devices instead */
+	bool user_ns; /* the child is in a user namespace: no mknod, bind devices instead */
 	bool cgroup_ns;
 	bool own_network_ns; /* sysfs may be mounted */
-	bool mount_ns; /* false: spec without a mount namespace (root is bound and chrooted to) */
+	/*
+	 * False: a spec without a mount namespace. The root and its mounts are then a detached tree
+	 * that only this process sees and that goes with it; needs Linux 6.15.
+	 */
+	bool mount_ns;
 };
 
-/* Child side, single-threaded, after all namespaces are entered. */
+/*
+ * Child side, single-threaded, after all namespaces are entered and with an fsuid that is root in
+ * its user namespace. "/" still is the host's until rootfs_enter().
+ */
 int rootfs_mount(struct rootfs *rootfs, const struct rootfs_context *context,
 		 struct masu_error *err);
 
@@ -46,7 +54,11 @@ int rootfs_mount(struct rootfs *rootfs, const struct rootfs_context *context,
  */
 int rootfs_fd(const struct rootfs *rootfs);
 
-/* Binds the pty peer @slave_fd over /dev/console (a char device by then). After rootfs_mount(). */
+/*
+ * Binds the pty peer @slave_fd over /dev/console. The peer must be of the container's own devpts
+ * (open pts/ptmx in it, then TIOCGPTPEER): a mount of another namespace cannot be cloned. After
+ * rootfs_mount().
+ */
 int rootfs_bind_console(struct rootfs *rootfs, int slave_fd, struct masu_error *err);
 
 /* pivot_root (or MS_MOVE+chroot with request->no_pivot); cwd is "/" after. */

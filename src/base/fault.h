@@ -1,0 +1,16 @@
+/*
+ * Defences that a test may take out, to show that the test for them can fail.
+ *
+ * Debug builds (-DMASU_FAULTS) read the comma-separated list in $MASU_TEST_WITHOUT; in every other
+ * build fault_without() is the constant false and the weaker path does not exist in the program.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#ifdef MASU_FAULTS
+/* True where @defence is one of the names in $MASU_TEST_WITHOUT. */
+bool fault_without(const char *defence);
+#else
+#define fault_without(defence) false
+#endif
