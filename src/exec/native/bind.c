@@ -58,9 +58,17 @@ static int set_bind_attributes(const struct rootfs *rootfs, const struct oci_mou
 	if (one_call)
 		return mount_set_attributes(fd, everywhere, set | top, clear | mount->attr_clear,
 					    propagation);
-	/* MS_REC decides about propagation alone; the clone is a peer of its source until then. */
-	int r = mount_set_attributes(fd, true, set, clear,
-				     propagation & MS_REC ? propagation : rootfs->propagation);
+	/*
+	 * Without MS_REC the propagation is the top's alone, but what is below must not stay a peer
+	 * of the host's either. Slaves stay slaves, because private cannot go back; only "shared"
+	 * asks for peers.
+	 */
+	unsigned long below = propagation;
+	if (!(propagation & MS_REC))
+		below = propagation & MS_SHARED	 ? 0
+			: propagation & MS_SLAVE ? MS_SLAVE
+						 : MS_PRIVATE;
+	int r = mount_set_attributes(fd, true, set, clear, below);
 	if (r < 0)
 		return r;
 	return mount_set_attributes(fd, false, set | top, clear | mount->attr_clear, propagation);

@@ -97,16 +97,25 @@ static int open_target(const struct rootfs *rootfs, const struct oci_mount *moun
 	return fd < 0 ? error_errno(err, fd, "mount %s: open the mount point", path) : fd;
 }
 
+static int attach_error(const struct oci_mount *mount, int code, int tree, int target,
+			struct masu_error *err)
+{
+	struct stat what, where;
+	if (fstat(tree, &what) == 0 && fstat(target, &where) == 0 &&
+	    S_ISDIR(what.st_mode) != S_ISDIR(where.st_mode))
+		return error_set(err, code,
+				 "mount %s: a directory and a file cannot cover each other",
+				 mount->destination);
+	return error_errno(err, code, "mount %s", mount->destination);
+}
+
 /* Attaches @tree and remembers what later steps reach by its fd, which the child then keeps. */
 static int attach(struct rootfs *rootfs, const struct oci_mount *mount, int tree, int target,
 		  struct masu_error *err)
 {
 	int r = mount_attach(tree, target);
-	if (r == -ENOTDIR)
-		return error_set(err, r, "mount %s: a directory and a file cannot cover each other",
-				 mount->destination);
 	if (r < 0)
-		return error_errno(err, r, "mount %s", mount->destination);
+		return attach_error(mount, r, tree, target, err);
 	if (mount_readonly_is_late(rootfs, mount))
 		mount_readonly_later(rootfs, tree);
 	if (is_same(mount->destination, "/")) {
