@@ -32,8 +32,12 @@ struct cgroup; /* one container's group(s) in all hierarchies */
 struct cgroup_request {
 	enum cgroup_manager manager;
 	unsigned flags;
-	const char *path; /* linux.cgroupsPath: "/a/b", "a/b" (below the caller's own group) or
-			     "slice:prefix:name" for systemd; NULL: "/masu/<id>" */
+	/*
+	 * linux.cgroupsPath: "/a/b", "a/b" (below the caller's own group of each hierarchy) or
+	 * "slice:prefix:name" for systemd. NULL: "/masu/<id>", "system.slice:masu:<id>"; rootless:
+	 * below the caller's own group, "user.slice:masu:<id>". ".." and "/" are refused.
+	 */
+	const char *path;
 	const char *id;
 	const struct oci_resources *resources; /* limits to apply; may be absent */
 	const struct oci_pair *annotations;    /* org.systemd.property.*, run.oci.systemd.* */
@@ -42,11 +46,22 @@ struct cgroup_request {
 	/* Owner of the delegated group with a user namespace; (uid_t)-1: keep. */
 	uid_t owner_uid;
 	gid_t owner_gid;
+	const char *libexec; /* directory of masu-systemd; only the systemd manager needs it */
 };
 
 /*
  * Makes the directories and writes the limits (before any process is inside). On failure nothing is
  * left. Freed with cgroup_close(), which leaves the group in place.
+ *
+ * A group of that name that exists already: -EBUSY where a process is inside or it is frozen. An
+ * empty one at the default path is a crash's leftover and made anew; one at a path that was asked
+ * for may have been prepared by its owner and is kept with its settings.
+ *
+ * With the systemd manager nothing is made yet: a scope needs its first process, so the work is
+ * done by cgroup_attach(), until which @request's resources and annotations must stay alive.
+ *
+ * A rootless caller that may not make groups, asked for no path and no limits: no group is made and
+ * all further calls succeed doing nothing.
  */
 int cgroup_create(const struct cgroup_request *request, struct cgroup **ret,
 		  struct masu_error *err);
@@ -57,9 +72,25 @@ int cgroup_open(const struct json *saved, struct cgroup **ret, struct masu_error
 void cgroup_save(const struct cgroup *cgroup, struct json_writer *w);
 void cgroup_close(struct cgroup *cgroup);
 
-/* Fd of the cgroup2 directory for CLONE_INTO_CGROUP, or -1 where there is no cgroup2 tree. Owned by
- * @cgroup. */
-int cgroup_clone_fd(const struct cgroup *cgroup);
+/*
+ * Prepares an opened group (cgroup_open()) for one more process to join: `exec`. @subgroup: a group
+ * below it that must exist ("a/b", or "controller:a/b" for one v1 controller), NULL: its own. On
+ * cgroup2 a container whose init has moved into a group of its own below (systemd in a container)
+ * takes no process in the upper one, so the new process goes where @init_pid is.
+ */
+int cgroup_select(struct cgroup *cgroup, const char *subgroup, pid_t init_pid,
+		  struct masu_error *err);
+
+/*
+ * Fd of the cgroup2 directory for CLONE_INTO_CGROUP, or -1 where there is none to clone into. Owned
+ * by @cgroup. A caller that has asked is taken to use it: cgroup_join_self() then leaves the
+ * cgroup2 tree out.
+ *
+ * A cgroup namespace takes the groups its creator is in at that moment as its roots, and clone3()
+ * makes namespaces before it enters the group: so unshare(CLONE_NEWCGROUP) in the child, after
+ * cgroup_join_self() (and after the parent's cgroup_attach() with the systemd manager).
+ */
+int cgroup_clone_fd(struct cgroup *cgroup);
 
 /*
  * Called in the new process, before it leaves the host's mount namespace and while it is single
@@ -99,10 +130,28 @@ int cgroup_remove(struct cgroup *cgroup, struct masu_error *err);
  * kmsg-free). */
 int cgroup_oom_killed(struct cgroup *cgroup, bool *ret);
 
+/* What `stats` shows. Counters grow; a value whose controller the group has not is 0, *has_ false.
+ */
+struct cgroup_stats {
+	uint64_t cpu_total_ns, cpu_user_ns, cpu_system_ns;
+	uint64_t cpu_periods, cpu_throttled, cpu_throttled_ns;
+	bool has_cpu, has_memory, has_pids, has_io;
+	uint64_t memory_usage, memory_peak,
+		memory_limit;	       /* limit: UINT64_MAX where there is none */
+	uint64_t memory_inactive_file; /* page cache that would be given back first */
+	uint64_t swap_usage;
+	uint64_t oom_kills;
+	uint64_t pids, pids_limit; /* limit as above */
+	uint64_t io_read_bytes, io_write_bytes, io_reads, io_writes;
+};
+int cgroup_stats(struct cgroup *cgroup, struct cgroup_stats *ret, struct masu_error *err);
+
 /*
  * The mounts that a container's "cgroup" mount needs (spec: mount type "cgroup"): called in the
- * container's mount namespace by exec/native with the target directory's fd. @ns: a cgroup
- * namespace is in use, so cgroup2 is mounted anew, else the group's own directories are bound.
+ * container's mount namespace by exec/native with the target directory's fd, while the host's
+ * /sys/fs/cgroup can still be reached and after cgroup_join_self(). @ns: a cgroup namespace is in
+ * use, so cgroup2 is mounted anew, else the group's own directories are bound. Read-only unless the
+ * mount says "rw": a writable v1 hierarchy has a release_agent (CVE-2022-0492).
  */
 int cgroup_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
 		 struct masu_error *err);
