@@ -50,44 +50,84 @@ int fs_open_in_real(int rootfd, const char *path, int flags, mode_t mode)
 	return r;
 }
 
+/* A walk that makes what is missing; the path changes where a dangling link is followed. */
+struct making {
+	int rootfd;
+	bool last_is_file;
+	mode_t mode;
+	char path[PATH_MAX];
+};
+
+#define MAKING_LINKS_MAX 40 /* as many as the kernel follows (MAXSYMLINKS) */
+
 /*
- * Walks @path one component at a time from the root; a missing component is made in the directory
- * opened before, which cannot be swapped for another. ".." and links are left to openat2 by opening
- * the whole prefix again from the root.
+ * The component path[start, end) is there and leads nowhere: if it is a link, its text takes its
+ * place and -EAGAIN is returned.
  */
-int fs_mkdirs_in(int rootfd, const char *path, mode_t mode)
+static int making_follow(struct making *m, int dir, const char *name, size_t start, size_t end)
+{
+	char text[PATH_MAX], whole[PATH_MAX];
+	ssize_t len = readlinkat(dir, name, text, sizeof(text) - 1);
+	if (len < 0)
+		return errno == EINVAL || errno == ENOENT ? 0 : -errno;
+	text[len] = '\0';
+	int r = str_format(whole, sizeof(whole), "%.*s%s%s", text[0] == '/' ? 0 : (int)start,
+			   m->path, text, m->path + end);
+	if (r < 0)
+		return r;
+	strcpy(m->path, whole);
+	return -EAGAIN;
+}
+
+/* Makes the component path[start, end) in @dir. 0, also where it is there by now. */
+static int making_component(struct making *m, int dir, size_t start, size_t end, bool file)
+{
+	char name[NAME_MAX + 1];
+	if (end - start > NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(name, m->path + start, end - start);
+	name[end - start] = '\0';
+	if (streq(name, "..") || streq(name, "."))
+		return -ENOENT;
+	if (file) {
+		int fd = openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+				m->mode & 0666);
+		if (fd >= 0) {
+			close(fd);
+			return 0;
+		}
+	} else if (mkdirat(dir, name, m->mode) == 0) {
+		return 0;
+	}
+	return errno == EEXIST ? making_follow(m, dir, name, start, end) : -errno;
+}
+
+/*
+ * One component at a time from the root. What is missing is made in the directory opened before,
+ * which cannot be swapped for another; "..", and links that lead somewhere, are left to openat2 by
+ * opening the whole prefix from the root. -EAGAIN: the path has changed.
+ */
+static int making_walk(struct making *m)
 {
 	char prefix[PATH_MAX];
-	size_t len = strlen(path), at = 0;
-	if (len >= sizeof(prefix))
-		return -ENAMETOOLONG;
-	int r = fs_open_in(rootfd, path, O_PATH | O_DIRECTORY, 0);
-	if (r != -ENOENT)
-		return r;
-	_cleanup_close_ int dir = fs_open_in(rootfd, "/", O_PATH | O_DIRECTORY, 0);
-	if (dir < 0)
-		return dir;
-	while (at < len) {
-		at += strspn(path + at, "/");
-		size_t part = strcspn(path + at, "/");
-		if (part == 0)
+	size_t end = 0;
+	_cleanup_close_ int dir = fs_open_in(m->rootfd, "/", O_PATH | O_DIRECTORY, 0);
+	while (dir >= 0) {
+		size_t start = end + strspn(m->path + end, "/");
+		end = start + strcspn(m->path + start, "/");
+		if (start == end)
 			break;
-		const char *name = path + at;
-		at += part;
-		memcpy(prefix, path, at);
-		prefix[at] = '\0';
-		int next = fs_open_in(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
+		bool last = m->path[end + strspn(m->path + end, "/")] == '\0';
+		bool file = last && m->last_is_file;
+		int flags = O_PATH | (last ? 0 : O_DIRECTORY);
+		memcpy(prefix, m->path, end);
+		prefix[end] = '\0';
+		int next = fs_open_in(m->rootfd, prefix, flags, 0);
 		if (next == -ENOENT) {
-			char component[NAME_MAX + 1];
-			if (part > NAME_MAX)
-				return -ENAMETOOLONG;
-			memcpy(component, name, part);
-			component[part] = '\0';
-			if (streq(component, ".."))
-				return -ENOENT;
-			if (mkdirat(dir, component, mode) < 0 && errno != EEXIST)
-				return -errno;
-			next = fs_open_in(rootfd, prefix, O_PATH | O_DIRECTORY, 0);
+			int r = making_component(m, dir, start, end, file);
+			if (r < 0)
+				return r;
+			next = fs_open_in(m->rootfd, prefix, flags, 0);
 		}
 		if (next < 0)
 			return next;
@@ -97,34 +137,39 @@ int fs_mkdirs_in(int rootfd, const char *path, mode_t mode)
 	return take_fd(&dir);
 }
 
+static int make_in(int rootfd, const char *path, bool file, mode_t mode)
+{
+	struct making m = { .rootfd = rootfd, .last_is_file = file, .mode = mode };
+	size_t len = strlen(path);
+	if (len >= sizeof(m.path))
+		return -ENAMETOOLONG;
+	if (file && (len == 0 || path[len - 1] == '/'))
+		return -EINVAL;
+	memcpy(m.path, path, len + 1);
+	int r = -EAGAIN;
+	for (int links = 0; r == -EAGAIN && links <= MAKING_LINKS_MAX; links++)
+		r = making_walk(&m);
+	return r == -EAGAIN ? -ELOOP : r;
+}
+
+int fs_mkdirs_in(int rootfd, const char *path, mode_t mode)
+{
+	int r = fs_open_in(rootfd, path, O_PATH | O_DIRECTORY, 0);
+	if (r != -ENOENT)
+		return r;
+	_cleanup_close_ int fd = make_in(rootfd, path, false, mode);
+	if (fd < 0)
+		return fd;
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? take_fd(&fd) : -ENOTDIR;
+}
+
 int fs_target_in(int rootfd, const char *path, bool want_file, mode_t mode)
 {
 	int r = fs_open_in(rootfd, path, O_PATH, 0);
-	if (r != -ENOENT)
-		return r;
-	if (!want_file)
-		return fs_mkdirs_in(rootfd, path, mode);
-	char parent[PATH_MAX];
-	if (str_format(parent, sizeof(parent), "%s", path) < 0)
-		return -ENAMETOOLONG;
-	char *slash = strrchr(parent, '/');
-	const char *name = slash ? slash + 1 : parent;
-	if (!*name || streq(name, "..") || streq(name, "."))
-		return -EINVAL;
-	_cleanup_close_ int dir = -1;
-	if (slash && slash != parent) {
-		*slash = '\0';
-		dir = fs_mkdirs_in(rootfd, parent, 0755);
-	} else {
-		dir = fs_open_in(rootfd, "/", O_PATH | O_DIRECTORY, 0);
-	}
-	if (dir < 0)
-		return dir;
-	_cleanup_close_ int file =
-		openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (file < 0 && errno != EEXIST)
-		return -errno;
-	return fs_open_in(rootfd, path, O_PATH, 0);
+	return r == -ENOENT ? make_in(rootfd, path, want_file, mode) : r;
 }
 
 static int read_limited(int fd, size_t limit, struct buf *ret)

@@ -25,14 +25,15 @@ int fs_open_in_strict(int rootfd, const char *path, int flags, mode_t mode);
 int fs_open_in_real(int rootfd, const char *path, int flags, mode_t mode);
 
 /*
- * mkdir -p of @path inside @rootfd; each level is opened in the root, missing ones made with @mode.
- * Returns an O_PATH fd of the last one.
+ * mkdir -p of @path inside @rootfd; each level is opened in the root, missing ones made with @mode,
+ * also where a link leads to what is missing. Returns an O_PATH fd of the last one.
  */
 int fs_mkdirs_in(int rootfd, const char *path, mode_t mode);
 
 /*
  * Makes @path exist inside @rootfd as a mount target: a directory, or an empty regular file where
- * @want_file. What exists is kept whatever its kind. Returns an O_PATH fd of it.
+ * @want_file (without @mode's x bits). What exists is kept whatever its kind; a link
+ * that leads nowhere is followed inside the root. Returns an O_PATH fd of it.
  */
 int fs_target_in(int rootfd, const char *path, bool want_file, mode_t mode);
 

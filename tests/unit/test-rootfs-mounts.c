@@ -31,6 +31,9 @@ static void check_targets(struct rootfs *rootfs, struct fixture *f)
 	CHECK(file_says("/real/sub/file", "dir"));
 	CHECK(access("/missing", F_OK) < 0);
 	CHECK(is_link("/linked", "dir/file"));
+	/* As Debian's images have it: a link to what only a running system has. */
+	CHECK(file_says("/run/systemd/resolve/stub", "file") && file_says("/etc/dangling", "file"));
+	CHECK(file_says("/run/late/dir/file", "dir"));
 }
 
 static void test_bind_targets_are_made(void **state)
@@ -47,6 +50,12 @@ static void test_bind_targets_are_made(void **state)
 	add_mount(f, "bind", path_in(f, "file"), "/new/name");
 	add_mount(f, "bind", path_in(f, "file"), "/etc/resolv");
 	add_mount(f, "bind", "dir", "/link/sub"); /* an absolute link stays in the root */
+	assert_int_equal(symlink("../run/systemd/resolve/stub", path_in(f, "rootfs/etc/dangling")),
+			 0);
+	assert_int_equal(symlink("late", path_in(f, "rootfs/loop")), 0);
+	assert_int_equal(symlink("/run/late", path_in(f, "rootfs/late")), 0);
+	add_mount(f, "bind", "file", "/etc/dangling");
+	add_mount(f, "bind", "dir", "/loop/dir");
 	add_mount(f, "bind", "not-there", "/missing")->optional = true;
 	add_mount(f, "bind", "symlink", "/linked")->copy_symlink = true;
 	assert_int_equal(run(f, NULL, check_targets), 0);
@@ -54,6 +63,11 @@ static void test_bind_targets_are_made(void **state)
 	add_mount(f, "bind", "not-there", "/missing");
 	assert_int_equal(run(f, NULL, NULL), 3);
 	assert_non_null(strstr(f->err.message, "mount /missing"));
+	f->spec.mount_count = 0;
+	assert_int_equal(symlink("two", path_in(f, "rootfs/one")), 0);
+	assert_int_equal(symlink("one", path_in(f, "rootfs/two")), 0);
+	add_mount(f, "bind", "dir", "/one/x");
+	assert_int_equal(run(f, NULL, NULL), 2);
 	f->spec.mount_count = 0;
 	add_mount(f, "bind", "file", "/etc"); /* a file does not go over a directory */
 	assert_int_equal(run(f, NULL, NULL), 2);
