@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "cli/sealed.h"
 
 #define PATH_TEXT_MAX 256
 
@@ -156,6 +157,8 @@ static int run_leaf(struct cli_context *context, const struct cli_command *comma
 	}
 	if (r == 0)
 		r = check_argument_count(command, path, count, &err);
+	if (r == 0 && command->enters_container)
+		r = sealed_ensure(context->self_path, context->argv, &err);
 	if (r == 0)
 		r = command->run(context, options, count, positional, &err);
 	if (r < 0) {

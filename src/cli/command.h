@@ -50,6 +50,7 @@ struct cli_context {
 	const char *runroot;   /* --runroot / MASU_RUNROOT / /run/masu */
 	const char *program;   /* "masu" or "masu-oci" */
 	const char *self_path; /* absolute path of this program, before it was re-executed sealed */
+	char **argv;	       /* the whole command line, for sealed_ensure() */
 	bool debug;
 	bool trace_timing;
 };

@@ -26,6 +26,7 @@ const struct cli_command global_command = {
 };
 
 static const struct cli_command *const verbs[] = {
+	&oci_command,
 	NULL,
 };
 
@@ -35,13 +36,5 @@ const struct cli_command root_command = {
 	.summary = "A container engine that measures what containers cost",
 	.options = global_options,
 	.option_count = sizeof(global_options) / sizeof(global_options[0]),
-	.subcommands = verbs,
-};
-
-/* Replaced by src/cli/oci.c */
-const struct cli_command oci_command = {
-	.name = "oci",
-	.synopsis = "COMMAND",
-	.summary = "OCI runtime commands",
 	.subcommands = verbs,
 };

@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 		.root = from_environment("MASU_ROOT", "/var/lib/masu"),
 		.runroot = from_environment("MASU_RUNROOT", "/run/masu"),
 		.program = program_name(argc > 0 ? argv[0] : NULL),
+		.argv = argv,
 	};
 	context.self_path = sealed_self_path(&arena);
 	if (streq(context.program, "masu-oci"))

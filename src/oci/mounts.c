@@ -105,6 +105,11 @@ static const struct option options[] = {
 	SWITCH("ridmap", idmap_recursive, true),
 };
 
+const char *oci_mount_option_name(size_t index)
+{
+	return index < ARRAY_SIZE(options) ? options[index].name : NULL;
+}
+
 static void apply(const struct option *option, struct oci_mount *mount)
 {
 	switch (option->kind) {

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
 
-int proc_start_time(pid_t pid, uint64_t *ret)
+int proc_read_stat(pid_t pid, struct proc_stat *ret)
 {
 	char path[32], text[1024];
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -21,15 +22,29 @@ int proc_start_time(pid_t pid, uint64_t *ret)
 	if (!at || at[1] != ' ')
 		return -EIO;
 	at += 2;
-	if (*at == 'Z' || *at == 'X')
-		return -ESRCH;
+	struct proc_stat stat = { .state = *at };
 	for (int field = 3; field < 22; field++) {
 		at = strchr(at, ' ');
 		if (!at)
 			return -EIO;
 		at++;
+		if (field + 1 == 9)
+			stat.flags = strtoull(at, NULL, 10);
 	}
-	*ret = strtoull(at, NULL, 10);
+	stat.start_time = strtoull(at, NULL, 10);
+	*ret = stat;
+	return 0;
+}
+
+int proc_start_time(pid_t pid, uint64_t *ret)
+{
+	struct proc_stat stat;
+	int r = proc_read_stat(pid, &stat);
+	if (r < 0)
+		return r;
+	if (proc_has_ended(&stat))
+		return -ESRCH;
+	*ret = stat.start_time;
 	return 0;
 }
 
@@ -47,5 +62,9 @@ int proc_open(pid_t pid, uint64_t start_time)
 
 int proc_boot_id(char ret[BOOT_ID_SIZE])
 {
-	return fs_read_small(AT_FDCWD, "/proc/sys/kernel/random/boot_id", ret, BOOT_ID_SIZE);
+	char text[BOOT_ID_SIZE + 8]; /* with the newline and room to see that nothing follows */
+	int r = fs_read_small(AT_FDCWD, "/proc/sys/kernel/random/boot_id", text, sizeof(text));
+	if (r < 0)
+		return r;
+	return str_format(ret, BOOT_ID_SIZE, "%s", text) < 0 ? -EIO : 0;
 }

@@ -1,8 +1,29 @@
 /* Telling processes apart: a pid may be reused, a pid with its start time may not (proc(5)). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+/* What /proc/<pid>/stat says. */
+struct proc_stat {
+	char state;	/* 'R', 'S', 'Z' … */
+	uint64_t flags; /* field 9: PF_* of the kernel */
+	uint64_t start_time;
+};
+int proc_read_stat(pid_t pid, struct proc_stat *ret);
+
+/* A zombie has ended, it only was not waited for. */
+static inline bool proc_has_ended(const struct proc_stat *stat)
+{
+	return stat->state == 'Z' || stat->state == 'X';
+}
+
+/* PF_FORKNOEXEC: forked, but has not called execve(2) yet (include/linux/sched.h). */
+static inline bool proc_has_not_execed(const struct proc_stat *stat)
+{
+	return stat->flags & 0x40;
+}
 
 /* Field 22 of /proc/<pid>/stat in clock ticks since boot. -ESRCH where there is no such process; a
  * zombie, which has ended but was not waited for, counts as none. */
