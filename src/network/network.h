@@ -43,6 +43,12 @@ struct network_endpoint {
 	uint8_t mac[6];
 	struct network_port *ports;
 	size_t port_count;
+	/*
+	 * Sockets that hold the host ports, so that nobody else gets them: they stay open in the
+	 * process that lives as long as the container (the monitor). Not saved.
+	 */
+	int *port_fds;
+	size_t port_fd_count;
 };
 
 struct network_request {
@@ -60,20 +66,43 @@ struct network_request {
 struct network_ops {
 	const char *name;   /* "bridge", "host", "none", "container" */
 	bool own_namespace; /* the container gets a new network namespace */
-	/* Brings up lo and connects. The endpoint's arrays are in @arena. Undone whole on failure.
+	/*
+	 * Brings up lo and connects. The endpoint's arrays are in @arena. Undone whole on failure.
+	 * A host port that is taken: -EADDRINUSE with docker's words. The caller is in the host's
+	 * network namespace and has one thread.
 	 */
 	int (*connect)(const struct network_request *request, struct arena *arena,
 		       struct network_endpoint *ret, struct masu_error *err);
-	/* Releases address, ports and rules; the veth goes with the namespace and is not waited
-	 * for. Idempotent. */
+	/*
+	 * Releases address, ports and their nf_tables elements; the veth goes with the namespace
+	 * and is not waited for. Leaves alone what meanwhile belongs to another container.
+	 * Idempotent.
+	 */
 	int (*disconnect)(const struct network_request *request,
 			  const struct network_endpoint *endpoint, struct masu_error *err);
-	/* Makes again what somebody removed (bridge, rules, elements). Idempotent. */
+	/*
+	 * Makes again what somebody removed (bridge, table, elements, and with request->netns_fd
+	 * >= 0 the interface). Idempotent.
+	 */
 	int (*repair)(const struct network_request *request,
 		      const struct network_endpoint *endpoint, struct masu_error *err);
 };
 
+/* "none", "host", "container:<id>", "bridge" or "default"; NULL: there is no such network. */
 const struct network_ops *network_driver(const char *name);
+
+/*
+ * Removes bridge and nf_tables table of a network that no container uses, after it has been unused
+ * for @linger_ms; returns at once where one does or another process is already waiting. Removing
+ * takes the kernel 50 ms and making them again 1 ms, so this is called after the reply, by the
+ * monitor that has nothing left to do, and never on the way of a command.
+ */
+int network_retire(int root_fd, int run_fd, const char *network, unsigned linger_ms,
+		   struct masu_error *err);
+#define NETWORK_LINGER_MS 2000u
+
+/* Closes the sockets that hold the host ports. */
+void network_endpoint_close(struct network_endpoint *endpoint);
 
 /* Brings "lo" up in a namespace. */
 int network_loopback_up(int netns_fd, struct masu_error *err);

@@ -1,0 +1,48 @@
+/*
+ * The host's side of a bridge network: the bridge, its nf_tables table, and the leases that say
+ * what both must contain. Private to src/network.
+ */
+#pragma once
+
+#include "network/definition.h"
+#include "network/lease.h"
+#include "network/link.h"
+#include "network/network.h"
+#include "network/nft.h"
+
+struct bridge {
+	struct definition definition;
+	struct lease_pool pool; /* locked shared */
+	int route_fd;		/* NETLINK_ROUTE and NETLINK_NETFILTER, in the host's namespace */
+	int nft_fd;
+	bool ipv6;
+};
+
+/* Opens the network, defining the default one on first use. -ENOENT: there is no such network. */
+int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret,
+		struct masu_error *err);
+void bridge_close(struct bridge *bridge);
+#define _cleanup_bridge_ __attribute__((cleanup(bridge_close)))
+
+void bridge_gateways(const struct bridge *bridge, struct link_addresses *ret);
+/* The container's addresses: the IPv6 one ends in the host part of the IPv4 one. */
+void bridge_addresses(const struct bridge *bridge, struct in_addr ipv4, struct link_addresses *ret);
+/* 02:42 and the IPv4 address, as docker makes it: whoever gets the address again gets the MAC. */
+void bridge_mac(struct in_addr ipv4, uint8_t ret[6]);
+void bridge_target(const struct bridge *bridge, struct in_addr ipv4, struct nft_target *ret);
+
+/* Makes the bridge if it is missing and puts the interfaces of all leases into it. Its index. */
+int bridge_ensure_link(struct bridge *bridge, struct masu_error *err);
+/* Makes the table if it is missing, with the elements of all leases. */
+int bridge_ensure_table(struct bridge *bridge, struct masu_error *err);
+
+/* Adds the elements of @ports in one transaction. -ENOENT: no table. -EADDRINUSE: a conflict. */
+int bridge_publish(struct bridge *bridge, struct arena *arena, const struct network_port *ports,
+		   size_t count, struct in_addr ipv4, bool exclusive, struct masu_error *err);
+/* Removes the elements of @ports, those that there are. */
+int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
+		     struct in_addr ipv4, struct masu_error *err);
+
+/* Takes away the leases whose containers are gone, with their elements; how many. The caller's own
+ * unfinished lease would go too, so it has none. *ret_left: leases that remain. */
+int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err);

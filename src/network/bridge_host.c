@@ -1,0 +1,295 @@
+#include "network/bridge.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "network/forwarding.h"
+#include "network/nft_expr.h"
+#include "network/port.h"
+
+#define ATTEMPTS 5
+
+/* The definition does not exist yet: whoever gets the lock alone makes it. */
+static int define(int root_fd, struct bridge *bridge, const char *network, struct masu_error *err)
+{
+	int r = lease_lock(&bridge->pool, LOCK_EX);
+	if (r < 0)
+		return error_errno(err, r, "network %s: lock", network);
+	r = definition_load(root_fd, network, &bridge->definition, err);
+	if (r == -ENOENT)
+		r = definition_create_default(root_fd, bridge->route_fd, &bridge->definition, err);
+	return r;
+}
+
+int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret,
+		struct masu_error *err)
+{
+	_cleanup_bridge_ struct bridge bridge = { .pool = { -1, -1 },
+						  .route_fd = -1,
+						  .nft_fd = -1 };
+	int r = definition_load(root_fd, network, &bridge.definition, err);
+	if (r < 0 && (r != -ENOENT || !streq(network, "bridge")))
+		return r == -ENOENT ? error_set(err, r, "network %s not found", network) : r;
+	bool missing = r == -ENOENT;
+	bridge.route_fd = netlink_open(NETLINK_ROUTE);
+	bridge.nft_fd = netlink_open(NETLINK_NETFILTER);
+	if (bridge.route_fd < 0 || bridge.nft_fd < 0)
+		return error_errno(err, bridge.route_fd < 0 ? bridge.route_fd : bridge.nft_fd,
+				   "netlink socket");
+	r = lease_open(run_fd, network, &bridge.pool, err);
+	if (r == 0 && missing)
+		r = define(root_fd, &bridge, network, err);
+	if (r < 0)
+		return r;
+	r = lease_lock(&bridge.pool, LOCK_SH);
+	if (r < 0)
+		return error_errno(err, r, "network %s: lock", network);
+	bridge.ipv6 = bridge.definition.prefix6 && host_has_ipv6();
+	*ret = bridge;
+	bridge = (struct bridge) { .pool = { -1, -1 }, .route_fd = -1, .nft_fd = -1 };
+	return 0;
+}
+
+void bridge_close(struct bridge *bridge)
+{
+	cleanup_close(&bridge->route_fd);
+	cleanup_close(&bridge->nft_fd);
+	lease_close(&bridge->pool);
+}
+
+void bridge_gateways(const struct bridge *bridge, struct link_addresses *ret)
+{
+	*ret = (struct link_addresses) {
+		.ipv4 = bridge->definition.gateway4,
+		.ipv4_prefix = bridge->definition.prefix4,
+		.ipv6 = bridge->definition.gateway6,
+		.ipv6_prefix = bridge->ipv6 ? bridge->definition.prefix6 : 0,
+	};
+}
+
+void bridge_addresses(const struct bridge *bridge, struct in_addr ipv4, struct link_addresses *ret)
+{
+	bridge_gateways(bridge, ret);
+	ret->ipv4 = ipv4;
+	uint32_t host = ntohl(ipv4.s_addr) & (0xffffffffu >> bridge->definition.prefix4);
+	host = htonl(host);
+	memcpy(ret->ipv6.s6_addr + 12, &host, sizeof(host));
+}
+
+void bridge_mac(struct in_addr ipv4, uint8_t ret[6])
+{
+	ret[0] = 0x02;
+	ret[1] = 0x42;
+	memcpy(ret + 2, &ipv4, 4);
+}
+
+void bridge_target(const struct bridge *bridge, struct in_addr ipv4, struct nft_target *ret)
+{
+	struct link_addresses addresses;
+	bridge_addresses(bridge, ipv4, &addresses);
+	*ret = (struct nft_target) { .ipv4 = ipv4,
+				     .has_ipv6 = addresses.ipv6_prefix != 0,
+				     .ipv6 = addresses.ipv6 };
+}
+
+/* Whether the container of this lease still has its network namespace. */
+static bool lease_lives(const struct bridge *bridge, const struct lease *lease)
+{
+	return link_index(bridge->route_fd, lease->interface) >= 0;
+}
+
+int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
+{
+	const char *name = bridge->definition.bridge;
+	struct link_addresses addresses;
+	uint8_t mac[6];
+	bridge_mac(bridge->definition.gateway4, mac);
+	bridge_gateways(bridge, &addresses);
+	uint32_t mtu = bridge->definition.mtu ? bridge->definition.mtu
+					      : link_default_mtu(bridge->route_fd);
+	int r = link_bridge_create(bridge->route_fd, name, mac, mtu, err);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	bool made = r == 0;
+	/* Also where it exists: its maker may have been killed between two steps. */
+	r = forwarding_enable(name, bridge->ipv6, err);
+	if (r == 0)
+		r = link_bridge_setup(bridge->route_fd, name, &addresses, err);
+	int index = link_index(bridge->route_fd, name);
+	if (r == 0 && index < 0)
+		r = error_errno(err, index, "bridge %s", name);
+	if (r < 0)
+		return r;
+	_cleanup_arena_ struct arena arena;
+	struct lease *leases;
+	size_t count;
+	arena_init(&arena, 0);
+	r = lease_list(&bridge->pool, &arena, &leases, &count);
+	if (r < 0)
+		return error_errno(err, r, "network %s: leases", bridge->definition.name);
+	bool hairpin = bridge_frames_are_filtered();
+	for (size_t i = 0; made && i < count; i++)
+		(void)link_attach(bridge->route_fd, leases[i].interface, index, hairpin);
+	return index;
+}
+
+static void put_all_leases(struct bridge *bridge, struct netlink_batch *batch,
+			   const struct lease *leases, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct nft_target target;
+		if (!lease_lives(bridge, &leases[i]))
+			continue;
+		bridge_target(bridge, leases[i].ipv4, &target);
+		for (size_t k = 0; k < leases[i].port_count; k++)
+			nft_put_port(batch, bridge->definition.bridge, &leases[i].ports[k], &target,
+				     false);
+	}
+}
+
+int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
+{
+	_cleanup_arena_ struct arena arena;
+	_cleanup_batch_ struct netlink_batch batch;
+	struct netlink_failure failure;
+	const char *table = bridge->definition.bridge;
+	struct lease *leases;
+	size_t count;
+	int r = nft_table_exists(bridge->nft_fd, table);
+	if (r > 0)
+		return 0;
+	arena_init(&arena, 0);
+	netlink_batch_init(&batch);
+	if (r == 0)
+		r = lease_list(&bridge->pool, &arena, &leases, &count);
+	if (r < 0)
+		return error_errno(err, r, "network %s: leases", bridge->definition.name);
+	struct nft_network network = {
+		.table = table,
+		.ipv4 = bridge->definition.gateway4,
+		.ipv4_prefix = bridge->definition.prefix4,
+		.ipv6 = bridge->definition.gateway6,
+		.ipv6_prefix = bridge->ipv6 ? bridge->definition.prefix6 : 0,
+	};
+	for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
+		netlink_batch_reset(&batch);
+		nft_begin(&batch);
+		nft_put_table(&batch, &network);
+		put_all_leases(bridge, &batch, leases, count);
+		nft_end(&batch);
+		r = netlink_transact(bridge->nft_fd, &batch, &failure);
+		/* EEXIST: somebody else has just made it. */
+		if (r == 0 || r == -EEXIST)
+			return 0;
+		if (r != -EBUSY && r != -EAGAIN && r != -ERESTART)
+			break;
+	}
+	return nft_error(err, r, &failure, table);
+}
+
+static const struct network_port *port_of_sequence(const struct network_port *ports, size_t count,
+						   const uint32_t *sequences, uint32_t failed)
+{
+	for (size_t i = 0; i < count; i++)
+		if (failed <= sequences[i])
+			return &ports[i];
+	return NULL;
+}
+
+int bridge_publish(struct bridge *bridge, struct arena *arena, const struct network_port *ports,
+		   size_t count, struct in_addr ipv4, bool exclusive, struct masu_error *err)
+{
+	_cleanup_batch_ struct netlink_batch batch;
+	struct netlink_failure failure;
+	struct nft_target target;
+	const char *table = bridge->definition.bridge;
+	int r = -EBUSY;
+	netlink_batch_init(&batch);
+	bridge_target(bridge, ipv4, &target);
+	uint32_t *sequences = arena_array(arena, uint32_t, count);
+	if (!sequences)
+		return error_errno(err, -ENOMEM, "published ports");
+	for (unsigned attempt = 0; attempt < ATTEMPTS && (r == -EBUSY || r == -ERESTART);
+	     attempt++) {
+		netlink_batch_reset(&batch);
+		nft_begin(&batch);
+		for (size_t i = 0; i < count; i++) {
+			nft_put_port(&batch, table, &ports[i], &target, exclusive);
+			sequences[i] = batch.sequence;
+		}
+		nft_end(&batch);
+		r = netlink_transact(bridge->nft_fd, &batch, &failure);
+	}
+	if (r == -EEXIST) {
+		const struct network_port *port =
+			port_of_sequence(ports, count, sequences, failure.sequence);
+		return port_conflict(port ? port : ports, err);
+	}
+	if (r < 0 && r != -ENOENT)
+		return nft_error(err, r, &failure, table);
+	return r;
+}
+
+int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
+		     struct in_addr ipv4, struct masu_error *err)
+{
+	_cleanup_batch_ struct netlink_batch batch;
+	struct netlink_failure failure = { 0 };
+	struct nft_target target;
+	const char *table = bridge->definition.bridge;
+	if (count == 0)
+		return 0;
+	netlink_batch_init(&batch);
+	bridge_target(bridge, ipv4, &target);
+	nft_begin(&batch);
+	for (size_t i = 0; i < count; i++)
+		nft_drop_port(&batch, table, &ports[i], &target);
+	nft_end(&batch);
+	int r = netlink_transact(bridge->nft_fd, &batch, &failure);
+	/* One missing element undoes the whole batch: somebody removed some, so remove what is left
+	 * one at a time. */
+	for (size_t i = 0; r == -ENOENT && count > 1 && i < count; i++) {
+		int one = bridge_unpublish(bridge, &ports[i], 1, ipv4, err);
+		if (one < 0)
+			return one;
+	}
+	if (r < 0 && r != -ENOENT)
+		return nft_error(err, r, &failure, table);
+	return 0;
+}
+
+int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err)
+{
+	_cleanup_arena_ struct arena arena;
+	struct lease *leases;
+	size_t count, left = 0;
+	int swept = 0;
+	arena_init(&arena, 0);
+	/* Alone: a lease that another process has just taken has no interface yet. */
+	int r = lease_lock(&bridge->pool, LOCK_EX);
+	if (r == 0)
+		r = lease_list(&bridge->pool, &arena, &leases, &count);
+	if (r < 0)
+		return error_errno(err, r, "network %s: leases", bridge->definition.name);
+	for (size_t i = 0; i < count; i++) {
+		if (lease_lives(bridge, &leases[i])) {
+			left++;
+			continue;
+		}
+		r = bridge_unpublish(bridge, leases[i].ports, leases[i].port_count, leases[i].ipv4,
+				     err);
+		if (r < 0)
+			return r;
+		swept += lease_give(&bridge->pool, leases[i].ipv4, leases[i].id) > 0;
+	}
+	*ret_left = left;
+	r = lease_lock(&bridge->pool, LOCK_SH);
+	return r < 0 ? error_errno(err, r, "network %s: lock", bridge->definition.name) : swept;
+}

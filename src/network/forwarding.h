@@ -1,0 +1,21 @@
+/* Kernel settings that a bridge network needs. Private to src/network. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/*
+ * Lets the host forward packets, and keeps a bridge from taking router advertisements of
+ * containers (CVE-2020-13401). Forwarding stays on afterwards: others may have come to rely on it.
+ * Where turning IPv6 forwarding on would make the host deaf to the routers it got its own address
+ * from, accept_ra is set to 2 for those interfaces.
+ */
+int forwarding_enable(const char *bridge, bool ipv6, struct masu_error *err);
+
+/* Whether the kernel has IPv6 at all. */
+bool host_has_ipv6(void);
+
+/* Whether bridged frames pass through the IP hooks (br_netfilter): then a container reaches its own
+ * published port only through a port in hairpin mode. */
+bool bridge_frames_are_filtered(void);

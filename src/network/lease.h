@@ -1,0 +1,55 @@
+/*
+ * Leases: which container has which address of a network. One file an address,
+ * <runroot>/networks/<network>/<address>, made with O_EXCL: that decides who gets it, without a
+ * daemon. It says what is needed to make the container's part of the network again:
+ *   <container id>
+ *   <host interface>
+ *   <protocol> <host address|*> <host port> <container port>	for each published port
+ * The lease lives as long as the host interface, which the kernel removes with the container's
+ * network namespace; so a lease whose interface is gone is free, whoever crashed. The file "lock"
+ * beside them is held shared while a connection is being made and exclusively to take leases away.
+ * Private to src/network.
+ */
+#pragma once
+
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include "base/error.h"
+#include "base/id.h"
+#include "network/network.h"
+
+struct lease_pool {
+	int dir_fd;
+	int lock_fd; /* "lock" also holds the address to try next */
+};
+
+struct lease {
+	struct in_addr ipv4;
+	char id[ID_LENGTH + 1];
+	char interface[IFNAMSIZ];
+	struct network_port *ports;
+	size_t port_count;
+};
+
+/* Opens (making it where missing) a network's pool, not yet locked. */
+int lease_open(int run_fd, const char *network, struct lease_pool *ret, struct masu_error *err);
+void lease_close(struct lease_pool *pool);
+
+/* @operation as for flock(2). */
+int lease_lock(struct lease_pool *pool, int operation);
+
+/*
+ * Writes @lease under a free address of the subnet of @gateway (never the gateway's, the first or
+ * the last), or under lease->ipv4 where that is set. Goes round the subnet, so an address is given
+ * again as late as possible. -EADDRINUSE: none is free; no message.
+ */
+int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix,
+	       struct lease *lease);
+
+/* Gives @ipv4 back if it still is @id's: 1 if so, 0 if it was not, or -errno. */
+int lease_give(struct lease_pool *pool, struct in_addr ipv4, const char *id);
+bool lease_is_of(struct lease_pool *pool, struct in_addr ipv4, const char *id);
+
+/* All leases that are whole, in no order. */
+int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret, size_t *ret_count);

@@ -1,0 +1,68 @@
+/*
+ * Interfaces, addresses and routes by rtnetlink(7). Every function takes a NETLINK_ROUTE socket,
+ * which decides the network namespace it acts in. Private to src/network.
+ */
+#pragma once
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct link_addresses {
+	struct in_addr ipv4;
+	uint8_t ipv4_prefix;
+	struct in6_addr ipv6;
+	uint8_t ipv6_prefix; /* 0: no IPv6 */
+};
+
+struct link_veth {
+	const char *host_name;
+	int bridge_index;
+	const char *name; /* in the namespace */
+	int netns_fd;
+	const uint8_t *mac; /* of the inner end, 6 bytes */
+	uint32_t mtu;
+	bool hairpin; /* the bridge may send back through the port a frame came from */
+};
+
+/* The interface's index, or -ENODEV. */
+int link_index(int fd, const char *name);
+/* The interface's MTU, or -errno. */
+int link_mtu(int fd, const char *name);
+
+/* A bridge, still down. -EEXIST without a message where one of that name exists. */
+int link_bridge_create(int fd, const char *name, const uint8_t mac[6], uint32_t mtu,
+		       struct masu_error *err);
+/* Gives a bridge its addresses and settings and brings it up. Idempotent. */
+int link_bridge_setup(int fd, const char *name, const struct link_addresses *addresses,
+		      struct masu_error *err);
+
+/* A pair, one end up in the bridge, the other down in the namespace, by one message. -EEXIST:
+ * the name is taken; -ENODEV: no such bridge; both without a message in @err. */
+int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *err);
+
+/* Puts an interface into a bridge again. -ENODEV where it is gone. */
+int link_attach(int fd, const char *name, int bridge_index, bool hairpin);
+
+/* Brings lo and @name up and gives @name addresses and default routes via the gateways.
+ * *ret_ipv6: whether it got the IPv6 ones; a namespace may have IPv6 disabled. */
+int link_configure(int fd, const char *name, const struct link_addresses *addresses,
+		   const struct link_addresses *gateways, bool *ret_ipv6, struct masu_error *err);
+
+/* Brings an interface up. */
+int link_up(int fd, const char *name);
+
+/* Removes an interface and waits for it: 10 to 80 ms. -ENODEV is success. */
+int link_delete(int fd, const char *name);
+
+/* Calls @route for every IPv4 route's destination; non-zero ends the walk and is returned. */
+int link_each_route4(int fd,
+		     int (*route)(void *opaque, struct in_addr destination, uint8_t prefix,
+				  int interface),
+		     void *opaque);
+
+/* The MTU of the interface of the default route; 1500 where there is none. */
+uint32_t link_default_mtu(int fd);

@@ -1,0 +1,390 @@
+#include "network/nft.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "network/nft_expr.h"
+
+/*
+ * nft(8)'s numbers of the types that stand in our maps; the kernel only stores them, `nft list`
+ * needs them to print the elements. A concatenation is the types shifted by six bits each.
+ */
+enum { TYPE_IPV4 = 7, TYPE_IPV6 = 8, TYPE_PROTO = 12, TYPE_SERVICE = 13 };
+
+enum map { MAP_PORT4, MAP_ADDR4, MAP_PORT6, MAP_ADDR6, MAP_COUNT };
+
+static const struct {
+	const char *name;
+	uint32_t key_type, key_size, data_type, data_size;
+} maps[MAP_COUNT] = {
+	[MAP_PORT4] = { "port4", TYPE_PROTO << 6 | TYPE_SERVICE, 8, TYPE_IPV4 << 6 | TYPE_SERVICE,
+			8 },
+	[MAP_ADDR4] = { "addr4", TYPE_PROTO << 12 | TYPE_IPV4 << 6 | TYPE_SERVICE, 12,
+			TYPE_IPV4 << 6 | TYPE_SERVICE, 8 },
+	[MAP_PORT6] = { "port6", TYPE_PROTO << 6 | TYPE_SERVICE, 8, TYPE_IPV6 << 6 | TYPE_SERVICE,
+			20 },
+	[MAP_ADDR6] = { "addr6", TYPE_PROTO << 12 | TYPE_IPV6 << 6 | TYPE_SERVICE, 24,
+			TYPE_IPV6 << 6 | TYPE_SERVICE, 20 },
+};
+
+static void begin(struct netlink_batch *batch, uint16_t message, uint16_t flags)
+{
+	struct nfgenmsg header = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
+	netlink_begin(batch, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | message), flags, &header,
+		      sizeof(header));
+}
+
+static void put_control(struct netlink_batch *batch, uint16_t type)
+{
+	struct nfgenmsg header = { .nfgen_family = AF_UNSPEC,
+				   .version = NFNETLINK_V0,
+				   .res_id = htons(NFNL_SUBSYS_NFTABLES) };
+	netlink_begin(batch, type, 0, &header, sizeof(header));
+}
+
+void nft_begin(struct netlink_batch *batch)
+{
+	put_control(batch, NFNL_MSG_BATCH_BEGIN);
+}
+
+void nft_end(struct netlink_batch *batch)
+{
+	/* Kernels before 6.10 do not acknowledge the end itself; the answer to the last request is
+	 * sent after the commit, too. */
+	netlink_await(batch);
+	put_control(batch, NFNL_MSG_BATCH_END);
+}
+
+static void put_map(struct netlink_batch *batch, const char *table, enum map map)
+{
+	begin(batch, NFT_MSG_NEWSET, NLM_F_CREATE);
+	netlink_put_string(batch, NFTA_SET_TABLE, table);
+	netlink_put_string(batch, NFTA_SET_NAME, maps[map].name);
+	netlink_put_be32(batch, NFTA_SET_FLAGS, NFT_SET_MAP);
+	netlink_put_be32(batch, NFTA_SET_KEY_TYPE, maps[map].key_type);
+	netlink_put_be32(batch, NFTA_SET_KEY_LEN, maps[map].key_size);
+	netlink_put_be32(batch, NFTA_SET_DATA_TYPE, maps[map].data_type);
+	netlink_put_be32(batch, NFTA_SET_DATA_LEN, maps[map].data_size);
+	netlink_put_be32(batch, NFTA_SET_ID, (uint32_t)map + 1);
+}
+
+static void put_chain(struct netlink_batch *batch, const char *table, const char *name)
+{
+	begin(batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	netlink_put_string(batch, NFTA_CHAIN_TABLE, table);
+	netlink_put_string(batch, NFTA_CHAIN_NAME, name);
+}
+
+static void put_base_chain(struct netlink_batch *batch, const char *table, const char *name,
+			   const char *type, uint32_t hook, int32_t priority)
+{
+	put_chain(batch, table, name);
+	netlink_put_string(batch, NFTA_CHAIN_TYPE, type);
+	netlink_put_be32(batch, NFTA_CHAIN_POLICY, NF_ACCEPT);
+	size_t nest = netlink_nest(batch, NFTA_CHAIN_HOOK);
+	netlink_put_be32(batch, NFTA_HOOK_HOOKNUM, hook);
+	netlink_put_be32(batch, NFTA_HOOK_PRIORITY, (uint32_t)priority);
+	netlink_nest_end(batch, nest);
+}
+
+static size_t begin_rule(struct netlink_batch *batch, const char *table, const char *chain)
+{
+	begin(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+	netlink_put_string(batch, NFTA_RULE_TABLE, table);
+	netlink_put_string(batch, NFTA_RULE_CHAIN, chain);
+	return netlink_nest(batch, NFTA_RULE_EXPRESSIONS);
+}
+
+/* "ip saddr SUBNET" or "ip6 saddr SUBNET"; @daddr for the destination. */
+static void match_subnet(struct netlink_batch *batch, int family, const void *address,
+			 uint8_t prefix, bool daddr)
+{
+	unsigned size = family == AF_INET ? 4 : 16;
+	unsigned offset = family == AF_INET ? 12 : 8;
+	expr_family(batch, family);
+	expr_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset + (daddr ? size : 0), size,
+		     NFT_REG_1);
+	uint8_t mask[16] = { 0 }, value[16];
+	for (unsigned bit = 0; bit < prefix; bit++)
+		mask[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	for (unsigned i = 0; i < size; i++)
+		value[i] = ((const uint8_t *)address)[i] & mask[i];
+	if (prefix < size * 8)
+		expr_bitwise(batch, NFT_REG_1, mask, size);
+	expr_compare(batch, NFT_CMP_EQ, value, size);
+}
+
+/*
+ * chain guard, at raw priority, before connection tracking and translation:
+ *  - nobody but the host itself reaches 127.0.0.0/8 (a port published there would be reachable from
+ *    the neighbours, and with route_localnet the host's own services from containers);
+ *  - containers are reachable from outside through their published ports only, also for a
+ *    neighbour that has a route to their subnet (moby #45610), and from other bridges not at all.
+ */
+static void put_guard(struct netlink_batch *batch, const struct nft_network *network)
+{
+	static const uint8_t loopback[4] = { 127 };
+	const char *table = network->table;
+	put_base_chain(batch, table, "guard", "filter", NF_INET_PRE_ROUTING, -300);
+	size_t rule = begin_rule(batch, table, "guard");
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, "lo");
+	expr_verdict(batch, NF_ACCEPT, NULL);
+	netlink_nest_end(batch, rule);
+	rule = begin_rule(batch, table, "guard");
+	match_subnet(batch, AF_INET, loopback, 8, true);
+	expr_verdict(batch, NF_DROP, NULL);
+	netlink_nest_end(batch, rule);
+	rule = begin_rule(batch, table, "guard");
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, table);
+	expr_verdict(batch, NF_ACCEPT, NULL);
+	netlink_nest_end(batch, rule);
+	rule = begin_rule(batch, table, "guard");
+	match_subnet(batch, AF_INET, &network->ipv4, network->ipv4_prefix, true);
+	expr_verdict(batch, NF_DROP, NULL);
+	netlink_nest_end(batch, rule);
+	if (!network->ipv6_prefix)
+		return;
+	rule = begin_rule(batch, table, "guard");
+	match_subnet(batch, AF_INET6, &network->ipv6, network->ipv6_prefix, true);
+	expr_verdict(batch, NF_DROP, NULL);
+	netlink_nest_end(batch, rule);
+}
+
+/* "dnat ip to meta l4proto . [ip daddr .] th dport map @map": the key is built in 32-bit registers,
+ * the map answers with address and port in the same place. */
+static void put_translation(struct netlink_batch *batch, const char *table, enum map map)
+{
+	bool v6 = map == MAP_PORT6 || map == MAP_ADDR6;
+	bool with_address = map == MAP_ADDR4 || map == MAP_ADDR6;
+	unsigned size = v6 ? 16 : 4, at = NFT_REG32_00;
+	size_t rule = begin_rule(batch, table, "publish");
+	expr_family(batch, v6 ? AF_INET6 : AF_INET);
+	expr_meta(batch, NFT_META_L4PROTO, at++);
+	if (with_address) {
+		expr_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, v6 ? 24 : 16, size, at);
+		at += size / 4;
+	}
+	expr_payload(batch, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, at);
+	expr_lookup(batch, maps[map].name, (uint32_t)map + 1, NFT_REG32_00, NFT_REG32_00);
+	expr_dnat(batch, v6 ? AF_INET6 : AF_INET, NFT_REG32_00, NFT_REG32_00 + size / 4);
+	netlink_nest_end(batch, rule);
+}
+
+static void put_jump(struct netlink_batch *batch, const char *table, const char *chain)
+{
+	size_t rule = begin_rule(batch, table, chain);
+	expr_destination_is_local(batch);
+	expr_verdict(batch, NFT_JUMP, "publish");
+	netlink_nest_end(batch, rule);
+}
+
+static void put_publish(struct netlink_batch *batch, const struct nft_network *network)
+{
+	const char *table = network->table;
+	put_chain(batch, table, "publish");
+	put_translation(batch, table, MAP_ADDR4);
+	put_translation(batch, table, MAP_PORT4);
+	if (network->ipv6_prefix) {
+		put_translation(batch, table, MAP_ADDR6);
+		put_translation(batch, table, MAP_PORT6);
+	}
+	put_base_chain(batch, table, "prerouting", "nat", NF_INET_PRE_ROUTING, -100);
+	put_jump(batch, table, "prerouting");
+	put_base_chain(batch, table, "output", "nat", NF_INET_LOCAL_OUT, -100);
+	if (network->ipv6_prefix) {
+		/* The kernel does not route an answer back to ::1 that came in by a bridge (it
+		 * wants the loopback address on that very interface), so such a connection would
+		 * hang; untranslated it is refused at once, and clients go on to 127.0.0.1. */
+		size_t rule = begin_rule(batch, table, "output");
+		match_subnet(batch, AF_INET6, &in6addr_loopback, 128, true);
+		expr_verdict(batch, NF_ACCEPT, NULL);
+		netlink_nest_end(batch, rule);
+	}
+	put_jump(batch, table, "output");
+}
+
+static void put_masquerade(struct netlink_batch *batch, const struct nft_network *network,
+			   enum nft_cmp_ops out, int family, const void *source, uint8_t prefix,
+			   bool translated_only)
+{
+	size_t rule = begin_rule(batch, network->table, "postrouting");
+	expr_interface(batch, NFT_META_OIFNAME, out, network->table);
+	match_subnet(batch, family, source, prefix, false);
+	if (translated_only)
+		expr_destination_translated(batch);
+	expr_masquerade(batch);
+	netlink_nest_end(batch, rule);
+}
+
+/* What leaves the bridge's subnet gets the host's address. What comes back into it keeps the
+ * client's, but for two whose answers would not find the way back: a container's connection to a
+ * published port of its own bridge, and the host's from its loopback address. */
+static void put_postrouting(struct netlink_batch *batch, const struct nft_network *network)
+{
+	static const uint8_t loopback4[4] = { 127 };
+	put_base_chain(batch, network->table, "postrouting", "nat", NF_INET_POST_ROUTING, 100);
+	put_masquerade(batch, network, NFT_CMP_NEQ, AF_INET, &network->ipv4, network->ipv4_prefix,
+		       false);
+	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET, &network->ipv4, network->ipv4_prefix,
+		       true);
+	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET, loopback4, 8, false);
+	if (!network->ipv6_prefix)
+		return;
+	put_masquerade(batch, network, NFT_CMP_NEQ, AF_INET6, &network->ipv6, network->ipv6_prefix,
+		       false);
+	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET6, &network->ipv6, network->ipv6_prefix,
+		       true);
+}
+
+void nft_put_table(struct netlink_batch *batch, const struct nft_network *network)
+{
+	/* Exclusive: of two that find it missing at the same time, one makes it whole. */
+	begin(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
+	netlink_put_string(batch, NFTA_TABLE_NAME, network->table);
+	for (unsigned map = 0; map < MAP_COUNT; map++)
+		put_map(batch, network->table, map);
+	put_guard(batch, network);
+	put_publish(batch, network);
+	put_postrouting(batch, network);
+}
+
+static const uint8_t protocols[] = {
+	[NETWORK_TCP] = IPPROTO_TCP,
+	[NETWORK_UDP] = IPPROTO_UDP,
+	[NETWORK_SCTP] = IPPROTO_SCTP,
+};
+
+/* Bytes of a map key or value: every field starts at a multiple of four. */
+struct field {
+	uint8_t bytes[24];
+	size_t len;
+};
+
+static void field_add(struct field *field, const void *data, size_t len)
+{
+	memcpy(field->bytes + field->len, data, len);
+	field->len += (len + 3) & ~(size_t)3;
+}
+
+static void put_element(struct netlink_batch *batch, uint16_t message, uint16_t flags,
+			const char *table, enum map map, const struct field *key,
+			const struct field *value)
+{
+	begin(batch, message, flags);
+	netlink_put_string(batch, NFTA_SET_ELEM_LIST_TABLE, table);
+	netlink_put_string(batch, NFTA_SET_ELEM_LIST_SET, maps[map].name);
+	size_t list = netlink_nest(batch, NFTA_SET_ELEM_LIST_ELEMENTS);
+	size_t element = netlink_nest(batch, NFTA_LIST_ELEM);
+	size_t nest = netlink_nest(batch, NFTA_SET_ELEM_KEY);
+	netlink_put(batch, NFTA_DATA_VALUE, key->bytes, key->len);
+	netlink_nest_end(batch, nest);
+	if (value) {
+		nest = netlink_nest(batch, NFTA_SET_ELEM_DATA);
+		netlink_put(batch, NFTA_DATA_VALUE, value->bytes, value->len);
+		netlink_nest_end(batch, nest);
+	}
+	netlink_nest_end(batch, element);
+	netlink_nest_end(batch, list);
+}
+
+static void put_port(struct netlink_batch *batch, uint16_t message, uint16_t flags,
+		     const char *table, const struct network_port *port,
+		     const struct nft_target *target, bool v6)
+{
+	uint16_t host_port = htons(port->host_port), container_port = htons(port->container_port);
+	size_t size = v6 ? 16 : 4;
+	struct field key = { 0 }, value = { 0 };
+	field_add(&key, &protocols[port->protocol], 1);
+	if (port->host_ip_set)
+		field_add(&key, &port->host_ip, size);
+	field_add(&key, &host_port, 2);
+	field_add(&value, v6 ? (const void *)&target->ipv6 : &target->ipv4, size);
+	field_add(&value, &container_port, 2);
+	enum map map = v6 ? (port->host_ip_set ? MAP_ADDR6 : MAP_PORT6)
+			  : (port->host_ip_set ? MAP_ADDR4 : MAP_PORT4);
+	put_element(batch, message, flags, table, map, &key,
+		    message == NFT_MSG_NEWSETELEM ? &value : NULL);
+}
+
+/* 0.0.0.0 and :: mean every address of their family. */
+static bool is_any(const struct network_port *port)
+{
+	static const uint8_t zero[16];
+	return port->host_ip_set &&
+	       memcmp(&port->host_ip, zero, port->host_family == AF_INET6 ? 16 : 4) == 0;
+}
+
+static void each_family(struct netlink_batch *batch, uint16_t message, uint16_t flags,
+			const char *table, const struct network_port *port,
+			const struct nft_target *target)
+{
+	struct network_port any = *port;
+	bool v4 = !port->host_ip_set || port->host_family == AF_INET;
+	bool v6 = !port->host_ip_set || port->host_family == AF_INET6;
+	if (is_any(port))
+		any.host_ip_set = false;
+	if (v4)
+		put_port(batch, message, flags, table, &any, target, false);
+	if (v6 && target->has_ipv6)
+		put_port(batch, message, flags, table, &any, target, true);
+}
+
+void nft_put_port(struct netlink_batch *batch, const char *table, const struct network_port *port,
+		  const struct nft_target *target, bool exclusive)
+{
+	each_family(batch, NFT_MSG_NEWSETELEM,
+		    (uint16_t)(NLM_F_CREATE | (exclusive ? NLM_F_EXCL : 0)), table, port, target);
+}
+
+void nft_drop_port(struct netlink_batch *batch, const char *table, const struct network_port *port,
+		   const struct nft_target *target)
+{
+	each_family(batch, NFT_MSG_DELSETELEM, 0, table, port, target);
+}
+
+int nft_table_exists(int fd, const char *table)
+{
+	_cleanup_batch_ struct netlink_batch batch;
+	netlink_batch_init(&batch);
+	begin(&batch, NFT_MSG_GETTABLE, 0);
+	netlink_put_string(&batch, NFTA_TABLE_NAME, table);
+	netlink_await(&batch);
+	int r = netlink_transact(fd, &batch, NULL);
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+int nft_table_delete(int fd, const char *table)
+{
+	_cleanup_batch_ struct netlink_batch batch;
+	netlink_batch_init(&batch);
+	nft_begin(&batch);
+	begin(&batch, NFT_MSG_DELTABLE, 0);
+	netlink_put_string(&batch, NFTA_TABLE_NAME, table);
+	nft_end(&batch);
+	int r = netlink_transact(fd, &batch, NULL);
+	return r == -ENOENT ? 0 : r;
+}
+
+int nft_error(struct masu_error *err, int code, const struct netlink_failure *failure,
+	      const char *table)
+{
+	if (code == -EPROTONOSUPPORT || code == -EOPNOTSUPP || code == -EAFNOSUPPORT)
+		return error_set(err, code,
+				 "table inet %s: this kernel has no nf_tables with NAT for inet "
+				 "(CONFIG_NF_TABLES_INET, NFT_NAT, NFT_MASQ, NFT_FIB_INET); use "
+				 "--network host or none",
+				 table);
+	if (code == -EPERM)
+		return error_set(err, code,
+				 "table inet %s: not permitted; a bridge network needs root "
+				 "(CAP_NET_ADMIN)",
+				 table);
+	return error_errno(err, code, "table inet %s: nf_tables refused the change%s%s", table,
+			   *failure->text ? ": " : "", failure->text);
+}

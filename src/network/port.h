@@ -1,0 +1,26 @@
+/* Published ports: holding them on the host, and their text in leases. Private to src/network. */
+#pragma once
+
+#include "base/buf.h"
+#include "network/network.h"
+
+/*
+ * Binds a socket to each port, so that no other program and no other container gets it while the
+ * caller (the container's monitor) lives, and picks a free one where host_port is 0. Connections do
+ * not reach these sockets: they are translated before. @ports is updated; *ret_fds is an array in
+ * the arena of *ret_count sockets.
+ */
+int port_hold(struct arena *arena, struct network_port *ports, size_t count, int **ret_fds,
+	      size_t *ret_count, struct masu_error *err);
+void port_release(int *fds, size_t count);
+
+/* Docker's refusal of a port that is taken. */
+int port_conflict(const struct network_port *port, struct masu_error *err);
+
+/* One line of a lease: "tcp 0.0.0.0 8080 80" ("*" as address: every one of both families). */
+void port_put_line(struct buf *out, const struct network_port *port);
+/* Parses such a line (without newline); -EINVAL. */
+int port_parse_line(const char *line, struct network_port *ret);
+
+const char *port_protocol_name(enum network_protocol protocol);
+int port_protocol_parse(const char *name, enum network_protocol *ret);

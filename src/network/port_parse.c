@@ -1,0 +1,194 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "network/network.h"
+#include "network/port.h"
+
+#define SPEC_MAX 128
+
+struct range {
+	uint32_t first, last; /* 0, 0: none given */
+};
+
+/* The array grows by doubling, so its room follows from the count. */
+static size_t room_for(size_t count)
+{
+	size_t room = 16;
+	while (room < count)
+		room *= 2;
+	return room;
+}
+
+static int parse_range(const char *text, struct range *ret)
+{
+	char first[8];
+	const char *dash = strchr(text, '-');
+	size_t len = dash ? (size_t)(dash - text) : strlen(text);
+	struct range range;
+	if (len >= sizeof(first))
+		return -ERANGE;
+	memcpy(first, text, len);
+	first[len] = '\0';
+	if (str_to_u32(first, &range.first) < 0)
+		return -EINVAL;
+	range.last = range.first;
+	if (dash && str_to_u32(dash + 1, &range.last) < 0)
+		return -EINVAL;
+	if (range.first == 0 || range.last > UINT16_MAX || range.first > range.last)
+		return -ERANGE;
+	*ret = range;
+	return 0;
+}
+
+static int parse_host_ip(char *text, struct network_port *port)
+{
+	size_t len = strlen(text);
+	if (len == 0)
+		return 0;
+	port->host_ip_set = true;
+	port->host_family = AF_INET;
+	if (text[0] == '[' && text[len - 1] == ']') {
+		port->host_family = AF_INET6;
+		text[len - 1] = '\0';
+		text++;
+	}
+	return inet_pton(port->host_family, text, &port->host_ip) == 1 ? 0 : -EINVAL;
+}
+
+/* Whether both would listen on some same address: no address is every one, and so is 0.0.0.0 or ::
+ * within its family. */
+static bool overlap(const struct network_port *a, const struct network_port *b)
+{
+	static const uint8_t zero[16];
+	if (a->protocol != b->protocol || a->host_port != b->host_port)
+		return false;
+	if (!a->host_ip_set || !b->host_ip_set)
+		return true;
+	if (a->host_family != b->host_family)
+		return false;
+	size_t len = a->host_family == AF_INET ? 4 : 16;
+	return memcmp(&a->host_ip, &b->host_ip, len) == 0 || memcmp(&a->host_ip, zero, len) == 0 ||
+	       memcmp(&b->host_ip, zero, len) == 0;
+}
+
+static int refuse_overlap(const char *text, const struct network_port *ports, size_t count,
+			  const struct network_port *first, const struct range *host,
+			  struct masu_error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct network_port wanted = *first;
+		if (ports[i].host_port < host->first || ports[i].host_port > host->last)
+			continue;
+		wanted.host_port = ports[i].host_port;
+		if (ports[i].host_port && overlap(&ports[i], &wanted))
+			return error_set(err, -EINVAL,
+					 "invalid publish \"%s\": host port %u/%s is published "
+					 "twice",
+					 text, wanted.host_port,
+					 port_protocol_name(wanted.protocol));
+	}
+	return 0;
+}
+
+/* Splits "[ip:][host:]container[/protocol]" in place; the absent parts are "" or, for the host
+ * port of a lone container port, NULL. */
+static int split(char *spec, char **ret_ip, char **ret_host, char **ret_container,
+		 const char **ret_protocol)
+{
+	static char none[] = "";
+	char *slash = strrchr(spec, '/');
+	*ret_protocol = "tcp";
+	if (slash) {
+		*slash = '\0';
+		*ret_protocol = slash + 1;
+	}
+	*ret_ip = *ret_host = none;
+	char *colon = strrchr(spec, ':');
+	*ret_container = colon ? colon + 1 : spec;
+	if (!colon)
+		return 0;
+	*colon = '\0';
+	colon = strrchr(spec, ':');
+	/* The colons of an IPv6 address stand within brackets. */
+	if (colon && strchr(colon, ']'))
+		return -EINVAL;
+	*ret_host = colon ? colon + 1 : spec;
+	if (colon) {
+		*colon = '\0';
+		*ret_ip = spec;
+		if (!*spec || (*spec != '[' && strchr(spec, ':')))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int parse_spec(const char *text, struct network_port *port, struct range *host,
+		      struct range *container, struct masu_error *err)
+{
+	char spec[SPEC_MAX], *ip, *host_text, *container_text, lower[8] = "";
+	const char *protocol;
+	if (str_format(spec, sizeof(spec), "%s", text) < 0)
+		return error_set(err, -EINVAL, "invalid publish \"%.32s...\": too long", text);
+	if (split(spec, &ip, &host_text, &container_text, &protocol) < 0)
+		return error_set(err, -EINVAL, "invalid publish \"%s\": not [ip:][host:]container",
+				 text);
+	for (size_t i = 0; i + 1 < sizeof(lower) && protocol[i]; i++)
+		lower[i] = protocol[i] >= 'A' && protocol[i] <= 'Z' ? (char)(protocol[i] + 32)
+								    : protocol[i];
+	if (strlen(protocol) >= sizeof(lower) || port_protocol_parse(lower, &port->protocol) < 0)
+		return error_set(err, -EINVAL, "Invalid proto: %s (tcp, udp or sctp)", protocol);
+	if (!*container_text)
+		return error_set(err, -EINVAL, "No port specified: %s<empty>", text);
+	if (parse_range(container_text, container) < 0)
+		return error_set(err, -EINVAL, "Invalid containerPort: %s (1 to 65535)",
+				 container_text);
+	if (*host_text && parse_range(host_text, host) < 0)
+		return error_set(err, -EINVAL,
+				 "Invalid hostPort: %s (1 to 65535; leave it out for a free one)",
+				 host_text);
+	if (parse_host_ip(ip, port) < 0)
+		return error_set(err, -EINVAL, "Invalid ip address: %s", ip);
+	if (port->host_ip_set && port->host_family == AF_INET6 &&
+	    IN6_IS_ADDR_LOOPBACK(&port->host_ip.v6))
+		return error_set(
+			err, -EINVAL,
+			"cannot publish \"%s\": the kernel does not translate connections to "
+			"::1; publish on 127.0.0.1, or on every address",
+			text);
+	if (*host_text && host->last - host->first != container->last - container->first)
+		return error_set(err, -EINVAL,
+				 "Invalid ranges specified for container and host Ports: %s and %s",
+				 container_text, host_text);
+	return 0;
+}
+
+int network_port_parse(struct arena *arena, const char *text, struct network_port **ports,
+		       size_t *count, struct masu_error *err)
+{
+	struct network_port port = { 0 };
+	struct range host = { 0 }, container = { 0 };
+	int r = parse_spec(text, &port, &host, &container, err);
+	if (r == 0 && host.first)
+		r = refuse_overlap(text, *ports, *count, &port, &host, err);
+	if (r < 0)
+		return r;
+	size_t added = container.last - container.first + 1;
+	struct network_port *array = *ports;
+	if (!array || *count + added > room_for(*count)) {
+		array = arena_array(arena, struct network_port, room_for(*count + added));
+		if (!array)
+			return error_errno(err, -ENOMEM, "published ports");
+		if (*count)
+			memcpy(array, *ports, *count * sizeof(*array));
+	}
+	for (uint32_t i = 0; i < added; i++) {
+		port.container_port = (uint16_t)(container.first + i);
+		port.host_port = (uint16_t)(host.first ? host.first + i : 0);
+		array[*count + i] = port;
+	}
+	*ports = array;
+	*count += added;
+	return 0;
+}
