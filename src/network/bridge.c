@@ -108,15 +108,16 @@ static int configure(const struct bridge *bridge, int netns_fd, const struct lea
 	return r;
 }
 
-static int publish(struct bridge *bridge, struct arena *arena, const struct lease *lease,
-		   struct masu_error *err)
+static int publish(struct bridge *bridge, const struct lease *lease, struct masu_error *err)
 {
 	if (lease->port_count == 0)
 		return bridge_ensure_table(bridge, err);
-	int r = bridge_publish(bridge, arena, lease->ports, lease->port_count, lease->ipv4, true,
-			       err);
-	/* The new table gets the elements of every lease, so of this one. */
-	return r == -ENOENT ? bridge_ensure_table(bridge, err) : r;
+	int r = bridge_publish(bridge, lease->ports, lease->port_count, lease->ipv4, err);
+	if (r != -ENOENT)
+		return r;
+	r = bridge_ensure_table(bridge, err);
+	return r < 0 ? r
+		     : bridge_publish(bridge, lease->ports, lease->port_count, lease->ipv4, err);
 }
 
 static int parse_mac(const char *text, uint8_t ret[6])
@@ -176,8 +177,8 @@ static void undo(struct bridge *bridge, const struct lease *lease)
 
 /* Everything after the lease; @lease is undone by the caller on failure. */
 static int connect_leased(struct bridge *bridge, const struct network_request *request,
-			  struct arena *arena, const struct lease *lease,
-			  struct network_endpoint *endpoint, struct masu_error *err)
+			  const struct lease *lease, struct network_endpoint *endpoint,
+			  struct masu_error *err)
 {
 	bool ipv6 = bridge->ipv6;
 	int r = choose_mac(request, lease->ipv4, endpoint->mac, err);
@@ -185,7 +186,7 @@ static int connect_leased(struct bridge *bridge, const struct network_request *r
 		r = make_link(bridge, request->netns_fd, lease, endpoint->mac, err);
 	trace_mark("network: veth");
 	if (r == 0)
-		r = publish(bridge, arena, lease, err);
+		r = publish(bridge, lease, err);
 	trace_mark("network: nftables");
 	if (r == 0)
 		r = configure(bridge, request->netns_fd, lease, &ipv6, err);
@@ -213,7 +214,7 @@ static int connect_once(struct bridge *bridge, const struct network_request *req
 	r = take_lease(bridge, request, &lease, err);
 	trace_mark("network: lease");
 	if (r == 0) {
-		r = connect_leased(bridge, request, arena, &lease, &endpoint, err);
+		r = connect_leased(bridge, request, &lease, &endpoint, err);
 		if (r < 0)
 			undo(bridge, &lease);
 	}
@@ -293,8 +294,6 @@ static int bridge_repair(const struct network_request *request,
 	_cleanup_bridge_ struct bridge bridge = { .pool = { -1, -1 },
 						  .route_fd = -1,
 						  .nft_fd = -1 };
-	_cleanup_arena_ struct arena arena;
-	arena_init(&arena, 0);
 	if (!endpoint->has_ipv4)
 		return 0;
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
@@ -317,12 +316,7 @@ static int bridge_repair(const struct network_request *request,
 					   "restart the container");
 	}
 	r = repair_link(&bridge, request, endpoint, &lease, err);
-	if (r == 0)
-		r = bridge_ensure_table(&bridge, err);
-	if (r == 0 && lease.port_count)
-		r = bridge_publish(&bridge, &arena, lease.ports, lease.port_count, lease.ipv4,
-				   false, err);
-	return r;
+	return r < 0 ? r : publish(&bridge, &lease, err);
 }
 
 const struct network_ops network_bridge = {

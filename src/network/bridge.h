@@ -36,9 +36,13 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err);
 /* Makes the table if it is missing, with the elements of all leases. */
 int bridge_ensure_table(struct bridge *bridge, struct masu_error *err);
 
-/* Adds the elements of @ports in one transaction. -ENOENT: no table. -EADDRINUSE: a conflict. */
-int bridge_publish(struct bridge *bridge, struct arena *arena, const struct network_port *ports,
-		   size_t count, struct in_addr ipv4, bool exclusive, struct masu_error *err);
+/*
+ * Adds the elements of @ports in one transaction. -ENOENT: no table. -EADDRINUSE: a host port
+ * leads to another container. Elements that lead to @ipv4 already are fine: the address is leased
+ * to one container only.
+ */
+int bridge_publish(struct bridge *bridge, const struct network_port *ports, size_t count,
+		   struct in_addr ipv4, struct masu_error *err);
 /* Removes the elements of @ports, those that there are. */
 int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
 		     struct in_addr ipv4, struct masu_error *err);

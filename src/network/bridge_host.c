@@ -14,8 +14,6 @@
 #include "network/nft_expr.h"
 #include "network/port.h"
 
-#define ATTEMPTS 5
-
 /* The definition does not exist yet: whoever gets the lock alone makes it. */
 static int define(int root_fd, struct bridge *bridge, const char *network, struct masu_error *err)
 {
@@ -140,37 +138,30 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
 	return index;
 }
 
-static void put_all_leases(struct bridge *bridge, struct netlink_batch *batch,
-			   const struct lease *leases, size_t count)
+/* Gives a new table what the leases say. One whose ports are taken is skipped: it is a dead
+ * container's, whose interface has not gone yet. */
+static int publish_leases(struct bridge *bridge, struct masu_error *err)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct nft_target target;
-		if (!lease_lives(bridge, &leases[i]))
-			continue;
-		bridge_target(bridge, leases[i].ipv4, &target);
-		for (size_t k = 0; k < leases[i].port_count; k++)
-			nft_put_port(batch, bridge->definition.bridge, &leases[i].ports[k], &target,
-				     false);
-	}
+	_cleanup_arena_ struct arena arena;
+	struct masu_error ignored = { 0 };
+	struct lease *leases;
+	size_t count;
+	arena_init(&arena, 0);
+	int r = lease_list(&bridge->pool, &arena, &leases, &count);
+	if (r < 0)
+		return error_errno(err, r, "network %s: leases", bridge->definition.name);
+	for (size_t i = 0; i < count; i++)
+		if (leases[i].port_count && lease_lives(bridge, &leases[i]))
+			(void)bridge_publish(bridge, leases[i].ports, leases[i].port_count,
+					     leases[i].ipv4, &ignored);
+	return 0;
 }
 
 int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
 {
-	_cleanup_arena_ struct arena arena;
 	_cleanup_batch_ struct netlink_batch batch;
 	struct netlink_failure failure;
 	const char *table = bridge->definition.bridge;
-	struct lease *leases;
-	size_t count;
-	int r = nft_table_exists(bridge->nft_fd, table);
-	if (r > 0)
-		return 0;
-	arena_init(&arena, 0);
-	netlink_batch_init(&batch);
-	if (r == 0)
-		r = lease_list(&bridge->pool, &arena, &leases, &count);
-	if (r < 0)
-		return error_errno(err, r, "network %s: leases", bridge->definition.name);
 	struct nft_network network = {
 		.table = table,
 		.ipv4 = bridge->definition.gateway4,
@@ -178,60 +169,79 @@ int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
 		.ipv6 = bridge->definition.gateway6,
 		.ipv6_prefix = bridge->ipv6 ? bridge->definition.prefix6 : 0,
 	};
-	for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
-		netlink_batch_reset(&batch);
-		nft_begin(&batch);
-		nft_put_table(&batch, &network);
-		put_all_leases(bridge, &batch, leases, count);
-		nft_end(&batch);
-		r = netlink_transact(bridge->nft_fd, &batch, &failure);
-		/* EEXIST: somebody else has just made it. */
-		if (r == 0 || r == -EEXIST)
-			return 0;
-		if (r != -EBUSY && r != -EAGAIN && r != -ERESTART)
-			break;
-	}
-	return nft_error(err, r, &failure, table);
+	int r = nft_table_exists(bridge->nft_fd, table);
+	if (r > 0)
+		return 0;
+	netlink_batch_init(&batch);
+	nft_begin(&batch);
+	nft_put_table(&batch, &network);
+	nft_end(&batch);
+	r = netlink_transact(bridge->nft_fd, &batch, &failure);
+	/* EEXIST: somebody else has just made it, and adds the elements. */
+	if (r == -EEXIST)
+		return 0;
+	return r < 0 ? nft_error(err, r, &failure, table) : publish_leases(bridge, err);
 }
 
-static const struct network_port *port_of_sequence(const struct network_port *ports, size_t count,
-						   const uint32_t *sequences, uint32_t failed)
+/* A port that was released within the same tick of the kernel's clock is still there. */
+static int put_all_expired(struct bridge *bridge, struct netlink_batch *batch,
+			   const struct network_port *ports, size_t count,
+			   const struct nft_target *target)
 {
-	for (size_t i = 0; i < count; i++)
-		if (failed <= sequences[i])
-			return &ports[i];
-	return NULL;
+	int any = 0;
+	for (size_t i = 0; i < count; i++) {
+		int r = nft_put_expired(batch, bridge->nft_fd, bridge->definition.bridge, &ports[i],
+					target);
+		if (r < 0)
+			return r;
+		any |= r;
+	}
+	return any;
 }
 
-int bridge_publish(struct bridge *bridge, struct arena *arena, const struct network_port *ports,
-		   size_t count, struct in_addr ipv4, bool exclusive, struct masu_error *err)
+/* Which port the failed message was about. */
+static const struct network_port *port_of(const struct network_port *ports, size_t count,
+					  const struct nft_target *target, uint32_t first,
+					  uint32_t failed)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool both = !ports[i].host_ip_set && target->has_ipv6;
+		first += both ? 2 : 1;
+		if (failed < first)
+			return &ports[i];
+	}
+	return ports;
+}
+
+int bridge_publish(struct bridge *bridge, const struct network_port *ports, size_t count,
+		   struct in_addr ipv4, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch;
 	struct netlink_failure failure;
 	struct nft_target target;
 	const char *table = bridge->definition.bridge;
-	int r = -EBUSY;
+	uint32_t first = 0;
+	int r = 0;
 	netlink_batch_init(&batch);
 	bridge_target(bridge, ipv4, &target);
-	uint32_t *sequences = arena_array(arena, uint32_t, count);
-	if (!sequences)
-		return error_errno(err, -ENOMEM, "published ports");
-	for (unsigned attempt = 0; attempt < ATTEMPTS && (r == -EBUSY || r == -ERESTART);
-	     attempt++) {
+	for (unsigned attempt = 0; attempt < 2; attempt++) {
 		netlink_batch_reset(&batch);
 		nft_begin(&batch);
-		for (size_t i = 0; i < count; i++) {
-			nft_put_port(&batch, table, &ports[i], &target, exclusive);
-			sequences[i] = batch.sequence;
+		if (attempt > 0) {
+			int expired = put_all_expired(bridge, &batch, ports, count, &target);
+			if (expired <= 0)
+				break;
 		}
+		first = batch.sequence + 1;
+		for (size_t i = 0; i < count; i++)
+			nft_put_port(&batch, table, &ports[i], &target, NFT_ADD);
 		nft_end(&batch);
 		r = netlink_transact(bridge->nft_fd, &batch, &failure);
+		if (r != -EEXIST && r != -EBUSY)
+			break;
 	}
-	if (r == -EEXIST) {
-		const struct network_port *port =
-			port_of_sequence(ports, count, sequences, failure.sequence);
-		return port_conflict(port ? port : ports, err);
-	}
+	if (r == -EEXIST || r == -EBUSY)
+		return port_conflict(port_of(ports, count, &target, first, failure.sequence), err);
 	if (r < 0 && r != -ENOENT)
 		return nft_error(err, r, &failure, table);
 	return r;
@@ -244,25 +254,25 @@ int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, si
 	struct netlink_failure failure = { 0 };
 	struct nft_target target;
 	const char *table = bridge->definition.bridge;
+	enum nft_change change = nft_can_expire() ? NFT_EXPIRE : NFT_DELETE;
 	if (count == 0)
 		return 0;
 	netlink_batch_init(&batch);
 	bridge_target(bridge, ipv4, &target);
 	nft_begin(&batch);
 	for (size_t i = 0; i < count; i++)
-		nft_drop_port(&batch, table, &ports[i], &target);
+		nft_put_port(&batch, table, &ports[i], &target, change);
 	nft_end(&batch);
 	int r = netlink_transact(bridge->nft_fd, &batch, &failure);
-	/* One missing element undoes the whole batch: somebody removed some, so remove what is left
-	 * one at a time. */
-	for (size_t i = 0; r == -ENOENT && count > 1 && i < count; i++) {
+	bool changed = r == -ENOENT || r == -EBUSY || r == -EEXIST;
+	/* One element that is missing or another's undoes the whole batch: somebody changed the
+	 * table, so what is left goes one port at a time. */
+	for (size_t i = 0; changed && count > 1 && i < count; i++) {
 		int one = bridge_unpublish(bridge, &ports[i], 1, ipv4, err);
 		if (one < 0)
 			return one;
 	}
-	if (r < 0 && r != -ENOENT)
-		return nft_error(err, r, &failure, table);
-	return 0;
+	return r < 0 && !changed ? nft_error(err, r, &failure, table) : 0;
 }
 
 int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err)

@@ -74,6 +74,12 @@ static int take_address(struct lease_pool *pool, struct in_addr ipv4, const stru
 	return 1;
 }
 
+/* The address to try next. */
+static void set_hint(struct lease_pool *pool, uint32_t address)
+{
+	(void)!pwrite(pool->lock_fd, &address, sizeof(address), 0);
+}
+
 int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix, struct lease *lease)
 {
 	_cleanup_buf_ struct buf content;
@@ -93,6 +99,7 @@ int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix, 
 	uint32_t next = 0;
 	if (pread(pool->lock_fd, &next, sizeof(next), 0) != sizeof(next))
 		next = 0;
+	next &= ~mask;
 	for (uint32_t tries = 0; tries < size; tries++, next++) {
 		next = next == 0 || next >= size ? 1 : next;
 		if (next == own)
@@ -103,8 +110,7 @@ int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix, 
 			continue;
 		if (r < 0)
 			return r;
-		next++;
-		(void)!pwrite(pool->lock_fd, &next, sizeof(next), 0);
+		set_hint(pool, (base | next) + 1);
 		lease->ipv4 = candidate;
 		return 0;
 	}
@@ -133,6 +139,7 @@ int lease_give(struct lease_pool *pool, struct in_addr ipv4, const char *id)
 		return 0;
 	if (unlinkat(pool->dir_fd, lease_name(ipv4, name), 0) < 0)
 		return errno == ENOENT ? 0 : -errno;
+	set_hint(pool, ntohl(ipv4.s_addr));
 	return 1;
 }
 

@@ -41,8 +41,9 @@ int lease_lock(struct lease_pool *pool, int operation);
 
 /*
  * Writes @lease under a free address of the subnet of @gateway (never the gateway's, the first or
- * the last), or under lease->ipv4 where that is set. Goes round the subnet, so an address is given
- * again as late as possible. -EADDRINUSE: none is free; no message.
+ * the last), or under lease->ipv4 where that is set. The address that was given back last is given
+ * again first: the same container started again finds its old elements and neighbour entries.
+ * -EADDRINUSE: none is free; no message.
  */
 int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix,
 	       struct lease *lease);

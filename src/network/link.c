@@ -5,6 +5,7 @@
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <string.h>
@@ -185,41 +186,71 @@ static void put_hairpin(struct netlink_batch *batch, const char *name)
 	netlink_nest_end(batch, info);
 }
 
+static void put_veth(struct netlink_batch *batch, const struct link_veth *veth)
+{
+	begin_link(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, IFF_UP);
+	netlink_put_string(batch, IFLA_IFNAME, veth->host_name);
+	netlink_put_u32(batch, IFLA_MTU, veth->mtu);
+	netlink_put_u32(batch, IFLA_MASTER, (uint32_t)veth->bridge_index);
+	put_one_queue(batch);
+	size_t info = netlink_nest(batch, IFLA_LINKINFO);
+	netlink_put_string(batch, IFLA_INFO_KIND, "veth");
+	size_t data = netlink_nest(batch, IFLA_INFO_DATA);
+	size_t peer = netlink_nest(batch, VETH_INFO_PEER);
+	/* Not up yet: the driver refuses that for an end whose other end is not there. */
+	struct ifinfomsg inner = { 0 };
+	netlink_put_raw(batch, &inner, sizeof(inner));
+	netlink_put_string(batch, IFLA_IFNAME, veth->name);
+	netlink_put(batch, IFLA_ADDRESS, veth->mac, 6);
+	netlink_put_u32(batch, IFLA_MTU, veth->mtu);
+	put_one_queue(batch);
+	netlink_put_u32(batch, IFLA_NET_NS_FD, (uint32_t)veth->netns_fd);
+	netlink_nest_end(batch, peer);
+	netlink_nest_end(batch, data);
+	netlink_nest_end(batch, info);
+}
+
+/*
+ * The bridge sends frames for @mac to this port and does not learn otherwise. An address may be
+ * given again while the interface of its last container still waits for the kernel to remove it:
+ * neither what it still sends nor what the bridge remembers may lead frames there.
+ */
+static void put_forwarding_entry(struct netlink_batch *batch, int index, const uint8_t *mac)
+{
+	struct ndmsg header = {
+		.ndm_family = AF_BRIDGE,
+		.ndm_ifindex = index,
+		.ndm_state = NUD_NOARP,
+		.ndm_flags = NTF_MASTER | NTF_STICKY,
+	};
+	netlink_begin(batch, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &header, sizeof(header));
+	netlink_put(batch, NDA_LLADDR, mac, 6);
+}
+
 int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch;
 	struct netlink_failure failure;
 	netlink_batch_init(&batch);
-	begin_link(&batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, IFF_UP);
-	netlink_put_string(&batch, IFLA_IFNAME, veth->host_name);
-	netlink_put_u32(&batch, IFLA_MTU, veth->mtu);
-	netlink_put_u32(&batch, IFLA_MASTER, (uint32_t)veth->bridge_index);
-	put_one_queue(&batch);
-	size_t info = netlink_nest(&batch, IFLA_LINKINFO);
-	netlink_put_string(&batch, IFLA_INFO_KIND, "veth");
-	size_t data = netlink_nest(&batch, IFLA_INFO_DATA);
-	size_t peer = netlink_nest(&batch, VETH_INFO_PEER);
-	/* Not up yet: the driver refuses that for an end whose other end is not there. */
-	struct ifinfomsg inner = { 0 };
-	netlink_put_raw(&batch, &inner, sizeof(inner));
-	netlink_put_string(&batch, IFLA_IFNAME, veth->name);
-	netlink_put(&batch, IFLA_ADDRESS, veth->mac, 6);
-	netlink_put_u32(&batch, IFLA_MTU, veth->mtu);
-	put_one_queue(&batch);
-	netlink_put_u32(&batch, IFLA_NET_NS_FD, (uint32_t)veth->netns_fd);
-	netlink_nest_end(&batch, peer);
-	netlink_nest_end(&batch, data);
-	netlink_nest_end(&batch, info);
-	if (veth->hairpin)
-		put_hairpin(&batch, veth->host_name);
+	put_veth(&batch, veth);
 	netlink_await(&batch);
 	int r = netlink_transact(fd, &batch, &failure);
-	if (r == 0 || r == -EEXIST)
+	if (r == -EEXIST)
 		return r;
+	if (r == 0) {
+		netlink_batch_reset(&batch);
+		put_forwarding_entry(&batch, link_index(fd, veth->host_name), veth->mac);
+		if (veth->hairpin)
+			put_hairpin(&batch, veth->host_name);
+		netlink_await(&batch);
+		r = netlink_transact(fd, &batch, &failure);
+	}
+	if (r == 0)
+		return 0;
 	/* Where the bridge went away in between, the pair may exist without it. */
 	link_delete(fd, veth->host_name);
 	if (r == -ENODEV || r == -EINVAL)
-		return link_index(fd, veth->host_name) < 0 ? -ENODEV : r;
+		return -ENODEV;
 	if (r == -EOPNOTSUPP)
 		return error_set(err, r, "this kernel has no veth driver (CONFIG_VETH)");
 	return error_errno(err, r, "veth pair %s: cannot create it%s%s", veth->host_name,

@@ -1,14 +1,18 @@
 #include "network/nft.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 
+#include "base/str.h"
 #include "network/nft_expr.h"
 
 /*
@@ -16,6 +20,9 @@
  * needs them to print the elements. A concatenation is the types shifted by six bits each.
  */
 enum { TYPE_IPV4 = 7, TYPE_IPV6 = 8, TYPE_PROTO = 12, TYPE_SERVICE = 13 };
+
+/* What is left of expired elements is freed that often; in between it costs 200 bytes each. */
+#define GC_INTERVAL_MS 60000
 
 enum map { MAP_PORT4, MAP_ADDR4, MAP_PORT6, MAP_ADDR6, MAP_COUNT };
 
@@ -66,7 +73,8 @@ static void put_map(struct netlink_batch *batch, const char *table, enum map map
 	begin(batch, NFT_MSG_NEWSET, NLM_F_CREATE);
 	netlink_put_string(batch, NFTA_SET_TABLE, table);
 	netlink_put_string(batch, NFTA_SET_NAME, maps[map].name);
-	netlink_put_be32(batch, NFTA_SET_FLAGS, NFT_SET_MAP);
+	netlink_put_be32(batch, NFTA_SET_FLAGS, NFT_SET_MAP | NFT_SET_TIMEOUT);
+	netlink_put_be32(batch, NFTA_SET_GC_INTERVAL, GC_INTERVAL_MS);
 	netlink_put_be32(batch, NFTA_SET_KEY_TYPE, maps[map].key_type);
 	netlink_put_be32(batch, NFTA_SET_KEY_LEN, maps[map].key_size);
 	netlink_put_be32(batch, NFTA_SET_DATA_TYPE, maps[map].data_type);
@@ -272,80 +280,121 @@ static void field_add(struct field *field, const void *data, size_t len)
 	field->len += (len + 3) & ~(size_t)3;
 }
 
+/* One element of a map: a host port of one address family and where it leads. */
+struct element {
+	enum map map;
+	struct field key, value;
+};
+
+static void make_element(const struct network_port *port, const struct nft_target *target, bool v6,
+			 struct element *ret)
+{
+	static const uint8_t any[16];
+	uint16_t host_port = htons(port->host_port), container_port = htons(port->container_port);
+	size_t size = v6 ? 16 : 4;
+	/* 0.0.0.0 and :: mean every address of their family. */
+	bool with_address = port->host_ip_set && memcmp(&port->host_ip, any, size) != 0;
+	*ret = (struct element) { 0 };
+	field_add(&ret->key, &protocols[port->protocol], 1);
+	if (with_address)
+		field_add(&ret->key, &port->host_ip, size);
+	field_add(&ret->key, &host_port, 2);
+	field_add(&ret->value, v6 ? (const void *)&target->ipv6 : &target->ipv4, size);
+	field_add(&ret->value, &container_port, 2);
+	ret->map = v6 ? (with_address ? MAP_ADDR6 : MAP_PORT6)
+		      : (with_address ? MAP_ADDR4 : MAP_PORT4);
+}
+
+static size_t make_elements(const struct network_port *port, const struct nft_target *target,
+			    struct element ret[2])
+{
+	size_t count = 0;
+	if (!port->host_ip_set || port->host_family == AF_INET)
+		make_element(port, target, false, &ret[count++]);
+	if ((!port->host_ip_set || port->host_family == AF_INET6) && target->has_ipv6)
+		make_element(port, target, true, &ret[count++]);
+	return count;
+}
+
+static void put_data(struct netlink_batch *batch, uint16_t type, const struct field *field)
+{
+	size_t nest = netlink_nest(batch, type);
+	netlink_put(batch, NFTA_DATA_VALUE, field->bytes, field->len);
+	netlink_nest_end(batch, nest);
+}
+
 static void put_element(struct netlink_batch *batch, uint16_t message, uint16_t flags,
-			const char *table, enum map map, const struct field *key,
-			const struct field *value)
+			const char *table, const struct element *element, enum nft_change change)
 {
 	begin(batch, message, flags);
 	netlink_put_string(batch, NFTA_SET_ELEM_LIST_TABLE, table);
-	netlink_put_string(batch, NFTA_SET_ELEM_LIST_SET, maps[map].name);
+	netlink_put_string(batch, NFTA_SET_ELEM_LIST_SET, maps[element->map].name);
 	size_t list = netlink_nest(batch, NFTA_SET_ELEM_LIST_ELEMENTS);
-	size_t element = netlink_nest(batch, NFTA_LIST_ELEM);
-	size_t nest = netlink_nest(batch, NFTA_SET_ELEM_KEY);
-	netlink_put(batch, NFTA_DATA_VALUE, key->bytes, key->len);
-	netlink_nest_end(batch, nest);
-	if (value) {
-		nest = netlink_nest(batch, NFTA_SET_ELEM_DATA);
-		netlink_put(batch, NFTA_DATA_VALUE, value->bytes, value->len);
-		netlink_nest_end(batch, nest);
+	size_t item = netlink_nest(batch, NFTA_LIST_ELEM);
+	put_data(batch, NFTA_SET_ELEM_KEY, &element->key);
+	if (change != NFT_DELETE) {
+		/* Milliseconds, rounded up to a tick; 0: for ever. */
+		uint64_t timeout = htobe64(change == NFT_EXPIRE ? 1 : 0);
+		put_data(batch, NFTA_SET_ELEM_DATA, &element->value);
+		netlink_put(batch, NFTA_SET_ELEM_TIMEOUT, &timeout, sizeof(timeout));
 	}
-	netlink_nest_end(batch, element);
+	netlink_nest_end(batch, item);
 	netlink_nest_end(batch, list);
 }
 
-static void put_port(struct netlink_batch *batch, uint16_t message, uint16_t flags,
-		     const char *table, const struct network_port *port,
-		     const struct nft_target *target, bool v6)
-{
-	uint16_t host_port = htons(port->host_port), container_port = htons(port->container_port);
-	size_t size = v6 ? 16 : 4;
-	struct field key = { 0 }, value = { 0 };
-	field_add(&key, &protocols[port->protocol], 1);
-	if (port->host_ip_set)
-		field_add(&key, &port->host_ip, size);
-	field_add(&key, &host_port, 2);
-	field_add(&value, v6 ? (const void *)&target->ipv6 : &target->ipv4, size);
-	field_add(&value, &container_port, 2);
-	enum map map = v6 ? (port->host_ip_set ? MAP_ADDR6 : MAP_PORT6)
-			  : (port->host_ip_set ? MAP_ADDR4 : MAP_PORT4);
-	put_element(batch, message, flags, table, map, &key,
-		    message == NFT_MSG_NEWSETELEM ? &value : NULL);
-}
-
-/* 0.0.0.0 and :: mean every address of their family. */
-static bool is_any(const struct network_port *port)
-{
-	static const uint8_t zero[16];
-	return port->host_ip_set &&
-	       memcmp(&port->host_ip, zero, port->host_family == AF_INET6 ? 16 : 4) == 0;
-}
-
-static void each_family(struct netlink_batch *batch, uint16_t message, uint16_t flags,
-			const char *table, const struct network_port *port,
-			const struct nft_target *target)
-{
-	struct network_port any = *port;
-	bool v4 = !port->host_ip_set || port->host_family == AF_INET;
-	bool v6 = !port->host_ip_set || port->host_family == AF_INET6;
-	if (is_any(port))
-		any.host_ip_set = false;
-	if (v4)
-		put_port(batch, message, flags, table, &any, target, false);
-	if (v6 && target->has_ipv6)
-		put_port(batch, message, flags, table, &any, target, true);
-}
-
 void nft_put_port(struct netlink_batch *batch, const char *table, const struct network_port *port,
-		  const struct nft_target *target, bool exclusive)
+		  const struct nft_target *target, enum nft_change change)
 {
-	each_family(batch, NFT_MSG_NEWSETELEM,
-		    (uint16_t)(NLM_F_CREATE | (exclusive ? NLM_F_EXCL : 0)), table, port, target);
+	struct element elements[2];
+	size_t count = make_elements(port, target, elements);
+	for (size_t i = 0; i < count; i++)
+		put_element(batch, change == NFT_DELETE ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM,
+			    change == NFT_DELETE ? 0 : NLM_F_CREATE, table, &elements[i], change);
 }
 
-void nft_drop_port(struct netlink_batch *batch, const char *table, const struct network_port *port,
-		   const struct nft_target *target)
+bool nft_can_expire(void)
 {
-	each_family(batch, NFT_MSG_DELSETELEM, 0, table, port, target);
+	struct utsname name;
+	unsigned major, minor;
+	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 12));
+}
+
+/* Whether the answer holds an element with a timeout. */
+static int note_timeout(void *opaque, uint16_t type, const void *payload, size_t len)
+{
+	static const uint16_t path[] = { NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_LIST_ELEM,
+					 NFTA_SET_ELEM_TIMEOUT };
+	const void *at = (const char *)payload + sizeof(struct nfgenmsg);
+	size_t size = len < sizeof(struct nfgenmsg) ? 0 : len - sizeof(struct nfgenmsg);
+	for (size_t i = 0; at && i < ARRAY_SIZE(path); i++)
+		at = netlink_find(at, size, path[i], &size);
+	static const uint8_t never[8];
+	if (at && size == sizeof(never) && memcmp(at, never, sizeof(never)) != 0)
+		*(bool *)opaque = true;
+	return 0;
+}
+
+int nft_put_expired(struct netlink_batch *batch, int fd, const char *table,
+		    const struct network_port *port, const struct nft_target *target)
+{
+	struct element elements[2];
+	size_t count = make_elements(port, target, elements);
+	bool any = false;
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_batch_ struct netlink_batch query;
+		bool expiring = false;
+		netlink_batch_init(&query);
+		put_element(&query, NFT_MSG_GETSETELEM, 0, table, &elements[i], NFT_DELETE);
+		int r = netlink_dump(fd, &query, note_timeout, &expiring);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (!expiring)
+			continue;
+		put_element(batch, NFT_MSG_DELSETELEM, 0, table, &elements[i], NFT_DELETE);
+		any = true;
+	}
+	return any;
 }
 
 int nft_table_exists(int fd, const char *table)

@@ -32,13 +32,28 @@ struct nft_target {
 /* Appends the creation of the table with its chains, rules and empty maps. */
 void nft_put_table(struct netlink_batch *batch, const struct nft_network *network);
 
-/* Appends the elements of one port: one or two messages. With @exclusive an element that exists is
- * an error (-EEXIST), else it is kept. */
+/*
+ * What to do to the elements of a port.
+ *  ADD: fine where the same element exists; -EEXIST or -EBUSY where the host port leads elsewhere.
+ *  EXPIRE: the element ends with the kernel's next tick (1 to 10 ms). Unlike DELETE it leaves no
+ *  work that waits for an RCU grace period and that every close of a netfilter socket in the
+ *  namespace then waits for, 10 ms under the lock of all nf_tables changes. Linux 6.12 and later;
+ *  see nft_can_expire().
+ *  ADD makes an element that is about to expire stay.
+ */
+enum nft_change { NFT_ADD, NFT_EXPIRE, NFT_DELETE };
+
+/* Appends one or two messages, one for each address family of the port. */
 void nft_put_port(struct netlink_batch *batch, const char *table, const struct network_port *port,
-		  const struct nft_target *target, bool exclusive);
-/* Appends the removal of the same elements. */
-void nft_drop_port(struct netlink_batch *batch, const char *table, const struct network_port *port,
-		   const struct nft_target *target);
+		  const struct nft_target *target, enum nft_change change);
+
+/* Whether the kernel can change the time an element has left. */
+bool nft_can_expire(void);
+
+/* Appends the deletion of those elements of the port that are about to expire: 1 if there are any,
+ * 0 if not, or -errno. */
+int nft_put_expired(struct netlink_batch *batch, int fd, const char *table,
+		    const struct network_port *port, const struct nft_target *target);
 
 /* Every batch begins and ends with these; nft_end() asks for the ACK. */
 void nft_begin(struct netlink_batch *batch);
