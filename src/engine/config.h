@@ -45,4 +45,6 @@ int config_read(struct arena *arena, const struct json *record, struct container
 /* Strings of a JSON array as a NULL-terminated vector in the arena; NULL where it is no array. */
 const char **json_strings(struct arena *arena, const struct json *array);
 void json_put_strings(struct json_writer *w, const char *const *strings);
+/* Docker's PortMap: {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]} */
+void network_ports_write(struct json_writer *w, const struct network_port *ports, size_t count);
 const char *restart_policy_name(enum restart_policy policy);

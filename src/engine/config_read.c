@@ -22,8 +22,7 @@ const char **json_strings(struct arena *arena, const struct json *array)
 		return NULL;
 	const char **list = arena_array(arena, const char *, (size_t)array->count + 1);
 	size_t n = 0;
-	json_foreach(item, array)
-	{
+	json_foreach (item, array) {
 		if (list && !json_string(item, &list[n++]))
 			return NULL;
 	}
@@ -37,8 +36,7 @@ static int pairs_read(struct arena *arena, const struct json *object, struct oci
 	struct oci_pair *pairs = arena_array(arena, struct oci_pair, count);
 	if (!pairs)
 		return -ENOMEM;
-	json_foreach(item, object)
-	{
+	json_foreach (item, object) {
 		pairs[n].key = item->key;
 		if (!json_string(item, &pairs[n++].value))
 			return -EBADMSG;
@@ -82,8 +80,7 @@ static int fields_read(struct arena *arena, const struct config_field *fields,
 		       struct masu_error *err)
 {
 	const struct config_field *field = fields;
-	json_foreach(item, object)
-	{
+	json_foreach (item, object) {
 		const struct config_field *at = field;
 		while (at->name && !streq(at->name, item->key))
 			at++;
@@ -137,15 +134,14 @@ static int ports_read(struct arena *arena, const struct json *bindings,
 		      struct container_config *config)
 {
 	size_t count = 0;
-	json_foreach(list, bindings) count += child_count(list, JSON_ARRAY);
+	json_foreach (list, bindings)
+		count += child_count(list, JSON_ARRAY);
 	struct network_port *ports = arena_array(arena, struct network_port, count);
 	if (!ports)
 		return -ENOMEM;
 	size_t n = 0;
-	json_foreach(list, bindings)
-	{
-		json_foreach(binding, list)
-		{
+	json_foreach (list, bindings) {
+		json_foreach (binding, list) {
 			if (port_key_read(list->key, &ports[n]) < 0 ||
 			    port_binding_read(binding, &ports[n]) < 0)
 				return -EBADMSG;
@@ -167,7 +163,8 @@ static int expose_read(struct arena *arena, const struct json *object,
 	if (!config->expose)
 		return -ENOMEM;
 	size_t n = 0;
-	json_foreach(item, object) config->expose[n++] = item->key;
+	json_foreach (item, object)
+		config->expose[n++] = item->key;
 	return 0;
 }
 
@@ -196,8 +193,7 @@ static int devices_read(struct arena *arena, const struct json *array,
 	config->devices = arena_array(arena, struct device_config, count);
 	if (!config->devices)
 		return -ENOMEM;
-	json_foreach(item, array)
-	{
+	json_foreach (item, array) {
 		struct device_config *device = &config->devices[n++];
 		if (!json_string(json_get(item, "PathOnHost"), &device->host) ||
 		    !json_string(json_get(item, "PathInContainer"), &device->container) ||
@@ -215,8 +211,7 @@ static int ulimits_read(struct arena *arena, const struct json *array,
 	config->ulimits = arena_array(arena, struct oci_rlimit, count);
 	if (!config->ulimits)
 		return -ENOMEM;
-	json_foreach(item, array)
-	{
+	json_foreach (item, array) {
 		struct oci_rlimit *limit = &config->ulimits[n++];
 		int64_t hard, soft;
 		if (!json_string(json_get(item, "Name"), &limit->name) ||
@@ -287,8 +282,7 @@ static int mounts_read(struct arena *arena, const struct json *array,
 	config->mounts = arena_array(arena, struct mount_config, count);
 	if (!config->mounts)
 		return -ENOMEM;
-	json_foreach(item, array)
-	{
+	json_foreach (item, array) {
 		if (mount_read(item, &config->mounts[n++]) < 0)
 			return -EBADMSG;
 	}

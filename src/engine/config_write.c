@@ -127,8 +127,7 @@ static void port_binding_write(struct json_writer *w, const struct network_port 
 	json_end_object(w);
 }
 
-static void port_bindings_write(struct json_writer *w, const struct network_port *ports,
-				size_t count)
+void network_ports_write(struct json_writer *w, const struct network_port *ports, size_t count)
 {
 	json_begin_object(w);
 	for (size_t i = 0; i < count; i++) {
@@ -270,7 +269,7 @@ void host_config_write(struct json_writer *w, const struct container_config *con
 		json_field_i64(w, "MemorySwappiness", config->memory_swappiness);
 	if (config->port_count || full) {
 		json_key(w, "PortBindings");
-		port_bindings_write(w, config->ports, config->port_count);
+		network_ports_write(w, config->ports, config->port_count);
 	}
 	if (config->device_count || full) {
 		json_key(w, "Devices");

@@ -152,7 +152,7 @@ struct container {
 	enum container_status status;
 	pid_t pid; /* init in the host's pid namespace, 0 when not running */
 	uint64_t pid_start_time;
-	pid_t monitor_pid;
+	pid_t monitor_pid; /* 0: none is alive */
 	int exit_code;
 	bool oom_killed, dead;
 	const char *error;			  /* of the last start, "" */

@@ -105,10 +105,10 @@ void image_resolved_write(int root_fd, const char *stamp, const char *name,
 	char hash[17];
 	_cleanup_buf_ struct buf out;
 	struct json_writer w;
+	buf_init(&out, IMAGE_MAX_DOCUMENT);
 	_cleanup_close_ int dir = openat(root_fd, RESOLVED, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return;
-	buf_init(&out, IMAGE_MAX_DOCUMENT);
 	json_writer_init(&w, &out, false);
 	json_begin_object(&w);
 	json_field_string(&w, "name", name);

@@ -1,4 +1,7 @@
-/* Named volumes: <root>/volumes/<name>/ with volume.json and _data/. */
+/*
+ * Named volumes: <root>/volumes/<name>/ with volume.json and _data/. The driver is "local", without
+ * options. Removing moves to the trash; whoever is done with his reply empties that.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -15,16 +18,21 @@ struct volume {
 	bool anonymous;
 };
 
-/* Makes the volume (durable), or opens the one that exists. *ret_fd: its _data directory. @fresh:
- * new and empty. */
+/*
+ * Makes the volume (durable), or finds the one that exists; of many that ask for one name at once
+ * one makes it. *ret_made: this call did.
+ */
 int volume_ensure(int root_fd, const char *root, struct arena *arena, const struct volume *request,
-		  struct volume *ret, int *ret_fd, bool *fresh, struct masu_error *err);
+		  struct volume *ret, bool *ret_made, struct masu_error *err);
+/* -ENOENT: "no such volume". *ret_fd (may be NULL): its _data directory. */
 int volume_open(int root_fd, const char *root, struct arena *arena, const char *name,
 		struct volume *ret, int *ret_fd, struct masu_error *err);
-/* -EBUSY where a container refers to it (the engine checks that), -ENOENT: "no such volume". */
+/* Durable. That no container refers to it is the engine's to check. -ENOENT: "no such volume". */
 int volume_remove(int root_fd, const char *name, struct masu_error *err);
 int volume_list(int root_fd, const char *root, struct arena *arena, struct volume **ret,
 		size_t *ret_count, struct masu_error *err);
-/* Docker's copy-up: fills an empty volume with what the image has at the mount point (owner, mode,
- * xattrs). */
+/*
+ * Docker's copy-up: where the volume is empty, fills it with what the image has at the mount point
+ * (owner, mode, times, extended attributes; special files too) and takes over the directory's own.
+ */
 int volume_copy_up(int source_dir_fd, int volume_fd, struct masu_error *err);

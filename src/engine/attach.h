@@ -1,0 +1,6 @@
+#pragma once
+
+#include "engine/engine.h"
+
+/* Connects to a container's monitor. -ENOENT or -ECONNREFUSED: there is none. */
+int monitor_connect(const struct container *container, int *ret_fd);

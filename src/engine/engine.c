@@ -1,0 +1,166 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "engine/internal.h"
+#include "exec/native/seccomp.h"
+#include "state/record.h"
+
+static char *path_join(const char *a, const char *b)
+{
+	size_t size = strlen(a) + strlen(b) + 2;
+	char *path = malloc(size);
+	if (path)
+		str_format(path, size, "%s/%s", a, b);
+	return path;
+}
+
+/* The strings live as long as the program: the seccomp module keeps the pointers. */
+static int configure_seccomp(const char *root, const char *libexec, struct masu_error *err)
+{
+	static struct seccomp_environment environment;
+	if (environment.cache_dir)
+		return 0;
+	environment.cache_dir = path_join(root, "cache/seccomp");
+	environment.compiler = path_join(libexec, "masu-seccomp");
+	if (!environment.cache_dir || !environment.compiler)
+		return error_set(err, -ENOMEM, "out of memory");
+	seccomp_configure(&environment);
+	return 0;
+}
+
+int engine_open(const char *root, const char *runroot, const char *libexec, const char *self_path,
+		struct engine *ret, struct masu_error *err)
+{
+	_cleanup_close_ int root_fd = -1;
+	_cleanup_close_ int run_fd = -1;
+	if (root[0] != '/' || runroot[0] != '/')
+		return error_set(err, -EINVAL, "%s: --root and --runroot must be absolute paths",
+				 root[0] != '/' ? root : runroot);
+	int r = state_open_root(root, &root_fd, err);
+	if (r == 0)
+		r = state_open_runroot(runroot, &run_fd, err);
+	if (r == 0)
+		r = configure_seccomp(root, libexec, err);
+	if (r < 0)
+		return engine_failure(err, r);
+	*ret = (struct engine) { .root_fd = take_fd(&root_fd),
+				 .run_fd = take_fd(&run_fd),
+				 .root = root,
+				 .runroot = runroot,
+				 .libexec = libexec,
+				 .self_path = self_path,
+				 .storage_driver = "overlay" };
+	return 0;
+}
+
+void engine_close(struct engine *engine)
+{
+	const struct storage_ops *ops = storage_driver(engine->storage_driver);
+	if (ops && engine->storage)
+		ops->close(engine->storage);
+	engine->storage = NULL;
+	cleanup_close(&engine->root_fd);
+	cleanup_close(&engine->run_fd);
+}
+
+int engine_storage(struct engine *engine, const struct storage_ops **ret_ops, struct storage **ret,
+		   struct masu_error *err)
+{
+	const struct storage_ops *ops = storage_driver(engine->storage_driver);
+	if (!ops)
+		return error_set(err, -EINVAL, "unknown storage driver \"%s\"",
+				 engine->storage_driver);
+	if (!engine->storage) {
+		int r = ops->open(engine->root_fd, &engine->storage, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_ops = ops;
+	*ret = engine->storage;
+	return 0;
+}
+
+int engine_failure(struct masu_error *err, int r)
+{
+	if (r < 0 && err && !err->exit_status)
+		err->exit_status = 125;
+	return r;
+}
+
+/* A container that has its record; a directory without one is being made, or was never finished. */
+static bool container_exists(struct engine *engine, const char *id)
+{
+	char path[CONTAINER_PATH_MAX + 16];
+	return str_format(path, sizeof(path), "containers/%s/container.json", id) == 0 &&
+	       faccessat(engine->root_fd, path, F_OK, 0) == 0;
+}
+
+static int resolve_prefix(struct engine *engine, const char *prefix, char ret_id[65],
+			  struct masu_error *err)
+{
+	_cleanup_arena_ struct arena arena;
+	const char **ids;
+	size_t count, found = 0;
+	arena_init(&arena, 0);
+	_cleanup_close_ int dir =
+		openat(engine->root_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_set(err, -ENOENT, "No such container: %s", prefix);
+	int r = record_list(dir, &arena, &ids, &count, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		if (!str_after(ids[i], prefix) || strlen(ids[i]) != ID_LENGTH ||
+		    !container_exists(engine, ids[i]))
+			continue;
+		memcpy(ret_id, ids[i], ID_LENGTH + 1);
+		found++;
+	}
+	if (found == 1)
+		return 0;
+	if (found == 0)
+		return error_set(err, -ENOENT, "No such container: %s", prefix);
+	return error_set(err, -EINVAL, "Multiple IDs found with provided prefix: %s", prefix);
+}
+
+int engine_resolve(struct engine *engine, const char *name_or_id, char ret_id[65],
+		   struct masu_error *err)
+{
+	const char *name = name_or_id[0] == '/' ? name_or_id + 1 : name_or_id;
+	if (strlen(name) == ID_LENGTH && id_prefix_valid(name) && container_exists(engine, name)) {
+		memcpy(ret_id, name, ID_LENGTH + 1);
+		return 0;
+	}
+	if (name_lookup(engine, name, ret_id) == 0 && container_exists(engine, ret_id))
+		return 0;
+	if (!id_prefix_valid(name))
+		return error_set(err, -ENOENT, "No such container: %.255s", name);
+	return resolve_prefix(engine, name, ret_id, err);
+}
+
+int engine_load(struct engine *engine, struct arena *arena, const char *id, struct container *ret,
+		struct masu_error *err)
+{
+	struct container container;
+	bool gone = false;
+	int r = store_load(engine, arena, id, &container, err);
+	if (r < 0)
+		return r;
+	bool claims_life = container.run_fd >= 0 || container.status == CONTAINER_RUNNING ||
+			   container.status == CONTAINER_PAUSED;
+	if (claims_life && !container.monitor_pid && !container.pid) {
+		r = recover_container(engine, arena, &container, &gone, err);
+		if (r < 0 || gone)
+			container_close(&container);
+		if (r < 0)
+			return r;
+		if (gone)
+			return error_set(err, -ENOENT, "No such container: %s", id);
+	}
+	*ret = container;
+	return 0;
+}

@@ -1,0 +1,182 @@
+/*
+ * One more process in a running container: by the caller itself, without the monitor. Its
+ * capabilities, seccomp filter and groups are built anew from the container's configuration, as for
+ * its first process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "base/trace.h"
+#include "engine/internal.h"
+#include "engine/lifecycle.h"
+#include "sys/proc.h"
+
+struct exec_run {
+	struct engine *engine;
+	struct arena *arena;
+	struct container container;
+	struct oci_spec spec;
+	struct cgroup *cgroup;
+	int init_pidfd, root_fd;
+	int theirs[3], ours[3];
+	char bundle[4096];
+};
+
+static void exec_run_close(struct exec_run *run)
+{
+	cleanup_close(&run->init_pidfd);
+	cleanup_close(&run->root_fd);
+	cgroup_close(run->cgroup);
+	for (int i = 0; i < 3; i++) {
+		cleanup_close(&run->theirs[i]);
+		cleanup_close(&run->ours[i]);
+	}
+	container_close(&run->container);
+}
+
+static int open_container(struct exec_run *run, const char *id, struct masu_error *err)
+{
+	char path[32];
+	int r = engine_load(run->engine, run->arena, id, &run->container, err);
+	if (r == 0)
+		r = lifecycle_check(&run->container, VERB_EXEC, err);
+	if (r < 0)
+		return r;
+	run->init_pidfd = proc_open(run->container.pid, run->container.pid_start_time);
+	if (run->init_pidfd < 0)
+		return error_set(err, -ESRCH, "container %s is not running", run->container.name);
+	snprintf(path, sizeof(path), "/proc/%d/root", run->container.pid);
+	run->root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (run->root_fd < 0)
+		return error_errno(err, -errno, "container %s: its root", run->container.name);
+	return str_format(run->bundle, sizeof(run->bundle), "%s/containers/%s", run->engine->root,
+			  run->container.id);
+}
+
+static int build_process(struct exec_run *run, const struct exec_config *config,
+			 struct masu_error *err)
+{
+	struct container *container = &run->container;
+	struct spec_context context = { .engine = run->engine,
+					.arena = run->arena,
+					.container = container,
+					.root_fd = run->root_fd };
+	if (config->user && *config->user)
+		container->config.user = config->user;
+	if (config->working_dir && *config->working_dir)
+		container->config.working_dir = config->working_dir;
+	if (config->privileged)
+		container->config.privileged = true;
+	container->config.init = false;
+	container->args = (const char **)config->args;
+	int r = spec_process(&context, &run->spec.process, err);
+	if (r == 0)
+		r = spec_namespaces(&context, &run->spec, err);
+	if (r == 0)
+		r = spec_security(&context, &run->spec, err);
+	if (r < 0)
+		return r;
+	struct oci_process *process = &run->spec.process;
+	process->terminal = config->tty;
+	process->env = spec_environment(run->arena, &container->config,
+					container_hostname(container), config->tty, config->env);
+	return process->env ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+static int make_pipe(struct exec_run *run, int index, struct masu_error *err)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_errno(err, -errno, "cannot make a pipe");
+	run->theirs[index] = ends[index == 0 ? 0 : 1];
+	run->ours[index] = ends[index == 0 ? 1 : 0];
+	const struct oci_process *process = &run->spec.process;
+	if (process->uid && fchown(run->theirs[index], process->uid, process->gid) < 0)
+		return error_errno(err, -errno, "cannot hand a pipe to the container's user");
+	return 0;
+}
+
+static int open_null(struct exec_run *run, int index, struct masu_error *err)
+{
+	run->theirs[index] = open("/dev/null", (index == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+	return run->theirs[index] < 0 ? error_errno(err, -errno, "/dev/null") : 0;
+}
+
+static int make_stdio(struct exec_run *run, const struct exec_config *config,
+		      struct masu_error *err)
+{
+	int r = 0;
+	if (config->tty)
+		return 0;
+	for (int i = 0; i < 3 && r == 0; i++) {
+		bool relayed = !config->detach && (i > 0 || config->open_stdin);
+		r = relayed ? make_pipe(run, i, err) : open_null(run, i, err);
+	}
+	return r;
+}
+
+static int start_process(struct exec_run *run, struct exec_container *ret, struct masu_error *err)
+{
+	const char *runtime = run->container.config.runtime;
+	const struct exec_ops *driver = exec_driver(runtime ? runtime : "native");
+	const struct json *saved = json_get(run->container.live, "Cgroup");
+	int r = saved ? cgroup_open(saved, &run->cgroup, err) : 0;
+	if (r == 0 && run->cgroup)
+		r = cgroup_select(run->cgroup, NULL, run->container.pid, err);
+	if (r < 0)
+		return r;
+	if (!driver || !driver->exec)
+		return error_set(err, -ENOTSUP, "runtime %s cannot start more processes", runtime);
+	const struct exec_process_request request = {
+		.init_pid = run->container.pid,
+		.init_pidfd = run->init_pidfd,
+		.id = run->container.id,
+		.bundle = run->bundle,
+		.spec = &run->spec,
+		.process = &run->spec.process,
+		.cgroup = run->cgroup,
+		.stdio = { run->theirs[0], run->theirs[1], run->theirs[2] },
+	};
+	trace_mark("exec prepared");
+	r = driver->exec(&request, ret, err);
+	trace_mark("exec started");
+	return r;
+}
+
+int engine_exec(struct engine *engine, struct arena *arena, const char *id,
+		const struct exec_config *config, struct engine_exec *ret, struct masu_error *err)
+{
+	_cleanup_(exec_run_close)
+	struct exec_run run = {
+		.engine = engine,
+		.arena = arena,
+		.container = { .dir_fd = -1, .run_fd = -1 },
+		.init_pidfd = -1,
+		.root_fd = -1,
+		.theirs = { -1, -1, -1 },
+		.ours = { -1, -1, -1 },
+	};
+	_cleanup_exec_container_ struct exec_container process = EXEC_CONTAINER_NONE;
+	if (!config->args || !config->args[0])
+		return error_set(err, -EINVAL, "No exec command specified");
+	int r = open_container(&run, id, err);
+	if (r == 0)
+		r = build_process(&run, config, err);
+	if (r == 0)
+		r = make_stdio(&run, config, err);
+	if (r == 0)
+		r = start_process(&run, &process, err);
+	if (r < 0)
+		return r;
+	*ret = (struct engine_exec) { .pid = process.pid,
+				      .pidfd = take_fd(&process.pidfd),
+				      .stdin_fd = take_fd(&run.ours[0]),
+				      .stdout_fd = take_fd(&run.ours[1]),
+				      .stderr_fd = take_fd(&run.ours[2]),
+				      .console_fd = take_fd(&process.console_fd) };
+	return 0;
+}

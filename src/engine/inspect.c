@@ -1,0 +1,190 @@
+/* Docker's inspect document of a container, member for member in Docker's order. */
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "base/str.h"
+#include "engine/config.h"
+#include "engine/internal.h"
+
+static void state_write(struct json_writer *w, const struct container *container)
+{
+	enum container_status status = container->status;
+	bool running = status == CONTAINER_RUNNING || status == CONTAINER_PAUSED ||
+		       status == CONTAINER_RESTARTING;
+	json_key(w, "State");
+	json_begin_object(w);
+	json_field_string(w, "Status", container_status_name(status));
+	json_field_bool(w, "Running", running);
+	json_field_bool(w, "Paused", status == CONTAINER_PAUSED);
+	json_field_bool(w, "Restarting", status == CONTAINER_RESTARTING);
+	json_field_bool(w, "OOMKilled", container->oom_killed);
+	json_field_bool(w, "Dead", status == CONTAINER_DEAD);
+	json_field_i64(w, "Pid", container->pid);
+	json_field_i64(w, "ExitCode", container->exit_code);
+	json_field_string(w, "Error", container->error);
+	json_field_string(w, "StartedAt", container->started);
+	json_field_string(w, "FinishedAt", container->finished);
+	json_end_object(w);
+}
+
+static void file_path_write(struct json_writer *w, struct arena *arena, const char *key,
+			    const struct engine *engine, const struct container *container,
+			    const char *name)
+{
+	json_field_string(
+		w, key,
+		arena_printf(arena, "%s/containers/%s/%s", engine->root, container->id, name));
+}
+
+static void mount_point_write(struct json_writer *w, struct arena *arena,
+			      const struct engine *engine, const struct mount_config *mount)
+{
+	static const char *const types[] = {
+		[MOUNT_BIND] = "bind", [MOUNT_VOLUME] = "volume", [MOUNT_TMPFS] = "tmpfs"
+	};
+	const char *source = mount->source ? mount->source : "";
+	json_begin_object(w);
+	json_field_string(w, "Type", types[mount->kind]);
+	if (mount->kind == MOUNT_VOLUME) {
+		json_field_string(w, "Name", source);
+		source = arena_printf(arena, "%s/volumes/%s/_data", engine->root, mount->source);
+	}
+	json_field_string(w, "Source", source);
+	json_field_string(w, "Destination", mount->target);
+	if (mount->kind == MOUNT_VOLUME)
+		json_field_string(w, "Driver", "local");
+	json_field_string(w, "Mode", "");
+	json_field_bool(w, "RW", !mount->readonly);
+	json_field_string(w, "Propagation",
+			  mount->kind != MOUNT_BIND ? ""
+			  : mount->propagation	    ? mount->propagation
+						    : "rprivate");
+	json_end_object(w);
+}
+
+static void mount_points_write(struct json_writer *w, struct arena *arena,
+			       const struct engine *engine, const struct container *container)
+{
+	json_key(w, "Mounts");
+	json_begin_array(w);
+	for (size_t i = 0; i < container->config.mount_count; i++)
+		if (!container->config.mounts[i].tmpfs_options)
+			mount_point_write(w, arena, engine, &container->config.mounts[i]);
+	json_end_array(w);
+}
+
+static const char *ipv4_text(const struct network_endpoint *endpoint, const struct in_addr *address,
+			     char ret[INET6_ADDRSTRLEN])
+{
+	ret[0] = '\0';
+	if (endpoint && endpoint->has_ipv4)
+		inet_ntop(AF_INET, address, ret, INET6_ADDRSTRLEN);
+	return ret;
+}
+
+static const char *ipv6_text(const struct network_endpoint *endpoint,
+			     const struct in6_addr *address, char ret[INET6_ADDRSTRLEN])
+{
+	ret[0] = '\0';
+	if (endpoint && endpoint->has_ipv6)
+		inet_ntop(AF_INET6, address, ret, INET6_ADDRSTRLEN);
+	return ret;
+}
+
+static void endpoint_addresses_write(struct json_writer *w, const struct network_endpoint *e)
+{
+	static const struct network_endpoint none;
+	char text[INET6_ADDRSTRLEN];
+	const struct network_endpoint *from = e ? e : &none;
+	json_field_string(w, "Gateway", ipv4_text(e, &from->gateway4, text));
+	json_field_string(w, "IPAddress", ipv4_text(e, &from->ipv4, text));
+	json_field_i64(w, "IPPrefixLen", from->ipv4_prefix);
+	json_field_string(w, "IPv6Gateway", ipv6_text(e, &from->gateway6, text));
+	json_field_string(w, "GlobalIPv6Address", ipv6_text(e, &from->ipv6, text));
+	json_field_i64(w, "GlobalIPv6PrefixLen", from->ipv6_prefix);
+	if (e)
+		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", e->mac[0], e->mac[1],
+			 e->mac[2], e->mac[3], e->mac[4], e->mac[5]);
+	json_field_string(w, "MacAddress", e ? text : "");
+}
+
+static void network_settings_write(struct json_writer *w, const struct container *container)
+{
+	const char *name = container->config.network ? container->config.network : "bridge";
+	const struct network_endpoint *endpoint =
+		container->endpoint_count ? &container->endpoints[0] : NULL;
+	json_key(w, "NetworkSettings");
+	json_begin_object(w);
+	json_key(w, "Ports");
+	if (endpoint)
+		network_ports_write(w, endpoint->ports, endpoint->port_count);
+	else
+		network_ports_write(w, NULL, 0);
+	endpoint_addresses_write(w, endpoint);
+	json_key(w, "Networks");
+	json_begin_object(w);
+	if (!mode_container(name, NULL)) {
+		json_key(w, name);
+		json_begin_object(w);
+		endpoint_addresses_write(w, endpoint);
+		json_end_object(w);
+	}
+	json_end_object(w);
+	json_end_object(w);
+}
+
+static void config_section(struct json_writer *w, const struct container *container)
+{
+	json_key(w, "HostConfig");
+	json_begin_object(w);
+	host_config_write(w, &container->config, true);
+	docker_mounts_write(w, &container->config);
+	json_end_object(w);
+}
+
+static void identity_write(struct json_writer *w, struct arena *arena,
+			   const struct container *container)
+{
+	json_field_string(w, "Id", container->id);
+	json_field_string(w, "Created", container->created);
+	json_field_string(w, "Path", container->args[0] ? container->args[0] : "");
+	json_key(w, "Args");
+	json_put_strings(w, container->args[0] ? container->args + 1 : container->args);
+	state_write(w, container);
+	json_field_string(w, "Image", container->image_id);
+}
+
+int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
+		   struct json_writer *w, struct masu_error *err)
+{
+	struct container container;
+	int r = engine_load(engine, arena, id, &container, err);
+	if (r < 0)
+		return r;
+	json_begin_object(w);
+	identity_write(w, arena, &container);
+	file_path_write(w, arena, "ResolvConfPath", engine, &container, "resolv.conf");
+	file_path_write(w, arena, "HostnamePath", engine, &container, "hostname");
+	file_path_write(w, arena, "HostsPath", engine, &container, "hosts");
+	json_field_string(w, "LogPath", container.log_path);
+	json_key(w, "Name");
+	json_put_string(w, arena_printf(arena, "/%s", container.name));
+	json_field_i64(w, "RestartCount", container.restart_count);
+	json_field_string(w, "Driver", engine->storage_driver);
+	json_field_string(w, "Platform", "linux");
+	json_field_string(w, "MountLabel", "");
+	json_field_string(w, "ProcessLabel", "");
+	json_field_string(w, "AppArmorProfile", "");
+	json_key(w, "ExecIDs");
+	json_put_null(w);
+	config_section(w, &container);
+	mount_points_write(w, arena, engine, &container);
+	json_key(w, "Config");
+	json_begin_object(w);
+	config_write(w, &container.config, true);
+	json_end_object(w);
+	network_settings_write(w, &container);
+	json_end_object(w);
+	container_close(&container);
+	return 0;
+}

@@ -1,0 +1,86 @@
+/* What the files of src/engine share beyond the container's files (store.h). */
+#pragma once
+
+#include "base/str.h"
+#include "cgroup/cgroup.h"
+#include "engine/engine.h"
+#include "engine/store.h"
+#include "exec/exec.h"
+#include "network/network.h"
+#include "storage/storage.h"
+
+/* The storage driver, opened on first use. */
+int engine_storage(struct engine *engine, const struct storage_ops **ret_ops, struct storage **ret,
+		   struct masu_error *err);
+
+/* 125 for every failure that has no exit status of its own. */
+int engine_failure(struct masu_error *err, int r);
+
+/* SIGKILL to the container's init and the wait for its recorded end; fine where it has none. */
+int container_force_end(struct engine *engine, const char *id, struct masu_error *err);
+
+/* ---- user.c: users and groups as the container's own files name them ---- */
+
+struct user_identity {
+	uint32_t uid, gid;
+	uint32_t *groups; /* supplementary, in the arena */
+	size_t group_count;
+};
+
+/*
+ * Resolves Docker's "user[:group]" (names or numbers; "" is root) by /etc/passwd and /etc/group
+ * inside @root_fd, and adds the groups of --group-add. Files that are no regular files, too big or
+ * damaged count as absent, so only numbers work then.
+ */
+int user_resolve(struct arena *arena, int root_fd, const char *user, const char *const *group_add,
+		 struct user_identity *ret, struct masu_error *err);
+
+/* ---- spec*.c: the OCI runtime spec of a container ---- */
+
+struct spec_context {
+	struct engine *engine;
+	struct arena *arena;
+	const struct container *container;
+	int root_fd; /* of the container's root, mounted; -1 where only exec needs it */
+	const char *hosts, *hostname, *resolv_conf;	/* files to bind over /etc; NULL: none */
+	const char *join_network, *join_pid, *join_ipc; /* namespace paths; NULL: own or host's */
+};
+
+int spec_build(const struct spec_context *context, struct oci_spec *ret, struct masu_error *err);
+
+int spec_process(const struct spec_context *context, struct oci_process *ret,
+		 struct masu_error *err);
+/* Environment of a process: Docker's defaults, the configured variables, then @more. HOME is the
+ * exec driver's: it knows the container's own passwd file. */
+char **spec_environment(struct arena *arena, const struct container_config *config,
+			const char *hostname, bool tty, char *const *more);
+/* What --cap-add, --cap-drop and --privileged come to, as a bounding set. */
+int spec_capabilities(const struct container_config *config, uint64_t *ret, struct masu_error *err);
+int spec_namespaces(const struct spec_context *context, struct oci_spec *spec,
+		    struct masu_error *err);
+int spec_mounts(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err);
+int spec_devices(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err);
+int spec_resources(const struct spec_context *context, struct oci_spec *spec,
+		   struct masu_error *err);
+int spec_security(const struct spec_context *context, struct oci_spec *spec,
+		  struct masu_error *err);
+const char *container_hostname(const struct container *container);
+
+#define INIT_PATH "/sbin/docker-init" /* where --init puts masu-init; Docker's place */
+
+/* ---- etc_files.c ---- */
+
+/*
+ * Writes hostname, hosts and resolv.conf into the container's directory, as docker would for its
+ * kind of network. hosts is rewritten in place once the address is known (etc_hosts_write()):
+ * by then it is bound into the container.
+ */
+int etc_files_write(const struct container *container, struct masu_error *err);
+int etc_hosts_write(const struct container *container, struct masu_error *err);
+
+/* "container:<id>" resolved: the id in @ret and true; false where @mode is not of that form. */
+bool mode_container(const char *mode, const char **ret);
+static inline bool mode_host(const char *mode)
+{
+	return mode && streq(mode, "host");
+}

@@ -1,0 +1,357 @@
+/*
+ * From a created container to a running one, in the monitor: root, cgroup, network, processes.
+ * Each step has its undoing in launch_undo(), which runs what was done backwards.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "base/trace.h"
+#include "engine/monitor.h"
+#include "engine/network.h"
+#include "engine/volumes.h"
+#include "sys/fs.h"
+#include "sys/proc.h"
+#include "sys/syscalls.h"
+
+struct launch {
+	struct monitor *monitor;
+	const struct exec_ops *driver;
+	struct oci_spec spec;
+	int rootfs_fd, netns_fd;
+	int stdio[3]; /* the container's ends */
+	char bundle[4096];
+	const char *join_pid, *join_ipc;
+	bool connected;
+};
+
+static void launch_close(struct launch *launch)
+{
+	cleanup_close(&launch->rootfs_fd);
+	cleanup_close(&launch->netns_fd);
+	for (int i = 0; i < 3; i++)
+		cleanup_close(&launch->stdio[i]);
+}
+
+static int mount_root(struct launch *launch, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	const struct container *container = &m->container;
+	const struct storage_ops *ops;
+	struct storage *storage;
+	const struct storage_mount_request request = {
+		.container_id = container->id,
+		.container_fd = container->dir_fd,
+		.chain_ids = container->chain_ids,
+		.chain_count = strv_length((char *const *)container->chain_ids),
+		.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0,
+	};
+	int r = engine_storage(m->engine, &ops, &storage, err);
+	if (r == 0)
+		r = ops->mount(storage, &request, &launch->rootfs_fd, err);
+	trace_mark("overlay mounted");
+	return r;
+}
+
+/* A running container whose namespace is shared: "/proc/<pid>/ns/<kind>". */
+static int join_container(struct launch *launch, const char *mode, const char *kind,
+			  const char **ret, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	struct container other;
+	const char *name;
+	char id[65];
+	if (!mode_container(mode, &name))
+		return 0;
+	int r = engine_resolve(m->engine, name, id, err);
+	if (r == 0)
+		r = engine_load(m->engine, m->arena, id, &other, err);
+	if (r < 0)
+		return r;
+	pid_t pid = other.pid;
+	container_close(&other);
+	if (!pid)
+		return error_set(err, -ESRCH,
+				 "cannot join the %s namespace of container %s: it is "
+				 "not running",
+				 kind, name);
+	*ret = arena_printf(m->arena, "/proc/%d/ns/%s", pid, kind);
+	return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+static int join_others(struct launch *launch, struct masu_error *err)
+{
+	const struct container_config *config = &launch->monitor->container.config;
+	const char *network = NULL;
+	int r = join_container(launch, config->network, "net", &network, err);
+	if (r == 0)
+		r = join_container(launch, config->pid_mode, "pid", &launch->join_pid, err);
+	if (r == 0)
+		r = join_container(launch, config->ipc_mode, "ipc", &launch->join_ipc, err);
+	if (r == 0 && network) {
+		launch->netns_fd = open(network, O_RDONLY | O_CLOEXEC);
+		if (launch->netns_fd < 0)
+			r = error_errno(err, -errno, "cannot join the network of %s",
+					config->network + strlen("container:"));
+	}
+	return r;
+}
+
+static int build_spec(struct launch *launch, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	struct spec_context context = {
+		.engine = m->engine,
+		.arena = m->arena,
+		.container = &m->container,
+		.root_fd = launch->rootfs_fd,
+		.hosts = arena_printf(m->arena, "%s/hosts", launch->bundle),
+		.hostname = arena_printf(m->arena, "%s/hostname", launch->bundle),
+		.resolv_conf = arena_printf(m->arena, "%s/resolv.conf", launch->bundle),
+		.join_pid = launch->join_pid,
+		.join_ipc = launch->join_ipc,
+	};
+	if (!context.hosts || !context.hostname || !context.resolv_conf)
+		return error_set(err, -ENOMEM, "out of memory");
+	int r = etc_files_write(&m->container, err);
+	if (r == 0)
+		r = spec_build(&context, &launch->spec, err);
+	trace_mark("spec built");
+	return r;
+}
+
+/* The bundle is complete with it: any OCI tool can read what was started. */
+static int write_bundle(struct launch *launch, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, 0);
+	json_writer_init(&w, &text, true);
+	oci_spec_write(&w, &launch->spec);
+	int r = buf_error(&text);
+	if (r == 0) {
+		_cleanup_close_ int fd = openat(launch->monitor->container.dir_fd, "config.json",
+						O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		r = fd < 0 ? -errno : fs_write_all(fd, buf_str(&text), text.len);
+	}
+	trace_mark("bundle written");
+	return r < 0 ? error_errno(err, r, "%s/config.json", launch->bundle) : 0;
+}
+
+static int make_cgroup(struct launch *launch, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	const struct cgroup_request request = {
+		.manager = CGROUP_CGROUPFS,
+		.flags = CGROUP_LAZY,
+		.path = launch->spec.cgroups_path,
+		.id = m->container.id,
+		.resources = &launch->spec.resources,
+		.owner_uid = (uid_t)-1,
+		.owner_gid = (gid_t)-1,
+	};
+	int r = cgroup_create(&request, &m->cgroup, err);
+	trace_mark("cgroup made");
+	return r;
+}
+
+/* The write end of a pipe belongs to the container's user, so that a program that opens
+ * /dev/stdout again may. */
+static int make_pipe(struct launch *launch, int index, int *ret_mine, struct masu_error *err)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_errno(err, -errno, "cannot make a pipe");
+	int mine = index == 0 ? ends[1] : ends[0];
+	launch->stdio[index] = index == 0 ? ends[0] : ends[1];
+	*ret_mine = mine;
+	const struct oci_process *process = &launch->spec.process;
+	if (process->uid && fchown(launch->stdio[index], process->uid, process->gid) < 0)
+		return error_errno(err, -errno, "cannot hand a pipe to the container's user");
+	if (fcntl(mine, F_SETFL, O_NONBLOCK) < 0)
+		return error_errno(err, -errno, "cannot make a pipe non-blocking");
+	return 0;
+}
+
+static int make_stdio(struct launch *launch, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	const struct container_config *config = &m->container.config;
+	if (config->tty)
+		return 0;
+	int r = make_pipe(launch, 1, &m->io.outputs[0], err);
+	if (r == 0)
+		r = make_pipe(launch, 2, &m->io.outputs[1], err);
+	if (r == 0 && config->open_stdin)
+		return make_pipe(launch, 0, &m->io.stdin_fd, err);
+	if (r == 0) {
+		launch->stdio[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		if (launch->stdio[0] < 0)
+			r = error_errno(err, -errno, "/dev/null");
+	}
+	return r;
+}
+
+static int connect_network(void *opaque, pid_t pid, struct masu_error *err)
+{
+	struct launch *launch = opaque;
+	struct monitor *m = launch->monitor;
+	int r = engine_network_connect(m->engine, m->arena, &m->container, pid, err);
+	if (r < 0)
+		return r;
+	launch->connected = true;
+	trace_mark("network connected");
+	return m->container.endpoint_count ? etc_hosts_write(&m->container, err) : 0;
+}
+
+static struct exec_request request_of(struct launch *launch)
+{
+	const struct monitor *m = launch->monitor;
+	return (struct exec_request) {
+		.id = m->container.id,
+		.bundle = launch->bundle,
+		.bundle_fd = m->container.dir_fd,
+		.spec = &launch->spec,
+		.rootfs_fd = launch->rootfs_fd,
+		.cgroup = m->cgroup,
+		.network_ns_fd = launch->netns_fd,
+		.stdio = { launch->stdio[0], launch->stdio[1], launch->stdio[2] },
+		.gate_listen_fd = -1,
+		.on_namespaces =
+			engine_network_connects(&m->container.config) ? connect_network : NULL,
+		.opaque = launch,
+	};
+}
+
+static int create_process(struct launch *launch, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	const struct exec_request request = request_of(launch);
+	int r = launch->driver->create(&request, &m->process, err);
+	trace_mark("process created");
+	for (int i = 0; i < 3; i++)
+		cleanup_close(&launch->stdio[i]);
+	cleanup_close(&launch->rootfs_fd);
+	return r;
+}
+
+static int use_console(struct launch *launch, unsigned short rows, unsigned short columns,
+		       struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	struct winsize size = { .ws_row = rows, .ws_col = columns };
+	int console = m->process.console_fd;
+	if (!m->container.config.tty)
+		return 0;
+	if (console < 0)
+		return error_set(err, -EIO, "the exec driver returned no terminal");
+	if (fcntl(console, F_SETFL, O_NONBLOCK) < 0)
+		return error_errno(err, -errno, "cannot make the terminal non-blocking");
+	if (rows && columns)
+		ioctl(console, TIOCSWINSZ, &size);
+	m->io.outputs[0] = take_fd(&m->process.console_fd);
+	if (m->container.config.open_stdin)
+		m->io.stdin_fd = m->io.outputs[0];
+	return 0;
+}
+
+static int record_alive(struct launch *launch, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	char started[TIME_TEXT_SIZE];
+	struct container *container = &m->container;
+	container->pid = m->process.pid;
+	container->pid_start_time = m->process.start_time;
+	container->monitor_pid = getpid();
+	container->status = CONTAINER_RUNNING;
+	container->exit_code = 0;
+	container->oom_killed = false;
+	container->error = "";
+	container->finished = TIME_TEXT_NEVER;
+	container->started = arena_strdup(m->arena, time_now_text(started));
+	int r = container->started ? proc_start_time(container->monitor_pid, &m->start_time)
+				   : -ENOMEM;
+	if (r < 0)
+		return error_errno(err, r, "cannot record the start");
+	r = store_write_live(container, m->start_time, m->cgroup, err);
+	/* Not synced: after a power cut it does not run either way. */
+	if (r == 0 && !container->config.auto_remove)
+		r = store_write_state(container, false, err);
+	trace_mark("recorded");
+	return r;
+}
+
+static int start_process(struct launch *launch, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	const struct exec_request request = request_of(launch);
+	int r = launch->driver->start(&request, &m->process, err);
+	trace_mark("process started");
+	return r;
+}
+
+/* Also ends the process, where there is one: without its monitor's consent it is not let go. */
+static void launch_undo(struct launch *launch)
+{
+	struct monitor *m = launch->monitor;
+	if (m->process.pidfd >= 0)
+		sys_pidfd_send_signal(m->process.pidfd, SIGKILL);
+	exec_container_close(&m->process);
+	container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
+	cgroup_close(m->cgroup);
+	m->cgroup = NULL;
+}
+
+static int launch_prepare(struct launch *launch, unsigned short rows, unsigned short columns,
+			  struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	const char *runtime = m->container.config.runtime;
+	launch->driver = exec_driver(runtime ? runtime : "native");
+	if (!launch->driver)
+		return error_set(err, -EINVAL, "unknown or invalid runtime name: %s", runtime);
+	int r = join_others(launch, err);
+	if (r == 0)
+		r = mount_root(launch, err);
+	if (r == 0)
+		r = volumes_populate(m->engine, &m->container, launch->rootfs_fd, err);
+	if (r == 0)
+		r = build_spec(launch, err);
+	if (r == 0)
+		r = make_cgroup(launch, err);
+	if (r == 0)
+		r = make_stdio(launch, err);
+	if (r == 0)
+		r = create_process(launch, err);
+	if (r == 0)
+		r = use_console(launch, rows, columns, err);
+	return r;
+}
+
+int launch(struct monitor *monitor, unsigned short rows, unsigned short columns,
+	   struct masu_error *err)
+{
+	_cleanup_(launch_close)
+	struct launch l = {
+		.monitor = monitor, .rootfs_fd = -1, .netns_fd = -1, .stdio = { -1, -1, -1 }
+	};
+	int r = str_format(l.bundle, sizeof(l.bundle), "%s/containers/%s", monitor->engine->root,
+			   monitor->container.id);
+	if (r < 0)
+		return error_errno(err, r, "--root %s", monitor->engine->root);
+	r = launch_prepare(&l, rows, columns, err);
+	if (r == 0)
+		r = record_alive(&l, err);
+	if (r == 0)
+		r = start_process(&l, err);
+	if (r == 0)
+		r = write_bundle(&l, err);
+	if (r < 0)
+		launch_undo(&l);
+	return r;
+}

@@ -1,0 +1,336 @@
+#include "engine/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "base/trace.h"
+#include "engine/trim.h"
+#include "sys/syscalls.h"
+
+#define EVENTS_MAX    16
+#define TRIM_AFTER_MS 200 /* a container that lives longer gets a small monitor */
+#define KEPT_FDS_MAX  16
+
+int watch(int epoll_fd, int fd, enum source source, unsigned index, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.u64 = (uint64_t)source << 32 | index };
+	return epoll_ctl(epoll_fd, events ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event) < 0 ? -errno
+											   : 0;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Whatever the starter had open beyond what is ours (a test's pipe, a shell's redirection) would
+ * be held for as long as the container lives. */
+static void close_all_but(int *fds, size_t count)
+{
+	unsigned from = 3;
+	qsort(fds, count, sizeof(*fds), compare_ints);
+	for (size_t i = 0; i < count; i++) {
+		if (fds[i] < (int)from)
+			continue;
+		if ((unsigned)fds[i] > from)
+			sys_close_range(from, (unsigned)fds[i] - 1, 0);
+		from = (unsigned)fds[i] + 1;
+	}
+	sys_close_range(from, ~0u, 0);
+}
+
+static void null_fd(int fd)
+{
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0)
+		dup2(null, fd);
+}
+
+/* Own session, no terminal, nothing of the starter's but its stderr for warnings until the
+ * container runs; no signal ends it but SIGKILL. */
+static void leave_starter(struct monitor *m, const struct monitor_start *start)
+{
+	int kept[KEPT_FDS_MAX] = {
+		m->engine->root_fd, m->engine->run_fd, m->container.dir_fd, m->container.run_fd,
+		start->lock_fd,	    start->control_fd, start->stream_fd,
+	};
+	sigset_t all;
+	struct sigaction standard = { .sa_handler = SIG_DFL };
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	for (int sig = 1; sig < 32; sig++)
+		sigaction(sig, &standard, NULL);
+	setsid();
+	close_all_but(kept, 7);
+	null_fd(STDIN_FILENO);
+	null_fd(STDOUT_FILENO);
+	if (chdir("/") < 0)
+		log_debug("monitor: chdir /: %s", strerror(errno));
+}
+
+static int open_log(struct monitor *m, struct masu_error *err)
+{
+	const struct container_config *config = &m->container.config;
+	struct log_options options;
+	bool enabled = !config->log_driver || !streq(config->log_driver, "none");
+	int r = log_options_parse(config->log_driver, config->log_options, config->log_option_count,
+				  &options, err);
+	if (r == 0)
+		r = log_writer_open(&m->io.log, m->container.dir_fd, m->container.id, enabled,
+				    &options, err);
+	return r;
+}
+
+static int monitor_open(struct monitor *m, const struct monitor_start *start,
+			struct masu_error *err)
+{
+	int r = store_open_run(m->engine, &m->container, err);
+	if (r == 0)
+		r = ctl_listen(m->container.run_fd, &m->ctl.listen_fd, err);
+	if (r == 0)
+		r = open_log(m, err);
+	if (r < 0)
+		return r;
+	m->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (m->epoll_fd < 0)
+		return error_errno(err, -errno, "cannot watch files");
+	m->io.epoll_fd = m->epoll_fd;
+	r = ctl_start(m);
+	if (r == 0 && start->stream_fd >= 0)
+		r = io_client_add(&m->io, start->stream_fd, start->streams, true);
+	return r < 0 ? error_errno(err, r, "cannot watch the control socket") : 0;
+}
+
+static int start_loop(struct monitor *m, struct masu_error *err)
+{
+	int r = io_start(&m->io);
+	if (r == 0)
+		r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN);
+	return r < 0 ? error_errno(err, r, "cannot watch the container") : 0;
+}
+
+/* What the starter is told, and the record that says why it does not run. */
+static void report_failure(struct monitor *m, const struct masu_error *err)
+{
+	struct ctl_message message = { .type = CTL_ERROR,
+				       .value = err->code,
+				       .value2 = err->exit_status ? err->exit_status : 125 };
+	snprintf(message.text, sizeof(message.text), "%s", err->message);
+	m->container.exit_code = message.value2;
+	m->container.error = message.text;
+	m->container.pid = 0;
+	m->container.status = CONTAINER_CREATED;
+	if (m->container.config.auto_remove)
+		container_discard(m->engine, m->arena, &m->container, NULL);
+	else
+		store_write_state(&m->container, false, NULL);
+	store_remove_run(m->engine, m->container.id);
+	if (m->control_fd >= 0)
+		ctl_send(m->control_fd, &message, -1);
+}
+
+static void report_started(struct monitor *m)
+{
+	const struct ctl_message message = { .type = CTL_STARTED, .value = m->process.pid };
+	cleanup_close(&m->lock_fd);
+	null_fd(STDERR_FILENO);
+	if (m->control_fd >= 0)
+		ctl_send(m->control_fd, &message, -1);
+}
+
+static void dispatch(struct monitor *m, const struct epoll_event *event, bool *ret_ended)
+{
+	unsigned index = (unsigned)event->data.u64;
+	switch ((enum source)(event->data.u64 >> 32)) {
+	case SOURCE_PROCESS:
+		*ret_ended = true;
+		break;
+	case SOURCE_OUTPUT:
+		if ((event->events & EPOLLOUT) && m->io.tty)
+			io_stdin_ready(&m->io);
+		if (event->events & ~(uint32_t)EPOLLOUT)
+			io_output_ready(&m->io, index);
+		break;
+	case SOURCE_STDIN:
+		io_stdin_ready(&m->io);
+		break;
+	case SOURCE_STREAM:
+		io_client_ready(&m->io, index, event->events);
+		break;
+	case SOURCE_LISTENER:
+		ctl_accept(m);
+		break;
+	case SOURCE_CONTROL:
+		ctl_client_ready(m, index);
+		break;
+	}
+}
+
+/* Until the process ends; once the container has lived a while, memory is given back. */
+static void supervise(struct monitor *m)
+{
+	struct epoll_event events[EVENTS_MAX];
+	bool ended = false;
+	while (!ended) {
+		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX,
+				       m->trimmed ? -1 : TRIM_AFTER_MS);
+		if (count < 0 && errno != EINTR)
+			return;
+		if (count == 0 && !m->trimmed) {
+			monitor_trim(m->arena);
+			m->trimmed = true;
+		}
+		for (int i = 0; i < count; i++)
+			dispatch(m, &events[i], &ended);
+	}
+}
+
+static int wait_status(struct monitor *m)
+{
+	siginfo_t info = { 0 };
+	int r;
+	do
+		r = waitid((idtype_t)P_PIDFD, (id_t)m->process.pidfd, &info, WEXITED);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return 255;
+	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+/* What was forgotten when memory was given back is in the files. */
+static int remember(struct monitor *m)
+{
+	struct container container;
+	if (!m->trimmed)
+		return 0;
+	int r = store_load(m->engine, m->arena, m->container.id, &container, NULL);
+	if (r < 0)
+		return r;
+	close(m->container.dir_fd);
+	cleanup_close(&m->container.run_fd);
+	m->container = container;
+	return 0;
+}
+
+static void record_end(struct monitor *m, int status)
+{
+	char finished[TIME_TEXT_SIZE];
+	struct container *container = &m->container;
+	container->pid = 0;
+	container->status = CONTAINER_EXITED;
+	container->exit_code = status;
+	container->finished = time_now_text(finished);
+	if (!container->config.auto_remove)
+		store_write_state(container, true, NULL);
+	container->finished = TIME_TEXT_NEVER;
+}
+
+/* Clients that are slow take what is left; nothing else happens any more. */
+static void flush_clients(struct monitor *m)
+{
+	struct epoll_event events[EVENTS_MAX];
+	while (io_has_backlog(&m->io)) {
+		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX, -1);
+		for (int i = 0; i < count; i++)
+			if (events[i].data.u64 >> 32 == SOURCE_STREAM)
+				io_client_ready(&m->io, (unsigned)events[i].data.u64,
+						events[i].events);
+		io_finish(&m->io);
+	}
+}
+
+static void end(struct monitor *m)
+{
+	int status = wait_status(m);
+	trace_mark("exited");
+	io_finish(&m->io);
+	watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, 0);
+	if (remember(m) == 0) {
+		if (m->cgroup)
+			cgroup_oom_killed(m->cgroup, &m->container.oom_killed);
+		record_end(m, status);
+		container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
+		if (m->container.config.auto_remove)
+			container_discard(m->engine, m->arena, &m->container, NULL);
+		store_remove_run(m->engine, m->container.id);
+	}
+	trace_mark("cleaned up");
+	ctl_finish(m, status, m->container.oom_killed);
+	flush_clients(m);
+	storage_trash_empty(m->engine->root_fd, 0);
+}
+
+/* The engine's own strings are somewhere in what the starter had; the monitor keeps copies. */
+static int adopt_engine(const struct engine *from, struct engine *ret)
+{
+	*ret = *from;
+	ret->storage = NULL; /* its files are closed with everything else */
+	ret->root = strdup(from->root);
+	ret->runroot = strdup(from->runroot);
+	ret->libexec = strdup(from->libexec);
+	ret->self_path = strdup(from->self_path);
+	ret->storage_driver = strdup(from->storage_driver);
+	return ret->root && ret->runroot && ret->libexec && ret->self_path && ret->storage_driver
+		       ? 0
+		       : -ENOMEM;
+}
+
+/* In .bss rather than on the stack or heap: only the pages in use count. */
+static struct monitor the_monitor;
+static struct engine own_engine;
+
+void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
+		  const struct monitor_start *start)
+{
+	struct monitor *m = &the_monitor;
+	struct masu_error err = { 0 };
+	trace_process("monitor");
+	*m = (struct monitor) {
+		.engine = &own_engine,
+		.arena = arena,
+		.container = *container,
+		.epoll_fd = -1,
+		.lock_fd = start->lock_fd,
+		.control_fd = start->control_fd,
+		.process = EXEC_CONTAINER_NONE,
+		.ctl.listen_fd = -1,
+		.io = { .epoll_fd = -1,
+			.tty = container->config.tty,
+			.stdin_once = container->config.stdin_once,
+			.outputs = { -1, -1 },
+			.stdin_fd = -1 },
+	};
+	for (unsigned i = 0; i < IO_CLIENTS_MAX; i++)
+		m->io.clients[i].fd = -1;
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+		m->ctl.clients[i].fd = -1;
+	int r = adopt_engine(engine, &own_engine);
+	if (r < 0)
+		error_set(&err, r, "out of memory");
+	leave_starter(m, start);
+	trace_mark("monitor ready");
+	if (r == 0)
+		r = monitor_open(m, start, &err);
+	if (r == 0)
+		r = launch(m, start->rows, start->columns, &err);
+	if (r == 0)
+		r = start_loop(m, &err);
+	if (r < 0) {
+		report_failure(m, &err);
+		storage_trash_empty(m->engine->root_fd, 0);
+		_exit(EXIT_FAILURE);
+	}
+	report_started(m);
+	supervise(m);
+	end(m);
+	_exit(EXIT_SUCCESS);
+}

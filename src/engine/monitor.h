@@ -1,0 +1,133 @@
+/*
+ * The monitor: one small process a container, forked by whoever starts it. It makes the container
+ * (launch.c), holds its stdio and log (monitor_io.c), answers the control socket (monitor_ctl.c),
+ * waits for the end by pidfd and tidies up (monitor.c). One thread, one epoll loop, no timer but
+ * the one after which it gives back the memory it was forked with.
+ */
+#pragma once
+
+#include <sys/epoll.h>
+
+#include "engine/internal.h"
+#include "engine/log_writer.h"
+#include "engine/protocol.h"
+
+#define IO_CHUNK	16384
+#define IO_CLIENTS_MAX	32
+#define CTL_CLIENTS_MAX 32
+
+enum source {
+	SOURCE_PROCESS,
+	SOURCE_OUTPUT,
+	SOURCE_STDIN,
+	SOURCE_STREAM,
+	SOURCE_LISTENER,
+	SOURCE_CONTROL
+};
+
+/* Begins to watch @fd for @events, or ends it with @events 0; the loop gets (@source, @index). */
+int watch(int epoll_fd, int fd, enum source source, unsigned index, uint32_t events);
+
+/* ---- monitor_io.c ---- */
+
+/* One attached stream. */
+struct io_client {
+	int fd;		  /* -1: slot is free */
+	unsigned streams; /* CTL_STREAM_* */
+	bool primary;	  /* the one the container was started with: waited for, not cut off */
+	char *backlog;	  /* output it has not taken yet */
+	size_t backlog_len, backlog_size;
+};
+
+struct monitor_io {
+	int epoll_fd;
+	bool tty, stdin_once;
+	bool paused;	/* outputs are not read because the primary client is behind */
+	bool stdin_eof; /* close stdin once what is pending is written */
+	bool watching_stdin;
+	int outputs[2]; /* stdout and stderr, or the terminal and -1 */
+	int stdin_fd;	/* -1: none; the terminal with a tty */
+	struct log_writer log;
+	struct io_client clients[IO_CLIENTS_MAX];
+	uint64_t cut_off; /* clients that fell too far behind */
+	size_t pending_len, pending_at;
+	/* Big and seldom touched, so last. */
+	char pending[IO_CHUNK]; /* input that the container has not taken yet */
+	struct log_stream lines[2];
+	struct {
+		unsigned char header[STREAM_HEADER_SIZE];
+		char data[IO_CHUNK];
+	} frame;
+};
+
+/* Starts watching what is open in @io. */
+int io_start(struct monitor_io *io);
+/* A new client; takes @fd over. -EAGAIN: too many. */
+int io_client_add(struct monitor_io *io, int fd, unsigned streams, bool primary);
+void io_output_ready(struct monitor_io *io, unsigned index);
+void io_stdin_ready(struct monitor_io *io);
+void io_client_ready(struct monitor_io *io, unsigned index, uint32_t events);
+/* The container has ended: reads what is left, completes the log, ends the streams of clients that
+ * have taken everything. */
+void io_finish(struct monitor_io *io);
+/* True while a client still has output to take. */
+bool io_has_backlog(const struct monitor_io *io);
+
+/* ---- monitor_ctl.c ---- */
+
+struct ctl_client {
+	int fd; /* -1: slot is free */
+	bool wants_exit;
+};
+
+struct monitor;
+struct monitor_ctl {
+	int listen_fd; /* -1: none */
+	struct ctl_client clients[CTL_CLIENTS_MAX];
+};
+
+/* Makes <run_fd>/ctl.sock. */
+int ctl_listen(int run_fd, int *ret_fd, struct masu_error *err);
+int ctl_start(struct monitor *monitor);
+/* Each false where there was nothing to accept or to read. */
+bool ctl_accept(struct monitor *monitor);
+bool ctl_client_ready(struct monitor *monitor, unsigned index);
+/* Tells everybody who waits that the container has ended, and hangs up. */
+void ctl_finish(struct monitor *monitor, int status, bool oom_killed);
+
+/* ---- monitor.c ---- */
+
+struct monitor {
+	struct engine *engine;
+	struct arena *arena; /* what it was forked with; given back after a while */
+	struct container container;
+	bool trimmed; /* the arena is gone, and with it what container points to */
+	int epoll_fd;
+	int lock_fd;	/* the container's lock, held until it runs */
+	int control_fd; /* of who started it */
+	struct exec_container process;
+	struct cgroup *cgroup;
+	uint64_t start_time; /* the monitor's own */
+	struct monitor_io io;
+	struct monitor_ctl ctl;
+};
+
+/* What a monitor is forked with. All fds are its own. */
+struct monitor_start {
+	int lock_fd, control_fd, stream_fd; /* -1: none */
+	unsigned streams;
+	unsigned short rows, columns;
+};
+
+/* Runs in the fork: makes and supervises the container; never returns. */
+void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
+		  const struct monitor_start *start) __attribute__((noreturn));
+
+/* ---- launch.c ---- */
+
+/*
+ * Makes the container's processes up to running ones. On failure everything it made is gone again.
+ * @rows, @columns: of the terminal, 0 unknown.
+ */
+int launch(struct monitor *monitor, unsigned short rows, unsigned short columns,
+	   struct masu_error *err);

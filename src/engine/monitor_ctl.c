@@ -1,0 +1,170 @@
+/* The monitor's side of the control socket (protocol.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "engine/monitor.h"
+#include "sys/fs.h"
+
+#define BACKLOG 16
+
+/* By way of /proc/self/fd, because a path of any length must fit into sockaddr_un. */
+int ctl_listen(int run_fd, int *ret_fd, struct masu_error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/ctl.sock", run_fd);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return error_errno(err, -errno, "cannot make the control socket");
+	/* The mode counts from the bind on; the directory is 0700 besides. */
+	mode_t mask = umask(0177);
+	int r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	if (r == -EADDRINUSE) {
+		unlinkat(run_fd, "ctl.sock", 0);
+		r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	}
+	umask(mask);
+	if (r == 0 && listen(fd, BACKLOG) < 0)
+		r = -errno;
+	if (r < 0)
+		return error_errno(err, r, "cannot bind the control socket");
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static void client_close(struct monitor *monitor, unsigned index)
+{
+	cleanup_close(&monitor->ctl.clients[index].fd);
+}
+
+static int client_add(struct monitor *monitor, int fd, bool wants_exit)
+{
+	struct monitor_ctl *ctl = &monitor->ctl;
+	unsigned index = 0;
+	while (index < CTL_CLIENTS_MAX && ctl->clients[index].fd >= 0)
+		index++;
+	if (index == CTL_CLIENTS_MAX)
+		return -EAGAIN;
+	int r = watch(monitor->epoll_fd, fd, SOURCE_CONTROL, index, EPOLLIN);
+	if (r == 0)
+		ctl->clients[index] = (struct ctl_client) { .fd = fd, .wants_exit = wants_exit };
+	return r;
+}
+
+int ctl_start(struct monitor *monitor)
+{
+	int r = watch(monitor->epoll_fd, monitor->ctl.listen_fd, SOURCE_LISTENER, 0, EPOLLIN);
+	if (r == 0 && monitor->control_fd >= 0 &&
+	    fcntl(monitor->control_fd, F_SETFL, O_NONBLOCK) < 0)
+		r = -errno;
+	if (r == 0 && monitor->control_fd >= 0)
+		r = client_add(monitor, monitor->control_fd, true);
+	return r;
+}
+
+bool ctl_accept(struct monitor *monitor)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	_cleanup_close_ int fd =
+		accept4(monitor->ctl.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return false;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	    (peer.uid == 0 || peer.uid == geteuid()) && client_add(monitor, fd, false) == 0)
+		take_fd(&fd);
+	return true;
+}
+
+static void reply_error(int fd, int code, const char *text)
+{
+	struct ctl_message message = { .type = CTL_ERROR, .value = code };
+	snprintf(message.text, sizeof(message.text), "%s", text);
+	ctl_send(fd, &message, -1);
+}
+
+static void answer_attach(struct monitor *monitor, int fd, unsigned streams)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		reply_error(fd, -errno, "cannot make a stream");
+		return;
+	}
+	_cleanup_close_ int mine = pair[0];
+	_cleanup_close_ int theirs = pair[1];
+	int r = io_client_add(&monitor->io, mine, streams, false);
+	if (r < 0) {
+		reply_error(fd, r, "too many clients are attached");
+		return;
+	}
+	take_fd(&mine);
+	struct ctl_message message = { .type = CTL_ATTACHED };
+	ctl_send(fd, &message, theirs);
+}
+
+static void resize(struct monitor *monitor, const struct ctl_message *message)
+{
+	struct winsize size = { .ws_row = (unsigned short)message->value,
+				.ws_col = (unsigned short)message->value2 };
+	if (monitor->io.tty && monitor->io.outputs[0] >= 0)
+		ioctl(monitor->io.outputs[0], TIOCSWINSZ, &size);
+}
+
+bool ctl_client_ready(struct monitor *monitor, unsigned index)
+{
+	struct ctl_client *client = &monitor->ctl.clients[index];
+	struct ctl_message message;
+	int r = client->fd < 0 ? -EAGAIN : ctl_receive(client->fd, &message, NULL);
+	if (r == -EAGAIN)
+		return false;
+	if (r < 0) {
+		client_close(monitor, index);
+		return false;
+	}
+	const struct ctl_message ok = { .type = CTL_OK };
+	switch (message.type) {
+	case CTL_ATTACH:
+		client->wants_exit = true;
+		answer_attach(monitor, client->fd, message.flags);
+		break;
+	case CTL_RESIZE:
+		resize(monitor, &message);
+		break;
+	case CTL_WAIT:
+		client->wants_exit = true;
+		break;
+	case CTL_STOPPING:
+		ctl_send(client->fd, &ok, -1);
+		break;
+	default:
+		reply_error(client->fd, -EINVAL, "not understood by this monitor");
+	}
+	return true;
+}
+
+void ctl_finish(struct monitor *monitor, int status, bool oom_killed)
+{
+	const struct ctl_message message = { .type = CTL_EXIT,
+					     .value = status,
+					     .value2 = oom_killed };
+	/* Somebody may have connected whom the loop has not seen yet. */
+	while (ctl_accept(monitor))
+		;
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+		if (monitor->ctl.clients[i].fd < 0)
+			continue;
+		while (ctl_client_ready(monitor, i))
+			;
+		if (monitor->ctl.clients[i].fd >= 0 && monitor->ctl.clients[i].wants_exit)
+			ctl_send(monitor->ctl.clients[i].fd, &message, -1);
+		client_close(monitor, i);
+	}
+	cleanup_close(&monitor->ctl.listen_fd);
+}

@@ -1,0 +1,112 @@
+#include "engine/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "engine/internal.h"
+
+static const char *network_name(const struct container_config *config)
+{
+	const char *name = config->network;
+	return !name || !*name || streq(name, "default") ? "bridge" : name;
+}
+
+static const struct network_ops *driver_of(const char *network)
+{
+	if (mode_container(network, NULL))
+		return network_driver("container");
+	const struct network_ops *ops = network_driver(network);
+	return ops ? ops : network_driver("bridge");
+}
+
+int engine_network_check(struct engine *engine, const struct container_config *config,
+			 struct masu_error *err)
+{
+	const char *name = network_name(config);
+	char path[300];
+	bool shares = mode_host(name) || mode_container(name, NULL);
+	if (config->port_count && mode_container(name, NULL))
+		return error_set(err, -EINVAL,
+				 "conflicting options: port publishing and the container type "
+				 "network mode");
+	if (config->hostname && mode_container(name, NULL))
+		return error_set(err, -EINVAL,
+				 "conflicting options: hostname and the network mode");
+	if (config->mac_address && shares)
+		return error_set(err, -EINVAL,
+				 "conflicting options: mac-address and the network mode");
+	if (shares || network_driver(name))
+		return 0;
+	if (!name_valid(name) || str_format(path, sizeof(path), "networks/%s.json", name) < 0 ||
+	    faccessat(engine->root_fd, path, F_OK, 0) < 0)
+		return error_set(err, -ENOENT, "network %.255s not found", name);
+	return 0;
+}
+
+bool engine_network_connects(const struct container_config *config)
+{
+	const char *name = network_name(config);
+	/* With "none" the exec driver brings up the loopback, and that is all. */
+	return !mode_host(name) && !mode_container(name, NULL) && !streq(name, "none");
+}
+
+static struct network_request request_of(struct engine *engine, const struct container *container,
+					 int netns_fd)
+{
+	const struct container_config *config = &container->config;
+	return (struct network_request) {
+		.root_fd = engine->root_fd,
+		.run_fd = engine->run_fd,
+		.container_id = container->id,
+		.network = network_name(config),
+		.netns_fd = netns_fd,
+		.ports = config->ports,
+		.port_count = config->port_count,
+		.requested_ip = config->ip,
+		.mac_address = config->mac_address,
+	};
+}
+
+int engine_network_connect(struct engine *engine, struct arena *arena, struct container *container,
+			   pid_t pid, struct masu_error *err)
+{
+	char path[32];
+	const struct network_ops *ops = driver_of(network_name(&container->config));
+	if (!ops || !ops->connect)
+		return error_set(err, -EINVAL, "network %s: its driver cannot connect a container",
+				 network_name(&container->config));
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+	_cleanup_close_ int netns = open(path, O_RDONLY | O_CLOEXEC);
+	struct network_endpoint *endpoint = arena_new(arena, struct network_endpoint);
+	if (netns < 0)
+		return error_errno(err, -errno, "%s", path);
+	if (!endpoint)
+		return error_set(err, -ENOMEM, "out of memory");
+	const struct network_request request = request_of(engine, container, netns);
+	int r = ops->connect(&request, arena, endpoint, err);
+	if (r < 0)
+		return r;
+	container->endpoints = endpoint;
+	container->endpoint_count = 1;
+	return 0;
+}
+
+int engine_network_disconnect(struct engine *engine, const struct container *container,
+			      struct masu_error *err)
+{
+	int result = 0;
+	const struct network_ops *ops = driver_of(network_name(&container->config));
+	const struct network_request request = request_of(engine, container, -1);
+	for (size_t i = 0; i < container->endpoint_count; i++) {
+		int r = ops && ops->disconnect
+				? ops->disconnect(&request, &container->endpoints[i], err)
+				: 0;
+		if (r < 0)
+			result = r;
+	}
+	return result;
+}

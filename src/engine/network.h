@@ -1,0 +1,16 @@
+/* Between a container and the network drivers. */
+#pragma once
+
+#include "engine/engine.h"
+
+/* The driver and the network's name in it; refuses networks that do not exist. */
+int engine_network_check(struct engine *engine, const struct container_config *config,
+			 struct masu_error *err);
+/* True where there is something to connect once the namespace exists. */
+bool engine_network_connects(const struct container_config *config);
+/* Connects the network namespace of @pid; the endpoint is added to @container. */
+int engine_network_connect(struct engine *engine, struct arena *arena, struct container *container,
+			   pid_t pid, struct masu_error *err);
+/* Gives back what connect took; idempotent, also where the namespace is gone. */
+int engine_network_disconnect(struct engine *engine, const struct container *container,
+			      struct masu_error *err);

@@ -1,0 +1,106 @@
+/* The end of a container, by its monitor or, where that was killed, by whoever looks next. */
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "engine/internal.h"
+#include "engine/network.h"
+#include "engine/volumes.h"
+#include "state/record.h"
+
+int container_cleanup(struct engine *engine, struct arena *arena, struct container *container,
+		      struct cgroup *cgroup, struct masu_error *err)
+{
+	int result = engine_network_disconnect(engine, container, err);
+	if (cgroup) {
+		int r = cgroup_kill(cgroup, SIGKILL, err);
+		if (r == 0)
+			r = cgroup_remove(cgroup, err);
+		if (r < 0)
+			result = r;
+	}
+	container->endpoint_count = 0;
+	return result;
+}
+
+int container_discard(struct engine *engine, struct arena *arena, struct container *container,
+		      struct masu_error *err)
+{
+	const struct storage_ops *ops;
+	struct storage *storage;
+	/* The name first: whoever wants it must not find the container gone and the name taken. */
+	name_release(engine, container->name, container->id);
+	if (container->config.auto_remove)
+		volumes_remove_anonymous(engine, container);
+	int r = engine_storage(engine, &ops, &storage, err);
+	if (r == 0)
+		r = ops->remove(storage, container->id, container->dir_fd, err);
+	if (r == 0)
+		r = store_discard(engine, container->id, err);
+	return r;
+}
+
+/* The cgroup as live.json names it. */
+static int open_cgroup(const struct container *container, struct cgroup **ret,
+		       struct masu_error *err)
+{
+	const struct json *saved = json_get(container->live, "Cgroup");
+	*ret = NULL;
+	return saved ? cgroup_open(saved, ret, err) : 0;
+}
+
+static int record_unknown_end(struct container *container, struct masu_error *err)
+{
+	char finished[TIME_TEXT_SIZE];
+	/* The monitor may have written the end before it was killed. */
+	if (container->status != CONTAINER_RUNNING && container->status != CONTAINER_PAUSED)
+		return 0;
+	container->status = CONTAINER_EXITED;
+	container->exit_code = 255;
+	container->error = "its monitor was killed: the exit status is not known";
+	container->finished = time_now_text(finished);
+	int r = store_write_state(container, true, err);
+	container->finished = TIME_TEXT_NEVER;
+	return r;
+}
+
+int recover_container(struct engine *engine, struct arena *arena, struct container *container,
+		      bool *ret_gone, struct masu_error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	struct container now;
+	/* Held: somebody is starting or removing it, or repairs it already. */
+	_cleanup_close_ int lock = record_try_lock(container->dir_fd, RECORD_LOCK_EXCLUSIVE);
+	if (lock < 0)
+		return lock == -EWOULDBLOCK || lock == -ENOENT ? 0 : lock;
+	int r = store_load(engine, arena, container->id, &now, err);
+	if (r < 0)
+		return r;
+	if (now.monitor_pid || now.pid) {
+		container_close(container);
+		*container = now;
+		return 0;
+	}
+	log_debug("container %.12s: cleaning up after a monitor that is gone", now.id);
+	r = open_cgroup(&now, &cgroup, err);
+	if (r == 0)
+		r = container_cleanup(engine, arena, &now, cgroup, err);
+	if (r == 0 && now.config.auto_remove && now.live) {
+		r = container_discard(engine, arena, &now, err);
+		*ret_gone = r == 0;
+	} else if (r == 0) {
+		r = record_unknown_end(&now, err);
+	}
+	if (r == 0)
+		store_remove_run(engine, now.id);
+	if (r < 0) {
+		container_close(&now);
+		return r;
+	}
+	container_close(container);
+	*container = now;
+	return 0;
+}

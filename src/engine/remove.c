@@ -1,0 +1,75 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "engine/internal.h"
+#include "engine/lifecycle.h"
+#include "engine/volumes.h"
+#include "state/record.h"
+#include "sys/fs.h"
+
+#define TRASH_BOUND 256 /* entries deleted before rm returns; the rest is the next one's */
+
+/* Under the lock, with the container not running. */
+static int remove_locked(struct engine *engine, struct arena *arena, const char *id, unsigned flags,
+			 struct masu_error *err)
+{
+	struct container container;
+	int r = store_load(engine, arena, id, &container, err);
+	if (r < 0)
+		return r;
+	r = lifecycle_check(&container, VERB_REMOVE, err);
+	if (r == 0) {
+		/* Before the record is gone that says which they are. */
+		if (flags & ENGINE_REMOVE_VOLUMES)
+			volumes_remove_anonymous(engine, &container);
+		r = container_discard(engine, arena, &container, err);
+	}
+	if (r == 0)
+		store_remove_run(engine, id);
+	container_close(&container);
+	return r;
+}
+
+static int sync_removal(struct engine *engine, struct masu_error *err)
+{
+	_cleanup_close_ int fd =
+		openat(engine->root_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : fs_fsync_dir(fd);
+	return r < 0 ? error_errno(err, r, "%s/containers", engine->root) : 0;
+}
+
+int engine_remove(struct engine *engine, const char *id, unsigned flags, struct masu_error *err)
+{
+	_cleanup_arena_ struct arena arena;
+	struct container container;
+	bool force = flags & ENGINE_REMOVE_FORCE;
+	arena_init(&arena, 0);
+	int r = engine_load(engine, &arena, id, &container, err);
+	if (r < 0)
+		return r;
+	bool alive = container.pid || container.monitor_pid;
+	bool auto_remove = container.config.auto_remove;
+	r = lifecycle_check(&container, force ? VERB_REMOVE_FORCE : VERB_REMOVE, err);
+	if (r == 0 && alive)
+		r = container_force_end(engine, id, err);
+	/* Its monitor has removed it. */
+	if (r == 0 && alive && auto_remove) {
+		container_close(&container);
+		return 0;
+	}
+	_cleanup_close_ int lock =
+		r < 0 ? -1 : record_lock(container.dir_fd, RECORD_LOCK_EXCLUSIVE, err);
+	container_close(&container);
+	if (r < 0)
+		return r;
+	if (lock < 0)
+		return lock == -ENOENT ? error_set(err, lock, "No such container: %s", id) : lock;
+	r = remove_locked(engine, &arena, id, flags, err);
+	if (r == 0)
+		r = sync_removal(engine, err);
+	if (r == 0)
+		storage_trash_empty(engine->root_fd, TRASH_BOUND);
+	return r;
+}

@@ -1,0 +1,218 @@
+/*
+ * The mounts: Docker's defaults, the files under /etc, then binds, volumes and tmpfs, shallow
+ * targets before deep ones. A mount of the user's replaces the default one at the same place.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "engine/internal.h"
+
+#define SHM_DEFAULT_BYTES (64 << 20)
+#define FIXED_MOUNTS	  11 /* seven defaults, three files under /etc, init */
+
+struct default_mount {
+	const char *destination, *type, *options[8];
+};
+
+static const struct default_mount default_mounts[] = {
+	{ "/proc", "proc", { "nosuid", "noexec", "nodev" } },
+	{ "/dev", "tmpfs", { "nosuid", "strictatime", "mode=755", "size=65536k" } },
+	{ "/dev/pts",
+	  "devpts",
+	  { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
+	{ "/sys", "sysfs", { "nosuid", "noexec", "nodev", "ro" } },
+	{ "/sys/fs/cgroup", "cgroup", { "nosuid", "noexec", "nodev", "relatime", "ro" } },
+	{ "/dev/mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
+	{ "/dev/shm", "tmpfs", { "nosuid", "noexec", "nodev", "mode=1777" } },
+};
+
+static bool user_mounts_over(const struct container_config *config, const char *destination)
+{
+	for (size_t i = 0; i < config->mount_count; i++) {
+		const char *target = config->mounts[i].target;
+		if (streq(target, destination))
+			return true;
+		/* Who brings a /dev of his own gets it without ours below. */
+		if (streq(target, "/dev") && str_after(destination, "/dev/"))
+			return true;
+	}
+	return false;
+}
+
+static bool is_writable_when_privileged(const char *destination)
+{
+	return streq(destination, "/sys") || streq(destination, "/sys/fs/cgroup");
+}
+
+static int add_default(const struct spec_context *context, const struct default_mount *from,
+		       struct oci_spec *spec, struct masu_error *err)
+{
+	const struct container_config *config = &context->container->config;
+	const char *options[ARRAY_SIZE(from->options) + 1];
+	size_t count = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(from->options) && from->options[i]; i++)
+		if (!config->privileged || !streq(from->options[i], "ro") ||
+		    !is_writable_when_privileged(from->destination))
+			options[count++] = from->options[i];
+	if (streq(from->destination, "/dev/shm")) {
+		int64_t size = config->shm_size ? config->shm_size : SHM_DEFAULT_BYTES;
+		options[count++] = arena_printf(context->arena, "size=%lld", (long long)size);
+		if (!options[count - 1])
+			return error_set(err, -ENOMEM, "out of memory");
+	}
+	struct oci_mount *mount = &spec->mounts[spec->mount_count++];
+	mount->destination = from->destination;
+	mount->type = from->type;
+	mount->source = from->type;
+	return oci_mount_options(context->arena, options, count, mount, err);
+}
+
+static int add_bind(const struct spec_context *context, const char *source, const char *destination,
+		    const char *propagation, bool recursive, bool readonly, struct oci_spec *spec,
+		    struct masu_error *err)
+{
+	const char *options[] = { recursive ? "rbind" : "bind", propagation,
+				  readonly ? "ro" : "rw" };
+	struct oci_mount *mount = &spec->mounts[spec->mount_count++];
+	mount->destination = destination;
+	mount->type = "bind";
+	mount->source = source;
+	return oci_mount_options(context->arena, options, ARRAY_SIZE(options), mount, err);
+}
+
+/* --tmpfs's own words, and the fields of --mount type=tmpfs. */
+static int add_tmpfs(const struct spec_context *context, const struct mount_config *from,
+		     struct oci_spec *spec, struct masu_error *err)
+{
+	const char *options[64] = { "noexec", "nosuid", "nodev" };
+	size_t count = 3;
+	char *words = arena_strdup(context->arena, from->tmpfs_options ? from->tmpfs_options : "");
+	char *save = NULL;
+	if (!words)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (char *word = strtok_r(words, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		if (count + 4 > ARRAY_SIZE(options))
+			return error_set(err, -E2BIG, "--tmpfs %s: too many options", from->target);
+		options[count++] = word;
+	}
+	if (from->tmpfs_size)
+		options[count++] =
+			arena_printf(context->arena, "size=%lld", (long long)from->tmpfs_size);
+	if (from->tmpfs_mode)
+		options[count++] = arena_printf(context->arena, "mode=%o", from->tmpfs_mode);
+	if (from->readonly)
+		options[count++] = "ro";
+	struct oci_mount *mount = &spec->mounts[spec->mount_count++];
+	mount->destination = from->target;
+	mount->type = "tmpfs";
+	mount->source = "tmpfs";
+	return oci_mount_options(context->arena, options, count, mount, err);
+}
+
+static int add_user_mount(const struct spec_context *context, const struct mount_config *from,
+			  struct oci_spec *spec, struct masu_error *err)
+{
+	const char *propagation = from->propagation ? from->propagation : "rprivate";
+	const char *source = from->source;
+	if (from->kind == MOUNT_TMPFS)
+		return add_tmpfs(context, from, spec, err);
+	if (from->kind == MOUNT_VOLUME)
+		source = arena_printf(context->arena, "%s/volumes/%s/_data", context->engine->root,
+				      from->source);
+	if (!source)
+		return error_set(err, -ENOMEM, "out of memory");
+	return add_bind(context, source, from->target, propagation, !from->nonrecursive,
+			from->readonly, spec, err);
+}
+
+static int depth(const char *path)
+{
+	int slashes = 0;
+	for (; *path; path++)
+		slashes += *path == '/' && path[1] && path[1] != '/';
+	return slashes;
+}
+
+static int by_depth(const void *a, const void *b)
+{
+	const struct mount_config *const *left = a, *const *right = b;
+	int d = depth((*left)->target) - depth((*right)->target);
+	/* qsort is not stable; the places in the list decide between equals. */
+	return d ? d : *left < *right ? -1 : 1;
+}
+
+static int add_user_mounts(const struct spec_context *context, struct oci_spec *spec,
+			   struct masu_error *err)
+{
+	const struct container_config *config = &context->container->config;
+	const struct mount_config **sorted =
+		arena_array(context->arena, const struct mount_config *, config->mount_count);
+	if (!sorted)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < config->mount_count; i++)
+		sorted[i] = &config->mounts[i];
+	qsort(sorted, config->mount_count, sizeof(*sorted), by_depth);
+	for (size_t i = 0; i < config->mount_count; i++) {
+		int r = add_user_mount(context, sorted[i], spec, err);
+		if (r < 0)
+			return error_wrap(err, "mount %s", sorted[i]->target);
+	}
+	return 0;
+}
+
+static int add_etc_files(const struct spec_context *context, struct oci_spec *spec,
+			 struct masu_error *err)
+{
+	const struct {
+		const char *source, *destination;
+	} files[] = { { context->resolv_conf, "/etc/resolv.conf" },
+		      { context->hostname, "/etc/hostname" },
+		      { context->hosts, "/etc/hosts" } };
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		if (!files[i].source ||
+		    user_mounts_over(&context->container->config, files[i].destination))
+			continue;
+		int r = add_bind(context, files[i].source, files[i].destination, "rprivate", true,
+				 false, spec, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int spec_mounts(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err)
+{
+	const struct container_config *config = &context->container->config;
+	spec->mounts =
+		arena_array(context->arena, struct oci_mount, config->mount_count + FIXED_MOUNTS);
+	if (!spec->mounts)
+		return error_set(err, -ENOMEM, "out of memory");
+	bool no_shm = config->ipc_mode && streq(config->ipc_mode, "none");
+	int r = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(default_mounts) && r == 0; i++) {
+		const char *destination = default_mounts[i].destination;
+		if (user_mounts_over(config, destination) ||
+		    (no_shm && streq(destination, "/dev/shm")))
+			continue;
+		if (mode_host(config->ipc_mode) &&
+		    (streq(destination, "/dev/shm") || streq(destination, "/dev/mqueue")))
+			r = add_bind(context, destination, destination, "rprivate", true, false,
+				     spec, err);
+		else
+			r = add_default(context, &default_mounts[i], spec, err);
+	}
+	if (r == 0)
+		r = add_etc_files(context, spec, err);
+	if (r == 0)
+		r = add_user_mounts(context, spec, err);
+	if (r == 0 && config->init) {
+		const char *init =
+			arena_printf(context->arena, "%s/masu-init", context->engine->libexec);
+		r = init ? add_bind(context, init, INIT_PATH, "rprivate", false, true, spec, err)
+			 : error_set(err, -ENOMEM, "out of memory");
+	}
+	return r;
+}

@@ -1,0 +1,368 @@
+#include "engine/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "engine/config.h"
+#include "state/record.h"
+#include "storage/storage.h"
+#include "sys/fs.h"
+#include "sys/proc.h"
+
+const char *store_path(const char *id, char ret[CONTAINER_PATH_MAX])
+{
+	snprintf(ret, CONTAINER_PATH_MAX, "containers/%s", id);
+	return ret;
+}
+
+const char *time_now_text(char ret[TIME_TEXT_SIZE])
+{
+	struct timespec now;
+	struct tm tm;
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	size_t len = strftime(ret, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(ret + len, TIME_TEXT_SIZE - len, ".%09ldZ", now.tv_nsec);
+	return ret;
+}
+
+const char **container_args(struct arena *arena, const struct container_config *config)
+{
+	size_t entrypoint = strv_length(config->entrypoint), cmd = strv_length(config->cmd);
+	const char **args = arena_array(arena, const char *, entrypoint + cmd + 1);
+	if (!args)
+		return NULL;
+	/* {""} is how an entrypoint is cleared. */
+	if (entrypoint == 1 && !config->entrypoint[0][0])
+		entrypoint = 0;
+	for (size_t i = 0; i < entrypoint; i++)
+		args[i] = config->entrypoint[i];
+	for (size_t i = 0; i < cmd; i++)
+		args[entrypoint + i] = config->cmd[i];
+	return args;
+}
+
+/* mkdir of "containers/<id>", and of "containers" the first time. */
+static int make_directory(int root_fd, const char *path, mode_t mode)
+{
+	if (mkdirat(root_fd, path, mode) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	if (mkdirat(root_fd, "containers", 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return mkdirat(root_fd, path, mode) < 0 ? -errno : 0;
+}
+
+int store_make(struct engine *engine, const char *id, int *ret_dir, int *ret_lock,
+	       struct masu_error *err)
+{
+	char path[CONTAINER_PATH_MAX];
+	int r = make_directory(engine->root_fd, store_path(id, path), 0700);
+	if (r < 0)
+		return error_errno(err, r, "cannot make %s/%s", engine->root, path);
+	_cleanup_close_ int dir = openat(engine->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_errno(err, -errno, "cannot open %s/%s", engine->root, path);
+	int lock = record_lock(dir, RECORD_LOCK_EXCLUSIVE, err);
+	if (lock < 0)
+		return lock;
+	*ret_dir = take_fd(&dir);
+	*ret_lock = lock;
+	return 0;
+}
+
+int store_open_run(struct engine *engine, struct container *container, struct masu_error *err)
+{
+	char path[CONTAINER_PATH_MAX];
+	int r = make_directory(engine->run_fd, store_path(container->id, path), 0700);
+	if (r < 0 && r != -EEXIST)
+		return error_errno(err, r, "cannot make %s/%s", engine->runroot, path);
+	if (container->run_fd >= 0)
+		close(container->run_fd);
+	container->run_fd = openat(engine->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (container->run_fd < 0)
+		return error_errno(err, -errno, "cannot open %s/%s", engine->runroot, path);
+	return 0;
+}
+
+void store_remove_run(struct engine *engine, const char *id)
+{
+	static const char *const files[] = { "live.json", "ctl.sock" };
+	char path[CONTAINER_PATH_MAX], file[CONTAINER_PATH_MAX + 16];
+	store_path(id, path);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(file, sizeof(file), "%s/%s", path, files[i]);
+		unlinkat(engine->run_fd, file, 0);
+	}
+	if (unlinkat(engine->run_fd, path, AT_REMOVEDIR) < 0 && errno == ENOTEMPTY)
+		fs_remove_tree(engine->run_fd, path);
+}
+
+static void layers_write(struct json_writer *w, const char *const *chain_ids)
+{
+	json_key(w, "Layers");
+	json_put_strings(w, chain_ids);
+}
+
+int store_write_record(const struct container *container, bool durable, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, RECORD_MAX_BYTES);
+	json_writer_init(&w, &text, false);
+	json_begin_object(&w);
+	json_field_string(&w, "Id", container->id);
+	json_field_string(&w, "Name", container->name);
+	json_field_string(&w, "Created", container->created);
+	json_field_string(&w, "Image", container->image_id);
+	layers_write(&w, container->chain_ids);
+	json_key(&w, "Config");
+	json_begin_object(&w);
+	config_write(&w, &container->config, false);
+	json_end_object(&w);
+	json_key(&w, "HostConfig");
+	json_begin_object(&w);
+	host_config_write(&w, &container->config, false);
+	json_end_object(&w);
+	json_key(&w, "Mounts");
+	mounts_write(&w, &container->config);
+	if (container->config.create_command)
+		json_field_string(&w, "CreateCommand", container->config.create_command);
+	json_end_object(&w);
+	return record_write(container->dir_fd, "container.json", &text, durable, err);
+}
+
+int store_write_state(const struct container *container, bool durable, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, 65536);
+	json_writer_init(&w, &text, false);
+	json_begin_object(&w);
+	json_field_string(&w, "Status", container_status_name(container->status));
+	json_field_i64(&w, "ExitCode", container->exit_code);
+	json_field_bool(&w, "OOMKilled", container->oom_killed);
+	json_field_bool(&w, "Dead", container->dead);
+	json_field_string(&w, "Error", container->error);
+	json_field_string(&w, "StartedAt", container->started);
+	json_field_string(&w, "FinishedAt", container->finished);
+	json_field_i64(&w, "RestartCount", container->restart_count);
+	json_end_object(&w);
+	return record_write(container->dir_fd, "state.json", &text, durable, err);
+}
+
+int store_write_live(const struct container *container, uint64_t monitor_start_time,
+		     const struct cgroup *cgroup, struct masu_error *err)
+{
+	char boot_id[BOOT_ID_SIZE] = "";
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	proc_boot_id(boot_id);
+	buf_init(&text, 1u << 20);
+	json_writer_init(&w, &text, false);
+	json_begin_object(&w);
+	json_field_string(&w, "BootId", boot_id);
+	json_field_string(&w, "Status", container_status_name(container->status));
+	json_field_i64(&w, "Pid", container->pid);
+	json_field_u64(&w, "StartTime", container->pid_start_time);
+	json_field_i64(&w, "MonitorPid", container->monitor_pid);
+	json_field_u64(&w, "MonitorStartTime", monitor_start_time);
+	json_field_string(&w, "StartedAt", container->started);
+	if (cgroup) {
+		json_key(&w, "Cgroup");
+		cgroup_save(cgroup, &w);
+	}
+	json_key(&w, "Endpoints");
+	json_begin_array(&w);
+	for (size_t i = 0; i < container->endpoint_count; i++)
+		network_endpoint_save(&container->endpoints[i], &w);
+	json_end_array(&w);
+	json_end_object(&w);
+	return record_write(container->run_fd, "live.json", &text, false, err);
+}
+
+static enum container_status status_from_name(const char *name)
+{
+	for (int status = CONTAINER_CREATED; status <= CONTAINER_DEAD; status++)
+		if (streq(name, container_status_name((enum container_status)status)))
+			return (enum container_status)status;
+	return CONTAINER_DEAD;
+}
+
+static void state_read(const struct json *state, struct container *container)
+{
+	const char *status = "created";
+	int64_t number = 0;
+	json_string(json_get(state, "Status"), &status);
+	container->status = status_from_name(status);
+	json_i64(json_get(state, "ExitCode"), &number);
+	container->exit_code = (int)number;
+	json_bool(json_get(state, "OOMKilled"), &container->oom_killed);
+	json_bool(json_get(state, "Dead"), &container->dead);
+	json_string(json_get(state, "Error"), &container->error);
+	json_string(json_get(state, "StartedAt"), &container->started);
+	json_string(json_get(state, "FinishedAt"), &container->finished);
+	number = 0;
+	json_i64(json_get(state, "RestartCount"), &number);
+	container->restart_count = (int)number;
+}
+
+/* A process of this boot: its pid where it is alive, else 0. */
+static pid_t alive(const struct json *live, const char *pid_key, const char *start_key,
+		   uint64_t *ret_start)
+{
+	int64_t pid = 0;
+	uint64_t start = 0, now;
+	json_i64(json_get(live, pid_key), &pid);
+	json_u64(json_get(live, start_key), &start);
+	*ret_start = start;
+	if (pid <= 0 || pid > INT32_MAX || proc_start_time((pid_t)pid, &now) < 0 || now != start)
+		return 0;
+	return (pid_t)pid;
+}
+
+static int endpoints_read(struct arena *arena, const struct json *array,
+			  struct container *container, struct masu_error *err)
+{
+	size_t count = array ? array->count : 0, n = 0;
+	container->endpoints = arena_array(arena, struct network_endpoint, count);
+	if (!container->endpoints)
+		return error_set(err, -ENOMEM, "out of memory");
+	json_foreach (item, array) {
+		int r = network_endpoint_load(arena, item, &container->endpoints[n++], err);
+		if (r < 0)
+			return r;
+	}
+	container->endpoint_count = count;
+	return 0;
+}
+
+/*
+ * What live.json says is true only in its own boot and for processes that still are who they were.
+ * A process that ended while its monitor lives counts as running until the monitor has recorded
+ * the end.
+ */
+static int live_read(struct arena *arena, struct container *container, struct masu_error *err)
+{
+	char boot_id[BOOT_ID_SIZE];
+	const char *saved_boot = "", *status = "running";
+	uint64_t monitor_start;
+	const struct json *live = container->live;
+	json_string(json_get(live, "BootId"), &saved_boot);
+	int r = endpoints_read(arena, json_get(live, "Endpoints"), container, err);
+	if (r < 0)
+		return r;
+	if (proc_boot_id(boot_id) < 0 || !streq(boot_id, saved_boot))
+		return 0;
+	container->monitor_pid = alive(live, "MonitorPid", "MonitorStartTime", &monitor_start);
+	container->pid = alive(live, "Pid", "StartTime", &container->pid_start_time);
+	json_string(json_get(live, "Status"), &status);
+	if (container->pid || container->monitor_pid) {
+		container->status = status_from_name(status);
+		if (container->status != CONTAINER_CREATED) {
+			container->exit_code = 0;
+			container->oom_killed = false;
+			container->error = "";
+			container->finished = TIME_TEXT_NEVER;
+		}
+		json_string(json_get(live, "StartedAt"), &container->started);
+	}
+	return 0;
+}
+
+static int record_read_into(struct arena *arena, struct container *container,
+			    struct masu_error *err)
+{
+	const struct json *record = container->record;
+	int r = config_read(arena, record, &container->config, err);
+	if (r < 0)
+		return r;
+	json_string(json_get(record, "Name"), &container->name);
+	json_string(json_get(record, "Image"), &container->image_id);
+	json_string(json_get(record, "Created"), &container->created);
+	container->chain_ids = json_strings(arena, json_get(record, "Layers"));
+	container->args = container_args(arena, &container->config);
+	if (!container->name || !container->image_id || !container->created ||
+	    !container->chain_ids || !container->args)
+		return error_set(err, -EBADMSG,
+				 "containers/%s/container.json is damaged; remove the container",
+				 container->id);
+	return 0;
+}
+
+static const char *log_path(struct engine *engine, struct arena *arena,
+			    const struct container *container)
+{
+	const char *driver = container->config.log_driver;
+	if (driver && streq(driver, "none"))
+		return "";
+	return arena_printf(arena, "%s/containers/%s/%s-json.log", engine->root, container->id,
+			    container->id);
+}
+
+int store_load(struct engine *engine, struct arena *arena, const char *id, struct container *ret,
+	       struct masu_error *err)
+{
+	char path[CONTAINER_PATH_MAX];
+	struct container c = { .dir_fd = -1,
+			       .run_fd = -1,
+			       .error = "",
+			       .finished = TIME_TEXT_NEVER,
+			       .started = TIME_TEXT_NEVER };
+	const struct json *state;
+	if (strlen(id) != ID_LENGTH || !id_prefix_valid(id))
+		return error_set(err, -ENOENT, "No such container: %s", id);
+	memcpy(c.id, id, sizeof(c.id));
+	_cleanup_close_ int dir =
+		openat(engine->root_fd, store_path(id, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = dir < 0 ? -errno : record_read(dir, "container.json", arena, &c.record, err);
+	if (r == -ENOENT)
+		return error_set(err, -ENOENT, "No such container: %s", id);
+	if (r < 0)
+		return dir < 0 ? error_errno(err, r, "%s/%s", engine->root, path) : r;
+	r = record_read_into(arena, &c, err);
+	if (r < 0)
+		return r;
+	r = record_read(dir, "state.json", arena, &state, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0)
+		state_read(state, &c);
+	_cleanup_close_ int run = openat(engine->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (run >= 0) {
+		r = record_read(run, "live.json", arena, &c.live, err);
+		if (r == 0)
+			r = live_read(arena, &c, err);
+		if (r < 0 && r != -ENOENT)
+			return r;
+	}
+	c.log_path = log_path(engine, arena, &c);
+	c.dir_fd = take_fd(&dir);
+	c.run_fd = take_fd(&run);
+	*ret = c;
+	return 0;
+}
+
+void container_close(struct container *container)
+{
+	cleanup_close(&container->dir_fd);
+	cleanup_close(&container->run_fd);
+}
+
+int store_discard(struct engine *engine, const char *id, struct masu_error *err)
+{
+	char path[CONTAINER_PATH_MAX], trash[CONTAINER_PATH_MAX];
+	snprintf(trash, sizeof(trash), "container-%s", id);
+	int r = storage_trash_move(engine->root_fd, engine->root_fd, store_path(id, path), trash);
+	if (r < 0 && r != -ENOENT)
+		return error_errno(err, r, "cannot move %s/%s to the trash", engine->root, path);
+	return 0;
+}

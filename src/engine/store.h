@@ -1,0 +1,74 @@
+/* The files of a container and the names that lead to it; only src/engine uses this. */
+#pragma once
+
+#include "cgroup/cgroup.h"
+#include "engine/engine.h"
+
+/* ---- names.c ---- */
+
+/*
+ * Makes @name lead to @id: -EEXIST with Docker's conflict message where it leads to a container
+ * that exists or is being made; what a killed creation left of the name is taken over.
+ */
+int name_claim(struct engine *engine, const char *name, const char *id, struct masu_error *err);
+/* Picks a free random name. */
+int name_claim_random(struct engine *engine, const char *id, char ret_name[64],
+		      struct masu_error *err);
+/* Lets go of @name where it leads to @id. */
+void name_release(struct engine *engine, const char *name, const char *id);
+/* -ENOENT without a message where there is no such name. */
+int name_lookup(struct engine *engine, const char *name, char ret_id[65]);
+
+/* ---- store.c ---- */
+
+#define CONTAINER_PATH_MAX 96 /* "containers/<id>" and a file below */
+
+/* "containers/<id>" below a root. */
+const char *store_path(const char *id, char ret[CONTAINER_PATH_MAX]);
+
+/* Makes <root>/containers/<id> and takes its lock. */
+int store_make(struct engine *engine, const char *id, int *ret_dir, int *ret_lock,
+	       struct masu_error *err);
+/* Writes container.json: from then on the container exists. */
+int store_write_record(const struct container *container, bool durable, struct masu_error *err);
+/* Writes state.json from the container's fields. */
+int store_write_state(const struct container *container, bool durable, struct masu_error *err);
+/* Writes live.json: what is needed to find, end and clean up what runs. @monitor_start_time is of
+ * container->monitor_pid. @cgroup may be NULL. */
+int store_write_live(const struct container *container, uint64_t monitor_start_time,
+		     const struct cgroup *cgroup, struct masu_error *err);
+/* Makes and opens the container's directory below the runroot. */
+int store_open_run(struct engine *engine, struct container *container, struct masu_error *err);
+/* Removes it with all in it; a missing one is fine. */
+void store_remove_run(struct engine *engine, const char *id);
+
+/* Reads the three files and finds out what is alive, without repairing anything. -ENOENT: there is
+ * no such container. */
+int store_load(struct engine *engine, struct arena *arena, const char *id, struct container *ret,
+	       struct masu_error *err);
+
+/* Moves the container's directory into the trash: it is gone from then on. */
+int store_discard(struct engine *engine, const char *id, struct masu_error *err);
+
+/* The program to run: entrypoint and command, one vector in the arena. */
+const char **container_args(struct arena *arena, const struct container_config *config);
+
+/* RFC 3339 in UTC with nanoseconds, as Docker writes times. */
+#define TIME_TEXT_SIZE 36
+const char *time_now_text(char ret[TIME_TEXT_SIZE]);
+#define TIME_TEXT_NEVER "0001-01-01T00:00:00Z"
+
+/* ---- recover.c ---- */
+
+/* Puts right what a killed monitor left of a container that is not alive: records its end, removes
+ * its cgroup, network and live files, and an auto_remove container as a whole (*ret_gone). */
+int recover_container(struct engine *engine, struct arena *arena, struct container *container,
+		      bool *ret_gone, struct masu_error *err);
+/* Takes down the network and the cgroup of a container whose init has ended; @cgroup may be NULL.
+ */
+int container_cleanup(struct engine *engine, struct arena *arena, struct container *container,
+		      struct cgroup *cgroup, struct masu_error *err);
+/* Removes the container as such: name, writable layer, directory; with auto_remove also its
+ * anonymous volumes. The caller holds its lock, or is its monitor. */
+int container_discard(struct engine *engine, struct arena *arena, struct container *container,
+		      struct masu_error *err);

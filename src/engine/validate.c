@@ -1,0 +1,269 @@
+#include "engine/validate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/str.h"
+#include "engine/internal.h"
+#include "engine/log_writer.h"
+#include "engine/network.h"
+#include "json/json.h"
+#include "sys/fs.h"
+
+#define MEMORY_MIN	  (6 << 20)
+#define SECCOMP_MAX	  (4u << 20)
+#define ENV_ENTRIES_MAX	  65536
+#define HOSTNAME_MAX	  63
+#define OOM_SCORE_ADJ_MAX 1000
+#define PATH_LENGTH_MAX	  4095
+
+static const struct {
+	const char *name;
+	int number;
+} signals[] = {
+	{ "HUP", SIGHUP },   { "INT", SIGINT },	    { "QUIT", SIGQUIT }, { "ILL", SIGILL },
+	{ "TRAP", SIGTRAP }, { "ABRT", SIGABRT },   { "IOT", SIGABRT },	 { "BUS", SIGBUS },
+	{ "FPE", SIGFPE },   { "KILL", SIGKILL },   { "USR1", SIGUSR1 }, { "SEGV", SIGSEGV },
+	{ "USR2", SIGUSR2 }, { "PIPE", SIGPIPE },   { "ALRM", SIGALRM }, { "TERM", SIGTERM },
+	{ "STKFLT", 16 },    { "CHLD", SIGCHLD },   { "CLD", SIGCHLD },	 { "CONT", SIGCONT },
+	{ "STOP", SIGSTOP }, { "TSTP", SIGTSTP },   { "TTIN", SIGTTIN }, { "TTOU", SIGTTOU },
+	{ "URG", SIGURG },   { "XCPU", SIGXCPU },   { "XFSZ", SIGXFSZ }, { "VTALRM", SIGVTALRM },
+	{ "PROF", SIGPROF }, { "WINCH", SIGWINCH }, { "IO", SIGIO },	 { "POLL", SIGIO },
+	{ "PWR", SIGPWR },   { "SYS", SIGSYS },
+};
+
+/* The kernel's numbers: libc keeps the first real-time signals to itself. */
+#define KERNEL_RTMIN 34
+#define KERNEL_RTMAX 64
+
+static int realtime_signal(const char *name)
+{
+	uint32_t offset = 0;
+	const char *rest;
+	if ((rest = str_after(name, "RTMIN"))) {
+		if (*rest == '\0' || (*rest == '+' && str_to_u32(rest + 1, &offset) == 0))
+			return offset <= KERNEL_RTMAX - KERNEL_RTMIN ? KERNEL_RTMIN + (int)offset
+								     : -1;
+	} else if ((rest = str_after(name, "RTMAX"))) {
+		if (*rest == '\0' || (*rest == '-' && str_to_u32(rest + 1, &offset) == 0))
+			return offset <= KERNEL_RTMAX - KERNEL_RTMIN ? KERNEL_RTMAX - (int)offset
+								     : -1;
+	}
+	return -1;
+}
+
+int signal_parse(const char *text, int *ret, struct masu_error *err)
+{
+	uint32_t number;
+	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
+	if (str_to_u32(text, &number) == 0) {
+		if (number >= 1 && number <= KERNEL_RTMAX) {
+			*ret = (int)number;
+			return 0;
+		}
+	} else {
+		for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+			if (strcasecmp(name, signals[i].name) != 0)
+				continue;
+			*ret = signals[i].number;
+			return 0;
+		}
+		int realtime = realtime_signal(name);
+		if (realtime > 0) {
+			*ret = realtime;
+			return 0;
+		}
+	}
+	return error_set(err, -EINVAL, "Invalid signal: %.64s", text);
+}
+
+static int check_strings(char *const *list, const char *what, struct masu_error *err)
+{
+	size_t count = strv_length(list);
+	if (count > ENV_ENTRIES_MAX)
+		return error_set(err, -E2BIG, "%s: more than %d entries", what, ENV_ENTRIES_MAX);
+	return 0;
+}
+
+static int check_process(const struct container_config *config, struct masu_error *err)
+{
+	int sig;
+	int r = check_strings(config->env, "environment", err);
+	for (char *const *variable = config->env; r == 0 && variable && *variable; variable++)
+		if ((*variable)[0] == '=' || (*variable)[0] == '\0')
+			r = error_set(err, -EINVAL, "invalid environment variable: %.128s",
+				      *variable);
+	if (r == 0)
+		r = check_strings(config->cmd, "command", err);
+	if (r == 0 && config->working_dir && config->working_dir[0] != '/')
+		r = error_set(err, -EINVAL,
+			      "the working directory '%.255s' is invalid, it needs to be an "
+			      "absolute path",
+			      config->working_dir);
+	if (r == 0 && config->working_dir && strlen(config->working_dir) > PATH_LENGTH_MAX)
+		r = error_set(err, -ENAMETOOLONG, "the working directory is too long");
+	if (r == 0 && config->stop_signal)
+		r = signal_parse(config->stop_signal, &sig, err);
+	if (r == 0 && config->hostname && strlen(config->hostname) > HOSTNAME_MAX)
+		r = error_set(err, -EINVAL, "invalid hostname format: %.100s", config->hostname);
+	return r;
+}
+
+static int check_resources(const struct container_config *config, struct masu_error *err)
+{
+	if (config->memory < 0 || (config->memory > 0 && config->memory < MEMORY_MIN))
+		return error_set(err, -EINVAL, "Minimum memory limit allowed is 6MB");
+	if (config->memory_swap > 0 && config->memory_swap < config->memory)
+		return error_set(err, -EINVAL,
+				 "Minimum memoryswap limit should be larger than "
+				 "memory limit, see usage");
+	if (config->memory == 0 && config->memory_swap > 0)
+		return error_set(err, -EINVAL,
+				 "You should always set the Memory limit when using "
+				 "Memoryswap limit, see usage");
+	if (config->memory_swappiness > 100)
+		return error_set(err, -EINVAL,
+				 "Invalid value: %lld, valid memory swappiness range "
+				 "is 0-100",
+				 (long long)config->memory_swappiness);
+	if (config->nano_cpus < 0)
+		return error_set(err, -EINVAL, "NanoCPUs cannot be negative");
+	if (config->nano_cpus && (config->cpu_quota || config->cpu_period))
+		return error_set(err, -EINVAL,
+				 "Conflicting options: Nano CPUs and CPU %s cannot "
+				 "both be set",
+				 config->cpu_quota ? "Quota" : "Period");
+	if (config->oom_score_adj < -OOM_SCORE_ADJ_MAX || config->oom_score_adj > OOM_SCORE_ADJ_MAX)
+		return error_set(err, -EINVAL,
+				 "Invalid value %d, range for oom score adj is "
+				 "[-1000, 1000]",
+				 config->oom_score_adj);
+	if (config->shm_size < 0)
+		return error_set(err, -EINVAL, "SHM size can not be less than 0");
+	for (size_t i = 0; i < config->ulimit_count; i++)
+		if (config->ulimits[i].soft > config->ulimits[i].hard)
+			return error_set(err, -EINVAL,
+					 "ulimit %s: the soft limit must be less than "
+					 "or equal to the hard limit",
+					 config->ulimits[i].name);
+	return 0;
+}
+
+static bool one_of(const char *value, const char *const *allowed)
+{
+	for (; *allowed; allowed++)
+		if (streq(value, *allowed))
+			return true;
+	return false;
+}
+
+static int check_mode(const char *option, const char *mode, const char *const *allowed,
+		      bool container, struct masu_error *err)
+{
+	if (!mode || !*mode || one_of(mode, allowed) || (container && mode_container(mode, NULL)))
+		return 0;
+	return error_set(err, -EINVAL, "invalid %s mode: %.128s", option, mode);
+}
+
+static int check_modes(const struct container_config *config, struct masu_error *err)
+{
+	static const char *const ipc[] = { "private", "shareable", "host", "none", NULL };
+	static const char *const host[] = { "host", NULL };
+	static const char *const cgroupns[] = { "private", "host", NULL };
+	int r = check_mode("IPC", config->ipc_mode, ipc, true, err);
+	if (r == 0)
+		r = check_mode("PID", config->pid_mode, host, true, err);
+	if (r == 0)
+		r = check_mode("UTS", config->uts_mode, host, false, err);
+	if (r == 0)
+		r = check_mode("cgroup namespace", config->cgroupns_mode, cgroupns, false, err);
+	if (r == 0 && config->hostname && mode_host(config->uts_mode))
+		r = error_set(err, -EINVAL, "conflicting options: hostname and the UTS mode");
+	return r;
+}
+
+/* Options of Docker's that the record can hold but nothing here acts on yet. */
+static int check_supported(const struct container_config *config, struct masu_error *err)
+{
+	if (config->restart != RESTART_NO)
+		return error_set(err, -ENOTSUP, "--restart is not supported yet; use \"no\"");
+	if (config->storage_option_count)
+		return error_set(err, -ENOTSUP,
+				 "--storage-opt is not supported by the overlay "
+				 "storage driver");
+	if (config->publish_all)
+		return error_set(err, -ENOTSUP,
+				 "--publish-all is not supported; name the ports "
+				 "with --publish");
+	if (config->network_aliases && config->network_aliases[0])
+		return error_set(err, -ENOTSUP, "--network-alias is not supported");
+	if (config->runtime && !exec_driver(config->runtime))
+		return error_set(err, -EINVAL, "unknown or invalid runtime name: %.128s",
+				 config->runtime);
+	return 0;
+}
+
+/* "seccomp=FILE" is read here, once: the record holds the profile itself, as docker's does. */
+static int load_seccomp(struct arena *arena, const char **option, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	buf_init(&text, SECCOMP_MAX + 1);
+	const char *value = str_after(*option, "seccomp=");
+	if (!value)
+		value = str_after(*option, "seccomp:");
+	if (!value || *value == '{' || streq(value, "unconfined") || streq(value, "builtin") ||
+	    streq(value, "default"))
+		return 0;
+	int r = fs_read_at(AT_FDCWD, value, SECCOMP_MAX, &text);
+	if (r < 0)
+		return error_errno(err, r, "opening seccomp profile (%.255s) failed", value);
+	*option = arena_printf(arena, "seccomp=%s", buf_str(&text));
+	return *option ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+static int check_security(struct arena *arena, struct container_config *config,
+			  struct masu_error *err)
+{
+	uint64_t capabilities;
+	int r = spec_capabilities(config, &capabilities, err);
+	size_t count = strv_length((char *const *)config->security_opt);
+	const char **options = arena_array(arena, const char *, count + 1);
+	if (r == 0 && !options)
+		r = error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		options[i] = config->security_opt[i];
+		r = load_seccomp(arena, &options[i], err);
+	}
+	if (r == 0 && count)
+		config->security_opt = options;
+	return r;
+}
+
+int config_validate(struct engine *engine, struct arena *arena, struct container_config *config,
+		    struct masu_error *err)
+{
+	struct log_options log;
+	if (config->name && !name_valid(config->name))
+		return error_set(err, -EINVAL,
+				 "Invalid container name (%.255s), only [a-zA-Z0-9][a-zA-Z0-9_.-] "
+				 "are allowed",
+				 config->name);
+	int r = check_supported(config, err);
+	if (r == 0)
+		r = check_process(config, err);
+	if (r == 0)
+		r = check_resources(config, err);
+	if (r == 0)
+		r = check_modes(config, err);
+	if (r == 0)
+		r = check_security(arena, config, err);
+	if (r == 0)
+		r = engine_network_check(engine, config, err);
+	if (r == 0)
+		r = log_options_parse(config->log_driver, config->log_options,
+				      config->log_option_count, &log, err);
+	return r;
+}

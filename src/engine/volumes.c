@@ -1,0 +1,241 @@
+#include "engine/volumes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "engine/internal.h"
+#include "sys/fs.h"
+#include "volume/volume.h"
+
+#define MOUNTS_MAX 1024
+
+static bool target_taken(const struct container_config *config, const char *target)
+{
+	for (size_t i = 0; i < config->mount_count; i++)
+		if (streq(config->mounts[i].target, target))
+			return true;
+	return false;
+}
+
+static int grow(struct arena *arena, struct container_config *config, size_t more,
+		struct masu_error *err)
+{
+	if (config->mount_count + more > MOUNTS_MAX)
+		return error_set(err, -E2BIG, "more than %d mounts", MOUNTS_MAX);
+	struct mount_config *mounts =
+		arena_array(arena, struct mount_config, config->mount_count + more);
+	if (!mounts)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (config->mount_count)
+		memcpy(mounts, config->mounts, config->mount_count * sizeof(*mounts));
+	config->mounts = mounts;
+	return 0;
+}
+
+/* "name[:ro|:rw]" */
+static int add_volumes_from(struct engine *engine, struct arena *arena, const char *text,
+			    struct container_config *config, struct masu_error *err)
+{
+	struct container other;
+	char id[65];
+	char *name = arena_strdup(arena, text);
+	if (!name)
+		return error_set(err, -ENOMEM, "out of memory");
+	char *mode = strchr(name, ':');
+	if (mode)
+		*mode++ = '\0';
+	if (mode && !streq(mode, "ro") && !streq(mode, "rw"))
+		return error_set(err, -EINVAL, "invalid mode for volumes-from: %.64s", mode);
+	int r = engine_resolve(engine, name, id, err);
+	if (r == 0)
+		r = store_load(engine, arena, id, &other, err);
+	if (r < 0)
+		return r;
+	container_close(&other);
+	r = grow(arena, config, other.config.mount_count, err);
+	for (size_t i = 0; r == 0 && i < other.config.mount_count; i++) {
+		struct mount_config mount = other.config.mounts[i];
+		if (mount.kind == MOUNT_TMPFS || target_taken(config, mount.target))
+			continue;
+		if (mode)
+			mount.readonly = streq(mode, "ro");
+		config->mounts[config->mount_count++] = mount;
+	}
+	return r;
+}
+
+static int add_image_volumes(struct arena *arena, const char *const *volumes,
+			     struct container_config *config, struct masu_error *err)
+{
+	int r = grow(arena, config, strv_length((char *const *)volumes), err);
+	for (; r == 0 && volumes && *volumes; volumes++) {
+		if ((*volumes)[0] != '/')
+			return error_set(err, -EINVAL,
+					 "the image's volume \"%.255s\" is not an absolute path",
+					 *volumes);
+		if (!target_taken(config, *volumes))
+			config->mounts[config->mount_count++] =
+				(struct mount_config) { .kind = MOUNT_VOLUME, .target = *volumes };
+	}
+	return r;
+}
+
+static int ensure_volume(struct engine *engine, struct arena *arena, struct mount_config *mount,
+			 struct masu_error *err)
+{
+	struct volume volume;
+	bool made;
+	bool anonymous = !mount->source;
+	char id[ID_LENGTH + 1];
+	if (anonymous) {
+		if (id_random(id) < 0 || !(mount->source = arena_strdup(arena, id)))
+			return error_set(err, -ENOMEM, "cannot name a volume");
+	}
+	const struct volume request = {
+		.name = mount->source,
+		.driver = mount->volume_driver,
+		.labels = mount->volume_labels,
+		.label_count = mount->volume_label_count,
+		.options = mount->volume_options,
+		.option_count = mount->volume_option_count,
+		.anonymous = anonymous,
+	};
+	return volume_ensure(engine->root_fd, engine->root, arena, &request, &volume, &made, err);
+}
+
+static int check_bind(struct mount_config *mount, struct masu_error *err)
+{
+	struct stat st;
+	if (!mount->source || mount->source[0] != '/')
+		return error_set(err, -EINVAL,
+				 "invalid mount config for type \"bind\": invalid "
+				 "mount path: '%.255s' mount path must be absolute",
+				 mount->source ? mount->source : "");
+	if (stat(mount->source, &st) == 0)
+		return 0;
+	if (errno != ENOENT || !mount->create_source)
+		return error_set(err, -errno,
+				 "invalid mount config for type \"bind\": bind source "
+				 "path does not exist: %.255s",
+				 mount->source);
+	int r = fs_mkdirs(AT_FDCWD, mount->source, 0755);
+	return r < 0 ? error_errno(err, r, "error while creating mount source path '%.255s'",
+				   mount->source)
+		     : 0;
+}
+
+static int check_target(const struct container_config *config, size_t at, struct masu_error *err)
+{
+	const char *target = config->mounts[at].target;
+	if (!target || target[0] != '/' || streq(target, "/"))
+		return error_set(err, -EINVAL,
+				 "invalid mount config: destination can't be '%.255s'",
+				 target ? target : "");
+	for (size_t i = 0; i < at; i++)
+		if (streq(config->mounts[i].target, target))
+			return error_set(err, -EINVAL, "Duplicate mount point: %.255s", target);
+	return 0;
+}
+
+int volumes_prepare(struct engine *engine, struct arena *arena, const char *const *image_volumes,
+		    struct container_config *config, struct masu_error *err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < config->mount_count; i++)
+		r = check_target(config, i, err);
+	for (const char **from = config->volumes_from; r == 0 && from && *from; from++)
+		r = add_volumes_from(engine, arena, *from, config, err);
+	if (r == 0 && image_volumes && *image_volumes)
+		r = add_image_volumes(arena, image_volumes, config, err);
+	for (size_t i = 0; r == 0 && i < config->mount_count; i++) {
+		struct mount_config *mount = &config->mounts[i];
+		if (mount->kind == MOUNT_VOLUME)
+			r = ensure_volume(engine, arena, mount, err);
+		else if (mount->kind == MOUNT_BIND)
+			r = check_bind(mount, err);
+	}
+	return r;
+}
+
+static int populate(struct engine *engine, const struct mount_config *mount, int rootfs_fd,
+		    struct masu_error *err)
+{
+	_cleanup_arena_ struct arena arena;
+	_cleanup_close_ int data = -1;
+	struct volume volume;
+	arena_init(&arena, 0);
+	_cleanup_close_ int source =
+		fs_open_in(rootfs_fd, mount->target, O_RDONLY | O_DIRECTORY, 0);
+	int r = volume_open(engine->root_fd, engine->root, &arena, mount->source, &volume, &data,
+			    err);
+	if (r < 0)
+		return r;
+	/* The image has no directory there: nothing to copy. */
+	return source < 0 ? 0 : volume_copy_up(source, data, err);
+}
+
+int volumes_populate(struct engine *engine, const struct container *container, int rootfs_fd,
+		     struct masu_error *err)
+{
+	/* Only before it runs for the first time: what was deleted since stays deleted. */
+	if (!streq(container->started, TIME_TEXT_NEVER))
+		return 0;
+	for (size_t i = 0; i < container->config.mount_count; i++) {
+		const struct mount_config *mount = &container->config.mounts[i];
+		if (mount->kind != MOUNT_VOLUME || mount->nocopy)
+			continue;
+		int r = populate(engine, mount, rootfs_fd, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Another container, running or not, that mounts the volume. */
+static bool used_elsewhere(const struct container *all, size_t count, const char *id,
+			   const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < all[i].config.mount_count; k++) {
+			const struct mount_config *mount = &all[i].config.mounts[k];
+			if (!streq(all[i].id, id) && mount->kind == MOUNT_VOLUME &&
+			    streq(mount->source, name))
+				return true;
+		}
+	return false;
+}
+
+static bool is_anonymous(struct engine *engine, struct arena *arena, const char *name)
+{
+	struct volume volume;
+	return strlen(name) == ID_LENGTH && id_prefix_valid(name) &&
+	       volume_open(engine->root_fd, engine->root, arena, name, &volume, NULL, NULL) == 0 &&
+	       volume.anonymous;
+}
+
+void volumes_remove_anonymous(struct engine *engine, const struct container *container)
+{
+	_cleanup_arena_ struct arena arena;
+	struct container *all = NULL;
+	size_t count = 0;
+	bool listed = false;
+	arena_init(&arena, 0);
+	for (size_t i = 0; i < container->config.mount_count; i++) {
+		const struct mount_config *mount = &container->config.mounts[i];
+		if (mount->kind != MOUNT_VOLUME || !is_anonymous(engine, &arena, mount->source))
+			continue;
+		if (!listed && engine_list(engine, &arena, true, &all, &count, NULL) < 0)
+			return;
+		listed = true;
+		if (!used_elsewhere(all, count, container->id, mount->source))
+			volume_remove(engine->root_fd, mount->source, NULL);
+	}
+	for (size_t i = 0; i < count; i++)
+		container_close(&all[i]);
+}

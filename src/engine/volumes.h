@@ -1,0 +1,17 @@
+/* Between a container's mounts and the volumes. */
+#pragma once
+
+#include "engine/engine.h"
+
+/*
+ * Completes @config's mounts for creation: --volumes-from is resolved, the image's volumes are
+ * added, anonymous volumes get names; then every volume is made and every bind source checked or,
+ * for -v, made. Made volumes are durable unless the container is removed by itself.
+ */
+int volumes_prepare(struct engine *engine, struct arena *arena, const char *const *image_volumes,
+		    struct container_config *config, struct masu_error *err);
+/* Docker's copy-up: fills volumes that are empty from the image's directory at the mount point. */
+int volumes_populate(struct engine *engine, const struct container *container, int rootfs_fd,
+		     struct masu_error *err);
+/* Removes the container's anonymous volumes that no other container uses. */
+void volumes_remove_anonymous(struct engine *engine, const struct container *container);

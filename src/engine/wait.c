@@ -1,0 +1,60 @@
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "engine/attach.h"
+#include "engine/internal.h"
+#include "engine/protocol.h"
+#include "sys/proc.h"
+
+/* Waits for a process that has no monitor. */
+static void wait_process(const struct container *container)
+{
+	_cleanup_close_ int pidfd = proc_open(container->pid, container->pid_start_time);
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	while (pidfd >= 0 && poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+static int wait_monitor(const struct container *container, int *ret_status)
+{
+	_cleanup_close_ int control = -1;
+	const struct ctl_message message = { .type = CTL_WAIT };
+	int r = monitor_connect(container, &control);
+	if (r == 0)
+		r = ctl_send(control, &message, -1);
+	if (r == 0)
+		r = engine_attach_wait(control, ret_status, NULL);
+	return r;
+}
+
+/* 1: its end was seen, but what it was is to be read from the record. */
+static int wait_once(const struct container *container, int *ret_status)
+{
+	*ret_status = container->exit_code;
+	if (!container->pid && !container->monitor_pid)
+		return 0;
+	if (container->monitor_pid && wait_monitor(container, ret_status) == 0)
+		return 0;
+	/* No monitor to ask. One that is just going has removed its live files before. */
+	if (container->pid)
+		wait_process(container);
+	return 1;
+}
+
+int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err)
+{
+	int r = 1;
+	while (r == 1) {
+		_cleanup_arena_ struct arena arena;
+		struct container container;
+		arena_init(&arena, 0);
+		r = engine_load(engine, &arena, id, &container, err);
+		if (r < 0)
+			return r;
+		r = wait_once(&container, ret_status);
+		container_close(&container);
+	}
+	return r;
+}

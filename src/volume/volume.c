@@ -1,0 +1,248 @@
+/*
+ * Volumes on disk. mkdir(2) of the volume's directory decides who makes it; volume.json, written
+ * last, says that it is complete. What a killed creation left is completed by the next one.
+ */
+#include "volume/volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "state/record.h"
+#include "storage/storage.h"
+#include "sys/fs.h"
+
+#define VOLUME_PATH_MAX (255 + sizeof("volumes/"))
+#define VOLUME_MODE	0711 /* what is below _data has modes of its own */
+#define DATA_MODE	0755
+
+static int volume_path(const char *name, char ret[VOLUME_PATH_MAX], struct masu_error *err)
+{
+	if (!name_valid(name) || str_format(ret, VOLUME_PATH_MAX, "volumes/%s", name) < 0)
+		return error_set(err, -EINVAL,
+				 "\"%.255s\" includes invalid characters for a local volume name, "
+				 "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed",
+				 name);
+	return 0;
+}
+
+static void pairs_put(struct json_writer *w, const char *key, const struct oci_pair *pairs,
+		      size_t count)
+{
+	json_key(w, key);
+	json_begin_object(w);
+	for (size_t i = 0; i < count; i++)
+		json_field_string(w, pairs[i].key, pairs[i].value);
+	json_end_object(w);
+}
+
+static const char *now_text(struct arena *arena)
+{
+	char text[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	gmtime_r(&now, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return arena_strdup(arena, text);
+}
+
+static int write_record(int dir, const struct volume *volume, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, RECORD_MAX_BYTES);
+	json_writer_init(&w, &text, false);
+	json_begin_object(&w);
+	json_field_string(&w, "Name", volume->name);
+	json_field_string(&w, "Driver", "local");
+	json_field_string(&w, "CreatedAt", volume->created);
+	json_field_bool(&w, "Anonymous", volume->anonymous);
+	pairs_put(&w, "Labels", volume->labels, volume->label_count);
+	pairs_put(&w, "Options", volume->options, volume->option_count);
+	json_end_object(&w);
+	return record_write(dir, "volume.json", &text, true, err);
+}
+
+static int pairs_get(struct arena *arena, const struct json *object, struct oci_pair **ret,
+		     size_t *ret_count)
+{
+	size_t count = object && object->type == JSON_OBJECT ? object->count : 0, n = 0;
+	struct oci_pair *pairs = arena_array(arena, struct oci_pair, count);
+	if (!pairs)
+		return -ENOMEM;
+	if (count)
+		json_foreach (item, object) {
+			pairs[n].key = item->key;
+			if (!json_string(item, &pairs[n++].value))
+				return -EBADMSG;
+		}
+	*ret = pairs;
+	*ret_count = count;
+	return 0;
+}
+
+static int read_record(int dir, const char *root, struct arena *arena, struct volume *ret,
+		       struct masu_error *err)
+{
+	const struct json *record;
+	struct volume volume = { .driver = "local", .created = "" };
+	int r = record_read(dir, "volume.json", arena, &record, err);
+	if (r < 0)
+		return r;
+	json_string(json_get(record, "Driver"), &volume.driver);
+	json_string(json_get(record, "CreatedAt"), &volume.created);
+	json_bool(json_get(record, "Anonymous"), &volume.anonymous);
+	if (!json_string(json_get(record, "Name"), &volume.name) || !name_valid(volume.name) ||
+	    pairs_get(arena, json_get(record, "Labels"), &volume.labels, &volume.label_count) < 0 ||
+	    pairs_get(arena, json_get(record, "Options"), &volume.options, &volume.option_count) <
+		    0)
+		return error_set(err, -EBADMSG, "volume.json is damaged");
+	volume.mountpoint = arena_printf(arena, "%s/volumes/%s/_data", root, volume.name);
+	if (!volume.mountpoint)
+		return error_set(err, -ENOMEM, "out of memory");
+	*ret = volume;
+	return 0;
+}
+
+int volume_open(int root_fd, const char *root, struct arena *arena, const char *name,
+		struct volume *ret, int *ret_fd, struct masu_error *err)
+{
+	char path[VOLUME_PATH_MAX];
+	int r = volume_path(name, path, err);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = dir < 0 ? -errno : read_record(dir, root, arena, ret, err);
+	if (r == -ENOENT)
+		return error_set(err, r, "get %.255s: no such volume", name);
+	if (r < 0)
+		return dir < 0 ? error_errno(err, r, "%s/%s", root, path)
+			       : error_wrap(err, "volume %s", name);
+	if (!ret_fd)
+		return 0;
+	int data = openat(dir, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (data < 0)
+		return error_errno(err, -errno, "%s/%s/_data", root, path);
+	*ret_fd = data;
+	return 0;
+}
+
+static int check_request(const struct volume *request, struct masu_error *err)
+{
+	if (request->driver && *request->driver && !streq(request->driver, "local"))
+		return error_set(err, -ENOTSUP,
+				 "volume driver \"%.128s\" is not supported; use \"local\"",
+				 request->driver);
+	if (request->option_count)
+		return error_set(err, -ENOTSUP, "volume option \"%.128s\" is not supported",
+				 request->options[0].key);
+	return 0;
+}
+
+/* The directories lead to the record, so they are synced after it. */
+static int sync_volume(int root_fd, int dir)
+{
+	_cleanup_close_ int volumes =
+		openat(root_fd, "volumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = volumes < 0 ? -errno : fs_fsync_dir(dir);
+	return r < 0 ? r : fs_fsync_dir(volumes);
+}
+
+static int make(int root_fd, const char *root, struct arena *arena, const struct volume *request,
+		const char *path, struct volume *ret, struct masu_error *err)
+{
+	struct volume volume = *request;
+	volume.driver = "local";
+	if ((mkdirat(root_fd, path, VOLUME_MODE) < 0 && errno != EEXIST))
+		return error_errno(err, -errno, "%s/%s", root, path);
+	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_errno(err, -errno, "%s/%s", root, path);
+	_cleanup_close_ int lock = record_lock(dir, RECORD_LOCK_EXCLUSIVE, err);
+	if (lock < 0)
+		return lock;
+	/* Somebody else may have made it meanwhile. */
+	int r = read_record(dir, root, arena, ret, NULL);
+	if (r != -ENOENT)
+		return r < 0 ? error_set(err, r, "volume %s: volume.json is damaged", request->name)
+			     : 0;
+	if (mkdirat(dir, "_data", DATA_MODE) < 0 && errno != EEXIST)
+		return error_errno(err, -errno, "%s/%s/_data", root, path);
+	volume.created = now_text(arena);
+	volume.mountpoint = arena_printf(arena, "%s/%s/_data", root, path);
+	if (!volume.created || !volume.mountpoint)
+		return error_set(err, -ENOMEM, "out of memory");
+	r = write_record(dir, &volume, err);
+	if (r == 0 && (r = sync_volume(root_fd, dir)) < 0)
+		error_errno(err, r, "%s/%s", root, path);
+	if (r == 0)
+		*ret = volume;
+	return r;
+}
+
+int volume_ensure(int root_fd, const char *root, struct arena *arena, const struct volume *request,
+		  struct volume *ret, bool *ret_made, struct masu_error *err)
+{
+	char path[VOLUME_PATH_MAX];
+	int r = volume_path(request->name, path, err);
+	if (r == 0)
+		r = check_request(request, err);
+	if (r < 0)
+		return r;
+	r = volume_open(root_fd, root, arena, request->name, ret, NULL, err);
+	*ret_made = r == -ENOENT;
+	if (r == -ENOENT)
+		r = make(root_fd, root, arena, request, path, ret, err);
+	return r;
+}
+
+int volume_remove(int root_fd, const char *name, struct masu_error *err)
+{
+	char path[VOLUME_PATH_MAX], trash[256];
+	int r = volume_path(name, path, err);
+	if (r < 0)
+		return r;
+	if (str_format(trash, sizeof(trash), "volume-%.200s", name) < 0)
+		return error_set(err, -ENAMETOOLONG, "volume %s", name);
+	r = storage_trash_move(root_fd, root_fd, path, trash);
+	if (r == -ENOENT)
+		return error_set(err, r, "get %.255s: no such volume", name);
+	if (r < 0)
+		return error_errno(err, r, "volume %s", name);
+	_cleanup_close_ int volumes =
+		openat(root_fd, "volumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = volumes < 0 ? -errno : fs_fsync_dir(volumes);
+	return r < 0 ? error_errno(err, r, "volume %s", name) : 0;
+}
+
+int volume_list(int root_fd, const char *root, struct arena *arena, struct volume **ret,
+		size_t *ret_count, struct masu_error *err)
+{
+	const char **names;
+	size_t count, found = 0;
+	_cleanup_close_ int dir = openat(root_fd, "volumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_errno(err, -errno, "%s/volumes", root);
+	int r = record_list(dir, arena, &names, &count, err);
+	if (r < 0)
+		return r;
+	struct volume *volumes = arena_array(arena, struct volume, count);
+	if (!volumes)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		r = volume_open(root_fd, root, arena, names[i], &volumes[found], NULL, err);
+		if (r == 0)
+			found++;
+		else if (r != -ENOENT) /* one that was never finished is none */
+			return r;
+	}
+	*ret = volumes;
+	*ret_count = found;
+	return 0;
+}
