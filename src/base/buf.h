@@ -30,7 +30,7 @@ int buf_append(struct buf *buf, const void *data, size_t len);
 int buf_puts(struct buf *buf, const char *s);
 int buf_putc(struct buf *buf, char c);
 int buf_printf(struct buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int buf_vprintf(struct buf *buf, const char *fmt, va_list ap);
+int buf_vprintf(struct buf *buf, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Room for @len more bytes at data + len; the caller adds to len what it used. */
 int buf_reserve(struct buf *buf, size_t len);
 

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void error_vset(struct masu_error *err, int code, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void error_vset(struct masu_error *err, int code,
+							     const char *fmt, va_list ap)
 {
 	err->code = code;
 	err->exit_status = 0;

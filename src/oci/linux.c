@@ -112,6 +112,8 @@ static int parse_device_type(const struct oci_parser *p, const struct oci_path *
 	if (!*text || text[1] || !strchr("cubp", *text))
 		return oci_refuse(p, path, "unknown value \"%.100s\"", text);
 	device->type = *text == 'u' ? 'c' : *text;
+	/* This is the first row: absent numbers stay negative for check_device(). */
+	device->major = device->minor = *text == 'p' ? 0 : -1;
 	return 0;
 }
 
@@ -125,7 +127,7 @@ static void write_device_type(struct json_writer *w, const char *name, const voi
 static int check_device(const struct oci_parser *p, const struct oci_path *path, void *object)
 {
 	struct oci_device *device = object;
-	if (device->type != 'p' && (device->major < 0 || device->minor < 0))
+	if (device->major < 0 || device->minor < 0)
 		return oci_refuse(p, path, "major or minor: missing or negative");
 	/* Some engines leave the file type in (S_IFCHR | 0666). */
 	device->mode = device->has_mode ? device->mode & 07777 : 0666;

@@ -135,6 +135,11 @@ static void apply(const struct option *option, struct oci_mount *mount)
 	}
 }
 
+static bool is_mapping(const char *option)
+{
+	return str_after(option, "idmap=") || str_after(option, "ridmap=");
+}
+
 static bool apply_by_name(const char *name, struct oci_mount *mount)
 {
 	bool known = false;
@@ -162,7 +167,7 @@ int oci_mount_options(struct arena *arena, const char *const *list, size_t count
 		memcpy(data, mount->data, used);
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (str_after(list[i], "idmap=") || str_after(list[i], "ridmap="))
+		if (is_mapping(list[i]))
 			return error_set(err, -EINVAL,
 					 "mount option \"%.100s\": mappings are given as "
 					 "uidMappings and gidMappings",
@@ -193,17 +198,19 @@ static int parse_options(const struct oci_parser *p, const struct oci_path *path
 	return r < 0 ? oci_no_memory(p) : 0;
 }
 
+static bool attributes_match(const struct option *option, uint64_t set, uint64_t clear)
+{
+	return (set & (option->set | option->clear)) == option->set &&
+	       (clear & option->clear) == option->clear;
+}
+
 static bool option_is_set(const struct option *option, const struct oci_mount *mount)
 {
-	uint64_t set = mount->attr_set, clear = mount->attr_clear;
 	switch (option->kind) {
-	case OPTION_REC_ATTR:
-		set = mount->rec_attr_set;
-		clear = mount->rec_attr_clear;
-		/* fallthrough */
 	case OPTION_ATTR:
-		return (set & (option->set | option->clear)) == option->set &&
-		       (clear & option->clear) == option->clear;
+		return attributes_match(option, mount->attr_set, mount->attr_clear);
+	case OPTION_REC_ATTR:
+		return attributes_match(option, mount->rec_attr_set, mount->rec_attr_clear);
 	case OPTION_SUPERBLOCK:
 		return (mount->sb_flags & option->set) != 0;
 	case OPTION_PROPAGATION:
@@ -214,6 +221,35 @@ static bool option_is_set(const struct option *option, const struct oci_mount *m
 		break;
 	}
 	return false;
+}
+
+/* True where the text between two commas would be understood as an option of its own. */
+static bool data_is_ambiguous(const char *data)
+{
+	while (*data) {
+		char piece[32] = "";
+		size_t len = strcspn(data, ",");
+		struct oci_mount scratch = { 0 };
+		memcpy(piece, data, len < sizeof(piece) ? len : sizeof(piece) - 1);
+		if (is_mapping(piece) || (len < sizeof(piece) && apply_by_name(piece, &scratch)))
+			return true;
+		data += len + (data[len] == ',');
+	}
+	return false;
+}
+
+static void write_data(struct json_writer *w, const char *data)
+{
+	if (data_is_ambiguous(data)) {
+		json_put_string(w, data);
+		return;
+	}
+	while (*data) {
+		size_t len = strcspn(data, ",");
+		if (len)
+			json_put_string_len(w, data, len);
+		data += len + (data[len] == ',');
+	}
 }
 
 static void write_options(struct json_writer *w, const char *name, const void *object)
@@ -228,12 +264,7 @@ static void write_options(struct json_writer *w, const char *name, const void *o
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
 		if (options[i].written && option_is_set(&options[i], mount))
 			json_put_string(w, options[i].name);
-	for (const char *data = mount->data ? mount->data : ""; *data;) {
-		size_t len = strcspn(data, ",");
-		if (len)
-			json_put_string_len(w, data, len);
-		data += len + (data[len] == ',');
-	}
+	write_data(w, mount->data ? mount->data : "");
 	json_end_array(w);
 }
 
