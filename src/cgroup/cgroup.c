@@ -35,6 +35,7 @@ void cgroup_close(struct cgroup *cgroup)
 		cleanup_close(&cgroup->trees[i].dir_fd);
 		cleanup_close(&cgroup->trees[i].join_fd);
 	}
+	buf_free(&cgroup->mountinfo);
 	arena_free(&cgroup->arena);
 	free(cgroup);
 }
@@ -60,6 +61,7 @@ static int set_paths(struct cgroup *cgroup, const struct cgroup_request *request
 	/* A path that leads nowhere of its own must not end up as the caller's own group. */
 	const char *clean;
 	int r = path_clean(&cgroup->arena, path, &clean, err);
+	cgroup->relative = relative ? clean : NULL;
 	for (size_t i = 0; r == 0 && i < cgroup->tree_count; i++) {
 		struct cgroup_tree *tree = &cgroup->trees[i];
 		tree->path = clean;
@@ -82,7 +84,12 @@ static int make_groups(struct cgroup *cgroup, unsigned needed, struct masu_error
 {
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		struct cgroup_tree *tree = &cgroup->trees[i];
-		int r = is_wanted(cgroup, tree, needed) ? group_make(cgroup, tree, err) : 0;
+		if (!is_wanted(cgroup, tree, needed))
+			continue;
+		/* What the kernel has but nobody has mounted is missed only by a limit. */
+		if (!(tree->controllers & needed) && tree_locate(cgroup, tree) == -ENOENT)
+			continue;
+		int r = group_make(cgroup, tree, err);
 		if (r < 0)
 			return r;
 	}
@@ -272,9 +279,6 @@ static int join_missing(struct cgroup *cgroup, unsigned needed, struct masu_erro
 		struct cgroup_tree *tree = &cgroup->trees[i];
 		if (tree->used || !(tree->controllers & needed))
 			continue;
-		tree->mount_fd = open(tree->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (tree->mount_fd < 0)
-			return error_errno(err, -errno, "cgroup %s", tree->mount);
 		int r = group_make(cgroup, tree, err);
 		if (r == 0)
 			r = move_in(cgroup, tree, err);

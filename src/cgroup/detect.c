@@ -188,68 +188,86 @@ static const char *own_below(const char *own, const char *root)
 	return rest && *rest == '/' ? rest : "/";
 }
 
-static int locate_by_mountinfo(struct cgroup *cgroup, struct cgroup_tree *tree,
-			       struct buf *mountinfo)
+static int locate_by_mountinfo(struct cgroup *cgroup, struct cgroup_tree *tree)
 {
-	if (mountinfo->len == 0) {
-		int r = fs_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, mountinfo);
+	if (cgroup->mountinfo.len == 0) {
+		buf_init(&cgroup->mountinfo, MOUNTINFO_MAX);
+		int r = fs_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX,
+				   &cgroup->mountinfo);
 		if (r < 0)
 			return r;
 	}
 	const char *root;
-	if (!find_mount(&cgroup->arena, buf_str(mountinfo), tree, &tree->mount, &root))
+	if (!find_mount(&cgroup->arena, buf_str(&cgroup->mountinfo), tree, &tree->mount, &root))
 		return -ENOENT;
 	tree->own = own_below(tree->own, root);
-	tree->mount_fd = open(tree->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	tree->mount_fd = openat(AT_FDCWD, tree->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return tree->mount_fd < 0 ? -errno : 0;
 }
 
-/* Finds where a v1 hierarchy is mounted; -ENOENT: nowhere. */
-static int locate_v1(struct cgroup *cgroup, struct cgroup_tree *tree, const char *mount_root,
-		     struct buf *mountinfo)
+/* The path of a relative cgroupsPath is below the caller's group as the mount shows it. */
+static int settle_path(struct cgroup *cgroup, struct cgroup_tree *tree)
 {
-	tree->mount = arena_printf(&cgroup->arena, "%s/%s", mount_root, tree->name);
-	if (!tree->mount)
-		return -ENOMEM;
-	_cleanup_close_ int fd = open(tree->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || !is_hierarchy_root(fd, false))
-		return locate_by_mountinfo(cgroup, tree, mountinfo);
-	if (strncmp(tree->own, "/..", 3) == 0)
-		tree->own = "/";
-	tree->mount_fd = take_fd(&fd);
-	return 0;
+	tree->located = true;
+	return cgroup->relative
+		       ? path_join(&cgroup->arena, tree->own, cgroup->relative, &tree->path, NULL)
+		       : 0;
 }
 
-static int locate_v2(struct cgroup *cgroup, struct cgroup_tree *tree, const char *mount,
-		     struct buf *mountinfo)
+int tree_locate(struct cgroup *cgroup, struct cgroup_tree *tree)
 {
-	tree->mount = mount;
-	_cleanup_close_ int fd = open(mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || !fs_is_type(fd, CGROUP2_SUPER_MAGIC))
-		return -ENOENT;
-	if (!is_hierarchy_root(fd, true)) {
-		int r = locate_by_mountinfo(cgroup, tree, mountinfo);
-		if (r < 0)
-			return r;
-	} else {
-		if (strncmp(tree->own, "/..", 3) == 0)
-			tree->own = "/";
+	if (tree->located)
+		return 0;
+	cleanup_close(&tree->mount_fd);
+	_cleanup_close_ int fd = openat(AT_FDCWD, tree->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && is_hierarchy_root(fd, tree->v2)) {
+		tree->own = own_below(tree->own, "/");
 		tree->mount_fd = take_fd(&fd);
+		return settle_path(cgroup, tree);
 	}
+	int r = locate_by_mountinfo(cgroup, tree);
+	return r < 0 ? r : settle_path(cgroup, tree);
+}
+
+static int take_unified(struct cgroup *cgroup, struct cgroup_tree *tree, const char *mount_root)
+{
+	tree->v2 = true;
+	tree->name = "unified";
+	tree->mount = cgroup->layout == CGROUP_V2
+			      ? arena_strdup(&cgroup->arena, mount_root)
+			      : arena_printf(&cgroup->arena, "%s/unified", mount_root);
+	struct statfs fs;
+	if (!tree->mount)
+		return -ENOMEM;
+	if (statfs(tree->mount, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+		return -ENOENT;
+	int r = tree_locate(cgroup, tree);
+	if (r < 0)
+		return r;
 	char controllers[CONTROLLERS_MAX];
-	int r = fs_read_small(tree->mount_fd, "cgroup.controllers", controllers,
-			      sizeof(controllers));
+	r = fs_read_small(tree->mount_fd, "cgroup.controllers", controllers, sizeof(controllers));
 	if (r < 0)
 		return r;
 	tree->list = arena_strdup(&cgroup->arena, controllers);
 	tree->controllers = controllers_parse(controllers) | CTL_BIT(CTL_CORE);
+	cgroup->unified = (int)(tree - cgroup->trees);
 	return tree->list ? 0 : -ENOMEM;
 }
 
-/* One line "id:controllers:path" of /proc/self/cgroup. A hierarchy that is not mounted is left out.
- */
-static int parse_line(struct cgroup *cgroup, const char *line, size_t len, const char *mount_root,
-		      struct buf *mountinfo)
+static int take_v1(struct cgroup *cgroup, struct cgroup_tree *tree, const char *mount_root)
+{
+	/* A v1 hierarchy beside a cgroup2 root is mounted somewhere of its own, if at all. */
+	if (cgroup->layout == CGROUP_V2)
+		return -ENOENT;
+	tree->controllers = controllers_parse(tree->list);
+	const char *named = str_after(tree->list, "name=");
+	tree->name = named ? named : tree->list;
+	tree->mount = arena_printf(&cgroup->arena, "%s/%s", mount_root, tree->name);
+	return tree->mount ? 0 : -ENOMEM;
+}
+
+/* One line "id:controllers:path" of /proc/self/cgroup. */
+static int parse_line(struct cgroup *cgroup, const char *line, size_t len, const char *mount_root)
 {
 	const char *list = memchr(line, ':', len);
 	if (!list)
@@ -263,30 +281,12 @@ static int parse_line(struct cgroup *cgroup, const char *line, size_t len, const
 	struct cgroup_tree *tree = add_tree(cgroup);
 	if (!tree)
 		return -E2BIG;
-	const char *names = arena_strndup(&cgroup->arena, list, list_len);
+	tree->list = arena_strndup(&cgroup->arena, list, list_len);
 	tree->own = arena_strndup(&cgroup->arena, path, len - (size_t)(path - line));
-	if (!names || !tree->own)
+	if (!tree->list || !tree->own)
 		return -ENOMEM;
-	int r;
-	if (list_len == 0) {
-		tree->v2 = true;
-		tree->name = "unified";
-		const char *mount =
-			cgroup->layout == CGROUP_V2
-				? arena_strdup(&cgroup->arena, mount_root)
-				: arena_printf(&cgroup->arena, "%s/unified", mount_root);
-		r = mount ? locate_v2(cgroup, tree, mount, mountinfo) : -ENOMEM;
-		if (r == 0)
-			cgroup->unified = (int)(tree - cgroup->trees);
-	} else if (cgroup->layout == CGROUP_V2) {
-		r = -ENOENT; /* a v1 hierarchy somewhere else is not this machine's layout */
-	} else {
-		tree->list = names;
-		tree->controllers = controllers_parse(names);
-		const char *named = str_after(names, "name=");
-		tree->name = named ? named : names;
-		r = locate_v1(cgroup, tree, mount_root, mountinfo);
-	}
+	int r = list_len == 0 ? take_unified(cgroup, tree, mount_root)
+			      : take_v1(cgroup, tree, mount_root);
 	if (r == -ENOENT) {
 		cgroup->tree_count--;
 		return 0;
@@ -313,11 +313,9 @@ int cgroup_detect(struct cgroup *cgroup, const char *mount_root, const char *pro
 	cgroup->layout = fs.f_type == CGROUP2_SUPER_MAGIC ? CGROUP_V2 : CGROUP_V1;
 	cgroup->unified = -1;
 	cgroup->tree_count = 0;
-	_cleanup_buf_ struct buf mountinfo;
-	buf_init(&mountinfo, MOUNTINFO_MAX);
 	for (const char *line = proc_cgroup; *line;) {
 		size_t len = strcspn(line, "\n");
-		int r = parse_line(cgroup, line, len, mount_root, &mountinfo);
+		int r = parse_line(cgroup, line, len, mount_root);
 		if (r < 0)
 			return error_errno(err, r, "/proc/self/cgroup: \"%.*s\"", (int)len, line);
 		line += len + (line[len] == '\n');
@@ -366,7 +364,7 @@ int tree_open(struct cgroup_tree *tree)
 	if (tree->dir_fd >= 0)
 		return 0;
 	if (tree->mount_fd < 0)
-		tree->mount_fd = open(tree->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		tree->mount_fd = openat(AT_FDCWD, tree->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (tree->mount_fd < 0)
 		return -errno;
 	tree->dir_fd = openat(tree->mount_fd, tree->path + 1,

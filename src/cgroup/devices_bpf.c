@@ -8,12 +8,17 @@
  * last rule that mentions the device decides, which is the order the spec asks for.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
+#include "base/str.h"
 #include "cgroup/internal.h"
+#include "sys/fs.h"
 #include "sys/syscalls.h"
 
 _Static_assert(DEVICE_ACCESS_MKNOD == BPF_DEVCG_ACC_MKNOD, "access bits are the kernel's");
@@ -180,6 +185,52 @@ static int program_by_id(uint32_t id)
 	return sys_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
 }
 
+/* Rules that few containers share must not fill the machine with kept programs. */
+#define MAX_KEPT 16
+
+static bool may_keep_another(int mount_fd)
+{
+	int fd = openat(mount_fd, "masu", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir)
+		return fd < 0;
+	size_t count = 0;
+	struct dirent *entry;
+	while ((entry = readdir(dir)))
+		count += str_after(entry->d_name, ".devices-") != NULL;
+	return count < MAX_KEPT;
+}
+
+/* Two hashes, so that no two rule sets anyone writes share a name. Only root can make the group. */
+#define SECOND_SEED 0x9e3779b97f4a7c15u
+
+/* The program for @insns: the one kept, or a new one, which is then kept if that can be done. */
+static int obtain(int mount_fd, const struct bpf_insn *insns, size_t count)
+{
+	char keeper[64];
+	size_t size = count * sizeof(*insns);
+	str_format(keeper, sizeof(keeper), "masu/.devices-%016llx%016llx",
+		   (unsigned long long)hash_bytes(HASH_SEED, insns, size),
+		   (unsigned long long)hash_bytes(SECOND_SEED, insns, size));
+	uint32_t ids[MAX_ATTACHED];
+	size_t kept = 0;
+	_cleanup_close_ int dir = openat(mount_fd, keeper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0 && attached(dir, ids, &kept) == 0 && kept > 0) {
+		int program = program_by_id(ids[0]);
+		if (program >= 0)
+			return program;
+	}
+	int program = load(insns, count);
+	if (program < 0)
+		return program;
+	/* Several at once attach the same program twice, which does no harm. */
+	if (dir < 0 && may_keep_another(mount_fd) && fs_mkdirs(mount_fd, keeper, 0755) == 0)
+		dir = openat(mount_fd, keeper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0)
+		attach(dir, program, -1);
+	return program;
+}
+
 /*
  * All attached programs must agree, so an update has to take the earlier ones away: a single one is
  * replaced in one step, several (another manager's) are detached once the new one is there.
@@ -228,7 +279,7 @@ int v2_devices(struct cgroup *cgroup, const struct device_rules *rules, struct m
 				 rules->count);
 	if (r < 0)
 		return error_errno(err, r, "cgroup %s%s: devices", tree->mount, tree->path);
-	_cleanup_close_ int program = load(insns, count);
+	_cleanup_close_ int program = obtain(tree->mount_fd, insns, count);
 	r = program < 0		   ? program
 	    : tree->depth_made > 0 ? attach(tree->dir_fd, program, -1)
 				   : replace(tree->dir_fd, program);

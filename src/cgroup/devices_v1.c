@@ -157,11 +157,11 @@ int v1_put_exceptions(struct cgroup *cgroup, const struct device_exceptions *set
 		      struct masu_error *err)
 {
 	struct cgroup_tree *tree = cgroup_tree_of(cgroup, CTL_DEVICES);
-	if (tree->made)
-		return put_exceptions(tree, set, err);
 	int r = tree_open(tree);
 	if (r < 0)
 		return error_errno(err, r, "cgroup %s%s", tree->mount, tree->path);
+	if (tree->made)
+		return put_exceptions(tree, set, err);
 	/* Processes inside must not see the moment when all is denied, or all allowed. */
 	bool frozen = false;
 	cgroup->ops->is_frozen(cgroup, &frozen);

@@ -93,36 +93,50 @@ static int refuse_frozen(struct cgroup_tree *tree, struct masu_error *err)
 	return 0;
 }
 
+/* What a group needs before a process can join it. */
+static int make_joinable(struct cgroup *cgroup, struct cgroup_tree *tree, bool existed,
+			 struct masu_error *err)
+{
+	bool cpuset = !tree->v2 && tree->controllers & CTL_BIT(CTL_CPUSET);
+	int r = 0;
+	if (tree->v2 || existed || cpuset)
+		r = tree_open(tree);
+	if (r < 0)
+		return error_errno(err, r, "cgroup %s%s", tree->mount, tree->path);
+	if (existed && !cgroup->shared)
+		r = refuse_frozen(tree, err);
+	if (r < 0)
+		return r;
+	if (cpuset && (r = group_init_cpuset(tree)) < 0)
+		return error_errno(err, r, "cgroup %s%s: cpuset cannot be set up", tree->mount,
+				   tree->path);
+	if (tree->v2)
+		return 0;
+	char tasks[PATH_MAX];
+	r = str_format(tasks, sizeof(tasks), "%s/tasks", tree->path + 1);
+	if (r == 0) {
+		tree->join_fd = openat(tree->mount_fd, tasks, O_WRONLY | O_CLOEXEC);
+		r = tree->join_fd < 0 ? -errno : 0;
+	}
+	return r < 0 ? error_errno(err, r, "cgroup %s/%s", tree->mount, tasks) : 0;
+}
+
 int group_make(struct cgroup *cgroup, struct cgroup_tree *tree, struct masu_error *err)
 {
 	if (tree->used)
 		return 0;
-	int r = make_path(tree);
+	int r = tree_locate(cgroup, tree);
+	if (r < 0)
+		return error_errno(err, r, "cgroup hierarchy \"%s\" is not mounted", tree->list);
+	r = make_path(tree);
 	bool existed = r == -EEXIST;
 	if (existed)
 		r = cgroup->shared ? 0 : adopt(cgroup, tree, err);
 	else if (r < 0)
 		error_errno(err, r, "cgroup %s%s: cannot be made", tree->mount, tree->path);
 	tree->used = tree->made = r == 0;
-	if (r == 0) {
-		r = tree_open(tree);
-		if (r < 0)
-			error_errno(err, r, "cgroup %s%s", tree->mount, tree->path);
-	}
-	if (r == 0 && existed && !cgroup->shared)
-		r = refuse_frozen(tree, err);
-	if (r == 0 && !tree->v2 && tree->controllers & CTL_BIT(CTL_CPUSET)) {
-		r = group_init_cpuset(tree);
-		if (r < 0)
-			error_errno(err, r, "cgroup %s%s: cpuset cannot be set up", tree->mount,
-				    tree->path);
-	}
-	if (r == 0) {
-		tree->join_fd = openat(tree->dir_fd, tree->v2 ? "cgroup.procs" : "tasks",
-				       O_WRONLY | O_CLOEXEC);
-		if (tree->join_fd < 0)
-			r = error_errno(err, -errno, "cgroup %s%s: tasks", tree->mount, tree->path);
-	}
+	if (r == 0)
+		r = make_joinable(cgroup, tree, existed, err);
 	if (r < 0)
 		group_undo(tree);
 	return r;
@@ -258,24 +272,21 @@ static int rmdir_below(int dir_fd, unsigned depth)
 
 int group_rmdir(struct cgroup_tree *tree)
 {
-	if (tree->mount_fd < 0)
-		tree->mount_fd = open(tree->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (tree->mount_fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (unlinkat(tree->mount_fd, tree->path + 1, AT_REMOVEDIR) == 0 || errno == ENOENT)
+	char path[PATH_MAX];
+	int r = str_format(path, sizeof(path), "%s%s", tree->mount, tree->path);
+	if (r < 0)
+		return r;
+	if (rmdir(path) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EBUSY)
 		return -errno;
 	/* A process, or groups below. */
-	int r = tree_open(tree);
+	r = tree_open(tree);
+	if (r == 0)
+		r = rmdir_below(tree->dir_fd, 0);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	r = rmdir_below(tree->dir_fd, 0);
-	if (r < 0)
-		return r;
-	if (unlinkat(tree->mount_fd, tree->path + 1, AT_REMOVEDIR) == 0 || errno == ENOENT)
-		return 0;
-	return -errno;
+	return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
 /* Copies one cpuset file into @dir below the mount from its parent where it is empty. */

@@ -21,6 +21,8 @@ static int hybrid_devices(struct cgroup *cgroup, const struct device_rules *rule
 			  struct masu_error *err)
 {
 	struct cgroup_tree *v1 = cgroup_tree_of(cgroup, CTL_DEVICES);
+	if (v1 && tree_locate(cgroup, v1) < 0)
+		v1 = NULL;
 	if (cgroup->flags & CGROUP_LAZY || !v1) {
 		int r = v2_devices(cgroup, rules, err);
 		if (r == 0 || !v1 || !bpf_is_unusable(r))

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "cgroup/cgroup.h"
 
 enum controller {
@@ -45,6 +46,7 @@ unsigned controllers_parse(const char *list);
 
 struct cgroup_tree {
 	bool v2;
+	bool located;	      /* mount and own are checked, see tree_locate() */
 	bool used;	      /* the container has a group here */
 	bool made;	      /* or adopted by this cgroup_create(): undone when it fails */
 	unsigned controllers; /* CTL_BIT()s; on cgroup2 those in the root's cgroup.controllers */
@@ -73,6 +75,8 @@ struct cgroup {
 	bool rootless;
 	bool own_path; /* the default path was used: leftovers there are masu's own */
 	bool cloned;   /* the caller uses CLONE_INTO_CGROUP: no write to the cgroup2 tree needed */
+	struct buf mountinfo; /* read at most once */
+	const char *relative; /* path below the caller's own groups, NULL: an absolute one */
 	struct cgroup_tree trees[CGROUP_MAX_TREES];
 	size_t tree_count;
 	int unified; /* index of the cgroup2 tree, -1: none */
@@ -107,13 +111,18 @@ extern const struct cgroup_ops v1_ops, v2_ops, hybrid_ops;
 
 /* ---- detect.c ---- */
 
-/* Fills layout, ops and trees from @proc_cgroup (text of /proc/self/cgroup) and what is mounted
- * below @mount_root; mountinfo is read only where the usual mount points do not settle it. */
+/*
+ * Fills layout, ops and trees from @proc_cgroup (text of /proc/self/cgroup) and what is mounted
+ * at @mount_root. Of the v1 trees only the names are known then: tree_locate() finds one when it is
+ * needed.
+ */
 int cgroup_detect(struct cgroup *cgroup, const char *mount_root, const char *proc_cgroup,
 		  struct masu_error *err);
 /* The same for this process and /sys/fs/cgroup. */
 int cgroup_detect_self(struct cgroup *cgroup, struct masu_error *err);
 const struct cgroup_ops *cgroup_layout_ops(enum cgroup_layout layout);
+/* Finds where @tree is mounted and corrects own (and path) accordingly; -ENOENT: nowhere. */
+int tree_locate(struct cgroup *cgroup, struct cgroup_tree *tree);
 /* The tree that hosts a controller, or NULL. */
 struct cgroup_tree *cgroup_tree_of(struct cgroup *cgroup, enum controller c);
 /* Some used tree to list processes in: cgroup2 before v1. NULL where nothing is used. */

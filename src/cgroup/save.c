@@ -60,6 +60,7 @@ static int load_tree(struct cgroup *cgroup, const struct json *item)
 	tree->mount = load_string(&cgroup->arena, item, "mount");
 	tree->path = load_string(&cgroup->arena, item, "path");
 	tree->list = load_string(&cgroup->arena, item, "controllers");
+	tree->own = "/";
 	tree->v2 = load_bool(item, "v2");
 	tree->used = load_bool(item, "used");
 	/* The root group is never a container's: nothing below may remove or kill it. */

@@ -122,7 +122,9 @@ static int move_process(struct cgroup *cgroup, pid_t pid, struct masu_error *err
 		struct cgroup_tree *tree = &cgroup->trees[i];
 		if (!tree->used || tree->v2 || tree->controllers & CTL_BIT(CTL_SYSTEMD))
 			continue;
-		int r = fs_write_at(tree->dir_fd, "cgroup.procs", text);
+		int r = tree_open(tree);
+		if (r == 0)
+			r = fs_write_at(tree->dir_fd, "cgroup.procs", text);
 		if (r < 0)
 			return error_errno(err, r, "cgroup %s%s: move process %d", tree->mount,
 					   tree->path, pid);
