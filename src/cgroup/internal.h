@@ -318,6 +318,7 @@ int systemd_update(struct cgroup *cgroup, const struct oci_resources *r, struct 
 
 /* ---- systemd_properties.c ---- */
 
-/* Limits as unit properties: a JSON array of {"name", "type", "value"}, types as in D-Bus. */
-void systemd_properties(struct cgroup *cgroup, const struct oci_resources *r,
+/* Limits (and the devices, always when @starting) as unit properties: a JSON array of {"name",
+ * "type", "value"}, types as in D-Bus. */
+void systemd_properties(struct cgroup *cgroup, const struct oci_resources *r, bool starting,
 			struct json_writer *w);

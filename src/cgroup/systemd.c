@@ -145,7 +145,7 @@ int systemd_start(struct cgroup *cgroup, pid_t pid, struct masu_error *err)
 	json_field_i64(&w, "pid", pid);
 	json_field_bool(&w, "v2", cgroup->layout == CGROUP_V2);
 	json_key(&w, "properties");
-	systemd_properties(cgroup, request->resources, &w);
+	systemd_properties(cgroup, request->resources, true, &w);
 	json_key(&w, "annotations");
 	json_begin_object(&w);
 	for (size_t i = 0; i < request->annotation_count; i++)
@@ -191,7 +191,7 @@ int systemd_update(struct cgroup *cgroup, const struct oci_resources *r, struct 
 	struct json_writer w;
 	begin_request(&w, &text, cgroup, "set");
 	json_key(&w, "properties");
-	systemd_properties(cgroup, r, &w);
+	systemd_properties(cgroup, r, false, &w);
 	json_end_object(&w);
 	if (buf_error(&text))
 		return error_set(err, buf_error(&text), "out of memory");

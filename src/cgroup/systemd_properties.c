@@ -106,10 +106,62 @@ static void memory_properties(bool v2, const struct oci_resources *r, struct jso
 			   : (uint64_t)swap);
 }
 
-void systemd_properties(struct cgroup *cgroup, const struct oci_resources *r, struct json_writer *w)
+/*
+ * v1: systemd writes a unit's device rules again when it is reloaded, so it must know them. On
+ * cgroup2 masu's own program stays attached beside systemd's, and a second list would only add what
+ * systemd cannot express (a minor of any major) to what is denied.
+ */
+static void device_properties(struct cgroup *cgroup, const struct oci_resources *r,
+			      struct json_writer *w)
+{
+	struct device_rules rules;
+	struct device_exceptions set;
+	if (device_rules_build(&cgroup->arena, r, &rules) < 0 ||
+	    device_rules_to_v1(&cgroup->arena, &rules, &set, NULL) < 0 || set.allow)
+		return;
+	json_begin_object(w);
+	json_field_string(w, "name", "DevicePolicy");
+	json_field_string(w, "type", "s");
+	json_field_string(w, "value", "strict");
+	json_end_object(w);
+	json_begin_object(w);
+	json_field_string(w, "name", "DeviceAllow");
+	json_field_string(w, "type", "a(ss)");
+	json_key(w, "value");
+	json_begin_array(w);
+	for (size_t i = 0; i < set.count; i++) {
+		const struct device_rule *rule = &set.list[i];
+		const char *kind = rule->type == 'b' ? "block" : "char";
+		char path[64], access[4];
+		if (rule->major == DEVICE_ANY && rule->minor != DEVICE_ANY)
+			continue;
+		if (rule->major == DEVICE_ANY)
+			str_format(path, sizeof(path), "%s-*", kind);
+		else if (rule->minor == DEVICE_ANY)
+			str_format(path, sizeof(path), "%s-%lld", kind, (long long)rule->major);
+		else
+			str_format(path, sizeof(path), "/dev/%s/%lld:%lld", kind,
+				   (long long)rule->major, (long long)rule->minor);
+		str_format(access, sizeof(access), "%s%s%s",
+			   rule->access & DEVICE_ACCESS_READ ? "r" : "",
+			   rule->access & DEVICE_ACCESS_WRITE ? "w" : "",
+			   rule->access & DEVICE_ACCESS_MKNOD ? "m" : "");
+		json_begin_array(w);
+		json_put_string(w, path);
+		json_put_string(w, access);
+		json_end_array(w);
+	}
+	json_end_array(w);
+	json_end_object(w);
+}
+
+void systemd_properties(struct cgroup *cgroup, const struct oci_resources *r, bool starting,
+			struct json_writer *w)
 {
 	bool v2 = cgroup->layout == CGROUP_V2;
 	json_begin_array(w);
+	if (!v2 && !cgroup->rootless && (starting || (r && r->device_count > 0)))
+		device_properties(cgroup, r, w);
 	if (r) {
 		memory_properties(v2, r, w);
 		cpu_properties(v2, r, w);
