@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -36,14 +38,6 @@
 #include "sys/fs.h"
 #include "sys/syscalls.h"
 
-/* Only where the library of cgroups has none yet. */
-__attribute__((weak)) int cgroup_mount(const struct cgroup *cgroup, int target_fd,
-				       const struct oci_mount *mount, bool ns,
-				       struct masu_error *err)
-{
-	return error_set(err, -ENOTSUP, "no cgroups in this test");
-}
-
 #define NAMESPACES                                                                                 \
 	(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP)
 
@@ -57,6 +51,8 @@ struct fixture {
 	struct oci_spec spec;
 	struct exec_request request;
 	uint64_t flags;
+	const char *id_map; /* what the parent writes with a user namespace */
+	int join_ns; /* a mount namespace that the child joins instead of having its own; -1 */
 	struct masu_error err;
 };
 
@@ -144,6 +140,8 @@ static __attribute__((unused)) int setup(void **state)
 		.stdio = { -1, -1, -1 },
 	};
 	f->flags = NAMESPACES;
+	f->id_map = "0 100000 65536\n";
+	f->join_ns = -1;
 	*state = f;
 	return 0;
 }
@@ -210,14 +208,19 @@ static __attribute__((unused)) int run(struct fixture *f, check_fn before, check
 			;
 		if (f->flags & CLONE_NEWUSER && (setresgid(0, 0, 0) || setresuid(0, 0, 0)))
 			_exit(4);
+		if (f->join_ns >= 0 && setns(f->join_ns, CLONE_NEWNS) < 0)
+			_exit(4);
 		_exit(child_main(f, rootfs, before, check));
 	}
 	if (f->flags & CLONE_NEWUSER) {
 		char path[64];
 		snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
-		assert_int_equal(fs_write_at(AT_FDCWD, path, "0 100000 65536\n"), 0);
+		assert_int_equal(fs_write_at(AT_FDCWD, path, f->id_map), 0);
+		snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
+		if (geteuid() != 0)
+			assert_int_equal(fs_write_at(AT_FDCWD, path, "deny"), 0);
 		snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
-		assert_int_equal(fs_write_at(AT_FDCWD, path, "0 100000 65536\n"), 0);
+		assert_int_equal(fs_write_at(AT_FDCWD, path, f->id_map), 0);
 	}
 	close(ready[0]);
 	close(ready[1]);

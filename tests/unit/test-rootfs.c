@@ -54,6 +54,10 @@ static void check_no_mount_ns(struct rootfs *rootfs, struct fixture *f)
 	CHECK(is_type("/proc", PROC_SUPER_MAGIC));
 	CHECK(access("/data/file", F_OK) == 0);
 	CHECK(access("/proc/acpi/event", F_OK) < 0);
+	/* The tree is held by being somebody's root, not by the fds that exec closes. */
+	CHECK(sys_close_range(3, ~0u, 0) == 0);
+	CHECK(is_type("/proc", PROC_SUPER_MAGIC) && access("/data/file", F_OK) == 0);
+	CHECK(access("/tmp", F_OK) < 0);
 }
 
 static void test_without_mount_namespace(void **state)
@@ -111,6 +115,100 @@ static void test_user_namespace_on_host_network_binds_sys(void **state)
 	assert_int_equal(run(f, NULL, check_user_ns_host_net), 0);
 }
 
+/* Another container's mount namespace: its root and its mounts stay as they are. */
+static void test_joined_mount_namespace(void **state)
+{
+	struct fixture *f = *state;
+	static char meminfo[] = "/proc/meminfo";
+	static char *masked[] = { meminfo, NULL };
+	char path[64], byte;
+	int ready[2];
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(ready[0]);
+		if (unshare(CLONE_NEWNS) < 0)
+			_exit(1);
+		close(ready[1]);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 0);
+	close(ready[0]);
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+	f->spec.namespaces[OCI_NS_MOUNT].path = path;
+	f->join_ns = open(path, O_RDONLY | O_CLOEXEC);
+	make_dir(f, "source");
+	make_file(f, "source/file", "x");
+	add_mount(f, "proc", "proc", "/proc");
+	add_mount(f, "bind", "source", "/data");
+	f->spec.masked_paths = masked;
+	f->flags &= ~(uint64_t)CLONE_NEWNS;
+	assert_int_equal(run(f, NULL, check_no_mount_ns), 0);
+	close(f->join_ns);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void check_rootless(struct rootfs *rootfs, struct fixture *f)
+{
+	struct stat st;
+	CHECK(is_device("/dev/null", S_IFCHR, 1, 3, 0666) && *mount_line("/dev/null"));
+	CHECK(is_device("/dev/zero", S_IFCHR, 1, 5, 0666) && is_link("/dev/fd", "/proc/self/fd"));
+	CHECK(is_type("/proc", PROC_SUPER_MAGIC) && is_type("/sys", SYSFS_MAGIC));
+	CHECK(stat("/data/file", &st) == 0 && st.st_uid == 0);
+	CHECK(has_option("/data", "ro") && access("/tmp", F_OK) < 0);
+	CHECK(stat("/proc/meminfo", &st) == 0 && S_ISCHR(st.st_mode));
+}
+
+/* A caller without privileges may clone nothing: the new user namespace's root does. */
+static void test_rootless(void **state)
+{
+	struct fixture *f = *state;
+	static char meminfo[] = "/proc/meminfo";
+	static char *masked[] = { meminfo, NULL };
+	static const char *const own[] = { "", "rootfs", "rootfs/etc", "source", "source/file" };
+	user_namespace(f);
+	make_dir(f, "source");
+	make_file(f, "source/file", "x");
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		assert_int_equal(chown(path_in(f, own[i]), 1000, 1000), 0);
+	add_default_mounts(f);
+	add_mount(f, "bind", "source", "/data")->attr_set = MOUNT_ATTR_RDONLY;
+	f->spec.masked_paths = masked;
+	f->id_map = "0 1000 1\n";
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) ||
+		    setresuid(1000, 1000, 1000))
+			_exit(9);
+		/* /proc/PID is root's otherwise. */
+		prctl(PR_SET_DUMPABLE, 1);
+		_exit(run(f, NULL, check_rootless));
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void check_host_cgroups(struct rootfs *rootfs, struct fixture *f)
+{
+	CHECK(*mount_line("/sys/fs/cgroup") && has_option("/sys/fs/cgroup", "ro"));
+	CHECK(!*mount_line("/sys/fs/cgroup/memory") || has_option("/sys/fs/cgroup/memory", "ro"));
+}
+
+static void test_cgroup_mount_without_a_group(void **state)
+{
+	struct fixture *f = *state;
+	add_default_mounts(f);
+	add_mount(f, "cgroup", "cgroup", "/sys/fs/cgroup");
+	assert_int_equal(run(f, NULL, check_host_cgroups), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +217,9 @@ int main(void)
 		TEST(test_without_mount_namespace),
 		TEST(test_user_namespace),
 		TEST(test_user_namespace_on_host_network_binds_sys),
+		TEST(test_joined_mount_namespace),
+		TEST(test_rootless),
+		TEST(test_cgroup_mount_without_a_group),
 	};
 	return FIXTURE_MAIN(tests);
 }

@@ -124,7 +124,8 @@ static int build_root(struct create_plan *plan, int *ret_slave, struct masu_erro
 		.user_ns = plan->ns.user,
 		.cgroup_ns = spec->namespaces[OCI_NS_CGROUP].present,
 		.own_network_ns = plan->ns.own[OCI_NS_NETWORK],
-		.mount_ns = spec->namespaces[OCI_NS_MOUNT].present,
+		.mount_ns = spec->namespaces[OCI_NS_MOUNT].present &&
+			    !spec->namespaces[OCI_NS_MOUNT].path,
 	};
 	int r = rootfs_mount(plan->rootfs, &context, err);
 	trace_mark("mounts");

@@ -281,12 +281,28 @@ static int mount_filesystem(struct rootfs *rootfs, const struct oci_mount *mount
 	return r < 0 ? r : attach(rootfs, mount, tree, target, err);
 }
 
+/* Without a group of its own the container sees the caller's groups, and cannot change them. */
+static int mount_host_cgroups(struct rootfs *rootfs, const struct oci_mount *mount, int target,
+			      struct masu_error *err)
+{
+	int tree = -1, r = bind_clone_path("/sys/fs/cgroup", true, &tree);
+	if (r == 0)
+		r = mount_set_attributes(tree, true, MOUNT_ATTR_RDONLY | mount->attr_set, 0,
+					 mount->propagation);
+	if (r < 0)
+		return error_errno(err, r, "mount %s: the host's /sys/fs/cgroup",
+				   mount->destination);
+	return attach(rootfs, mount, tree, target, err);
+}
+
 static int mount_cgroup(struct rootfs *rootfs, const struct oci_mount *mount,
 			struct masu_error *err)
 {
 	_cleanup_close_ int target = open_target(rootfs, mount, false, err);
 	if (target < 0)
 		return target;
+	if (!rootfs->request->cgroup)
+		return mount_host_cgroups(rootfs, mount, target, err);
 	int r = cgroup_mount(rootfs->request->cgroup, target, mount,
 			     rootfs->child.context.cgroup_ns, err);
 	return r < 0 ? error_wrap(err, "mount %s", mount->destination) : 0;

@@ -151,6 +151,16 @@ int rootfs_real_dir(int root_fd, const char *path, struct masu_error *err)
 	return fd < 0 ? error_errno(err, fd, "open %s in the root", path) : fd;
 }
 
+/*
+ * In a mount namespace that was joined, only trees begun there may be mounted on: the root is put
+ * on a directory that is attached nowhere. Others in that namespace see none of it.
+ */
+static int adopt_root(int fd)
+{
+	int base = -1, r = filesystem_new("tmpfs", 0, &base);
+	return r < 0 ? r : mount_attach(fd, base);
+}
+
 /* Attaches the root over "/" of the new mount namespace, where rootfs_enter() finds it. */
 static int attach_root(struct rootfs *rootfs, struct masu_error *err)
 {
@@ -176,6 +186,8 @@ static int attach_root(struct rootfs *rootfs, struct masu_error *err)
 	/* Without a mount namespace of its own the tree stays detached: nobody else sees it. */
 	if (rootfs->child.context.mount_ns)
 		r = sys_move_mount(fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH);
+	else if (rootfs->spec->namespaces[OCI_NS_MOUNT].path)
+		r = adopt_root(fd);
 	return r < 0 ? error_errno(err, r, "attach the root") : 0;
 }
 

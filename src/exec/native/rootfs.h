@@ -35,8 +35,9 @@ struct rootfs_context {
 	bool cgroup_ns;
 	bool own_network_ns; /* sysfs may be mounted */
 	/*
-	 * False: a spec without a mount namespace. The root and its mounts are then a detached tree
-	 * that only this process sees and that goes with it; needs Linux 6.15.
+	 * False: no new mount namespace, none at all or one that was joined. The root and its
+	 * mounts are then a detached tree that only this process sees and that goes with it; needs
+	 * Linux 6.15.
 	 */
 	bool mount_ns;
 };
