@@ -407,6 +407,7 @@ static void check_masks(struct rootfs *rootfs, struct fixture *f)
 	struct stat st;
 	CHECK(stat("/etc/secret", &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
 	CHECK(stat("/proc/meminfo", &st) == 0 && S_ISCHR(st.st_mode));
+	CHECK(has_option("/proc/meminfo", "ro") && has_option("/etc/secret", "ro"));
 	CHECK(is_type("/etc/dir", TMPFS_MAGIC) && has_option("/etc/dir", "ro"));
 	CHECK(access("/etc/dir/file", F_OK) < 0);
 	CHECK(is_type("/proc/fs", TMPFS_MAGIC) && has_option("/proc/fs", "ro"));

@@ -78,16 +78,12 @@ static int config_error(int fsfd, int code, const struct oci_mount *mount, const
 			 text + 2);
 }
 
-/* All options of @mount; with @has_mode whether one of them is "mode=". */
-static int configure(int fsfd, const struct oci_mount *mount, bool *ret_has_mode,
-		     struct masu_error *err)
+static int configure(int fsfd, const struct oci_mount *mount, struct masu_error *err)
 {
 	char option[2 * FSCONFIG_MAX];
 	const char *rest = mount->data ? mount->data : "";
 	int r;
 	while ((r = next_option(&rest, option)) > 0) {
-		if (str_after(option, "mode="))
-			*ret_has_mode = true;
 		r = configure_option(fsfd, option);
 		if (r < 0)
 			return config_error(fsfd, r, mount, option, err);
@@ -123,7 +119,6 @@ static bool takes_label(const char *type)
 int filesystem_open(const struct oci_mount *mount, int mode, const char *label, bool readonly,
 		    int *ret_fd, struct masu_error *err)
 {
-	bool has_mode = false;
 	_cleanup_close_ int fsfd = sys_fsopen(mount->type, 0);
 	if (fsfd == -EPERM)
 		return fsfd;
@@ -138,10 +133,10 @@ int filesystem_open(const struct oci_mount *mount, int mode, const char *label, 
 			     mount->source ? mount->source : mount->type, 0);
 	if (r < 0)
 		return config_error(fsfd, r, mount, "source", err);
-	r = configure(fsfd, mount, &has_mode, err);
+	r = configure(fsfd, mount, err);
 	if (r < 0)
 		return r;
-	if (mode >= 0 && !has_mode) {
+	if (mode >= 0) {
 		char text[16];
 		snprintf(text, sizeof(text), "%o", (unsigned)mode);
 		r = sys_fsconfig(fsfd, FSCONFIG_SET_STRING, "mode", text, 0);
@@ -174,7 +169,9 @@ int filesystem_new(const char *type, uint64_t attributes, int *ret_fd)
 	_cleanup_close_ int fsfd = sys_fsopen(type, 0);
 	if (fsfd < 0)
 		return fsfd;
-	int r = sys_fsconfig(fsfd, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	int r = sys_fsconfig(fsfd, FSCONFIG_SET_STRING, "source", type, 0);
+	if (r == 0)
+		r = sys_fsconfig(fsfd, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	if (r < 0)
 		return r;
 	int fd = sys_fsmount(fsfd, 0, (unsigned)attributes);
@@ -186,12 +183,11 @@ int filesystem_new(const char *type, uint64_t attributes, int *ret_fd)
 
 int filesystem_reconfigure(const struct oci_mount *mount, int target_fd, struct masu_error *err)
 {
-	bool has_mode;
 	_cleanup_close_ int fsfd = (int)sys_ret(
 		syscall(SYS_fspick, target_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH));
 	if (fsfd < 0)
 		return error_errno(err, fsfd, "remount %s", mount->destination);
-	int r = configure(fsfd, mount, &has_mode, err);
+	int r = configure(fsfd, mount, err);
 	if (r < 0)
 		return r;
 	bool readonly = mount->sb_flags & MS_RDONLY;

@@ -55,36 +55,56 @@ static int open_null(struct rootfs *rootfs, int *ret_fd, struct masu_error *err)
 	return 0;
 }
 
+/* Puts @tree over @target and keeps it as what the next paths are covered with. */
+static int cover_first(int tree, int target, int *ret_cover)
+{
+	int r = mount_attach(tree, target);
+	if (r == 0)
+		*ret_cover = tree;
+	else
+		close(tree);
+	return r;
+}
+
+static int cover_again(int cover, int target)
+{
+	_cleanup_close_ int tree =
+		sys_open_tree(cover, "", OPEN_TREE_CLONE | (unsigned)AT_EMPTY_PATH);
+	return tree < 0 ? tree : mount_attach(tree, target);
+}
+
 static int cover_file(struct rootfs *rootfs, struct cover *cover, int target,
 		      struct masu_error *err)
 {
-	if (cover->null_fd < 0) {
-		int r = open_null(rootfs, &cover->null_fd, err);
-		if (r < 0)
-			return r;
+	int r;
+	if (cover->null_fd >= 0) {
+		r = cover_again(cover->null_fd, target);
+		return r < 0 ? error_errno(err, r, "bind /dev/null") : 0;
 	}
-	_cleanup_close_ int tree =
-		sys_open_tree(cover->null_fd, "", OPEN_TREE_CLONE | (unsigned)AT_EMPTY_PATH);
-	int r = tree < 0 ? tree : mount_attach(tree, target);
+	_cleanup_close_ int null = -1;
+	r = open_null(rootfs, &null, err);
+	if (r < 0)
+		return r;
+	int tree = sys_open_tree(null, "", OPEN_TREE_CLONE | (unsigned)AT_EMPTY_PATH);
+	r = tree < 0 ? tree : mount_set_attributes(tree, false, MOUNT_ATTR_RDONLY, 0, 0);
+	if (r == 0)
+		r = cover_first(tree, target, &cover->null_fd);
 	return r < 0 ? error_errno(err, r, "bind /dev/null") : 0;
 }
 
 static int cover_directory(struct cover *cover, int target, struct masu_error *err)
 {
-	int r;
-	if (cover->empty_fd < 0) {
-		r = filesystem_new("tmpfs",
-				   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-					   MOUNT_ATTR_NOEXEC,
-				   &cover->empty_fd);
+	const uint64_t attributes =
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	int tree, r;
+	if (cover->empty_fd >= 0) {
+		r = cover_again(cover->empty_fd, target);
+	} else {
+		r = filesystem_new("tmpfs", attributes, &tree);
 		if (r == 0)
-			r = mount_attach(cover->empty_fd, target);
-		return r < 0 ? error_errno(err, r, "mount an empty tmpfs") : 0;
+			r = cover_first(tree, target, &cover->empty_fd);
 	}
-	_cleanup_close_ int tree =
-		sys_open_tree(cover->empty_fd, "", OPEN_TREE_CLONE | (unsigned)AT_EMPTY_PATH);
-	r = tree < 0 ? tree : mount_attach(tree, target);
-	return r < 0 ? error_errno(err, r, "bind the empty tmpfs") : 0;
+	return r < 0 ? error_errno(err, r, "mount an empty tmpfs") : 0;
 }
 
 static int mask_path(struct rootfs *rootfs, struct cover *cover, const char *path,

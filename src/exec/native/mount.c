@@ -254,22 +254,29 @@ static int set_after_attach(const struct oci_mount *mount, int tree, struct masu
 	return r < 0 ? error_errno(err, r, "mount %s: set options", mount->destination) : 0;
 }
 
+/*
+ * A tmpfs that names no mode looks like the directory it covers, as runc has it; -1 where it names
+ * one, or where there is no such directory yet: then it is the kernel's default.
+ */
+static int covered_mode(const struct rootfs *rootfs, const struct oci_mount *mount)
+{
+	struct stat st;
+	if (mount->data && (str_after(mount->data, "mode=") || strstr(mount->data, ",mode=")))
+		return -1;
+	_cleanup_close_ int fd =
+		fs_open_in(rootfs->child.root_fd, mount->destination, O_PATH | O_DIRECTORY, 0);
+	return fd < 0 || fstat(fd, &st) < 0 ? -1 : (int)(st.st_mode & 07777);
+}
+
 static int mount_filesystem(struct rootfs *rootfs, const struct oci_mount *mount, int prepared,
 			    struct masu_error *err)
 {
-	struct stat st;
-	int mode = -1, tree;
+	int tree, mode = streq(mount->type, "tmpfs") ? covered_mode(rootfs, mount) : -1;
 	_cleanup_close_ int target = open_target(rootfs, mount, false, err);
 	if (target < 0)
 		return target;
 	if (filesystem_needs_mount2(mount))
 		return mount_classic(rootfs, mount, target, err);
-	/* A tmpfs without a mode looks like the directory it covers. */
-	if (streq(mount->type, "tmpfs")) {
-		if (fstat(target, &st) < 0)
-			return error_errno(err, -errno, "mount %s", mount->destination);
-		mode = (int)(st.st_mode & 07777);
-	}
 	int r = filesystem_open(mount, mode, rootfs->spec->mount_label,
 				!mount_readonly_is_late(rootfs, mount), &tree, err);
 	if (r == -EPERM)

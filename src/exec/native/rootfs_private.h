@@ -97,12 +97,13 @@ void mount_readonly_later(struct rootfs *rootfs, int fd);
 
 /* filesystem.c */
 /*
- * A detached mount of a new filesystem for @mount; @mode < 0: none, else the mode of a tmpfs root
- * that names none. -EPERM (without a message) where this user namespace may not mount it.
+ * A detached mount of a new filesystem for @mount, with @mode for its root unless that is < 0, and
+ * read-only (where @mount says so) only if @readonly. -EPERM, without a message, where this user
+ * namespace may not mount it.
  */
 int filesystem_open(const struct oci_mount *mount, int mode, const char *label, bool readonly,
 		    int *ret_fd, struct masu_error *err);
-/* True where only mount(2) takes these options; filesystem_mount() does it then. */
+/* True where only mount(2) takes these options; filesystem_mount2() then does it. */
 bool filesystem_needs_mount2(const struct oci_mount *mount);
 int filesystem_mount2(const struct oci_mount *mount, int target_fd, bool readonly,
 		      struct masu_error *err);
