@@ -14,6 +14,9 @@ struct arena_chunk {
 	size_t used; /* including this header */
 };
 
+#define CHUNK_HEADER                                                                               \
+	((sizeof(struct arena_chunk) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) /* aligned */
+
 void arena_init(struct arena *arena, size_t limit)
 {
 	*arena = (struct arena) { .limit = limit ? limit : ARENA_DEFAULT_LIMIT };
@@ -31,17 +34,28 @@ void arena_free(struct arena *arena)
 	arena->used = 0;
 }
 
+void arena_reset(struct arena *arena)
+{
+	struct arena_chunk *chunk = arena->head;
+	if (!chunk || chunk->next || chunk->size > CHUNK_SIZE) {
+		arena_free(arena);
+		return;
+	}
+	memset((char *)chunk + CHUNK_HEADER, 0, chunk->used - CHUNK_HEADER);
+	chunk->used = CHUNK_HEADER;
+	arena->used = 0;
+}
+
 static struct arena_chunk *arena_grow(struct arena *arena, size_t need)
 {
-	size_t header = (sizeof(struct arena_chunk) + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-	size_t size = need + header > CHUNK_SIZE ? need + header : CHUNK_SIZE;
+	size_t size = need + CHUNK_HEADER > CHUNK_SIZE ? need + CHUNK_HEADER : CHUNK_SIZE;
 	/* Untouched pages of a chunk cost nothing, so a generous chunk is free. */
 	struct arena_chunk *chunk =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (chunk == MAP_FAILED)
 		return NULL;
 	chunk->size = size;
-	chunk->used = header;
+	chunk->used = CHUNK_HEADER;
 	chunk->next = arena->head;
 	arena->head = chunk;
 	return chunk;

@@ -24,6 +24,9 @@ void arena_init(struct arena *arena, size_t limit);
 /* Gives every byte back. Safe on an arena that is empty or zero-filled. */
 void arena_free(struct arena *arena);
 
+/* Takes everything back but keeps a chunk for what comes next, so that a loop maps nothing anew. */
+void arena_reset(struct arena *arena);
+
 /* @size zeroed bytes aligned for any type, or NULL at the limit or when memory is gone. */
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2)));
 

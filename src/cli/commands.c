@@ -1,6 +1,7 @@
 /* The list of verbs. A new verb is a file with its table entry, an extern in commands.h and a line
  * here. */
 #include "cli/commands.h"
+#include "cli/images.h"
 
 static const struct cli_option global_options[] = {
 	CLI_OPT(struct global_options, root, "root", 0, CLI_STRING, "dir",
@@ -25,10 +26,20 @@ const struct cli_command global_command = {
 	.max_args = -1,
 };
 
+/* One a line, sorted, so that branches merge. */
+/* clang-format off */
 static const struct cli_command *const verbs[] = {
+	&history_command,
+	&image_command,
+	&images_command,
+	&import_command,
+	&load_command,
 	&oci_command,
+	&rmi_command,
+	&tag_command,
 	NULL,
 };
+/* clang-format on */
 
 const struct cli_command root_command = {
 	.name = "masu",

@@ -101,3 +101,6 @@ int image_list(int root_fd, struct arena *arena, struct image **ret, size_t *ret
 
 /* index.json edits under the store's lock, atomic and durable. */
 int image_tag(int root_fd, const char *source, const char *target, struct masu_error *err);
+
+/* "amd64", "arm64" …: this machine in Go's words, which image configs use. */
+const char *image_architecture(void);

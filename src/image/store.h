@@ -98,6 +98,3 @@ int image_config_parse(struct arena *arena, const struct json *document, struct 
 /* Reads the manifest and config of @entry, following an index to this machine's platform. */
 int image_load(int images_fd, struct arena *arena, const struct image_entry *entry,
 	       struct image *ret, struct image_manifest *ret_manifest, struct masu_error *err);
-
-/* "amd64", "arm64" …: this machine in Go's words, which image configs use. */
-const char *image_architecture(void);

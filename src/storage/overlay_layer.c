@@ -87,24 +87,21 @@ static int make_staging(struct storage *s, char *ret_name, int *ret_fd)
 	return -EBUSY;
 }
 
-int overlay_layer_prepare(struct storage *s, const char *chain_id, const char *parent_chain_id,
-			  int *ret_fd, char ret_staging[STORAGE_STAGING_MAX],
-			  struct masu_error *err)
+int overlay_layer_prepare(struct storage *s, const char *parent_chain_id, int *ret_fd,
+			  char ret_staging[STORAGE_STAGING_MAX], struct masu_error *err)
 {
-	if (!overlay_chain_id_valid(chain_id) ||
-	    (parent_chain_id && !overlay_chain_id_valid(parent_chain_id)))
-		return error_set(err, -EINVAL, "layer %s: not a chain id", chain_id);
+	if (parent_chain_id && !overlay_chain_id_valid(parent_chain_id))
+		return error_set(err, -EINVAL, "layer %s: not a chain id", parent_chain_id);
 	_cleanup_close_ int fd = -1;
 	char name[STORAGE_STAGING_MAX];
 	int r = make_staging(s, name, &fd);
 	if (r < 0)
-		return error_errno(err, r, "layer %.12s: cannot make a staging directory",
-				   chain_id);
+		return error_errno(err, r, "layer: cannot make a staging directory");
 	r = inherit_root(s, parent_chain_id, fd);
 	if (r < 0) {
 		overlay_layer_abort(s, name);
-		return error_errno(err, r, "layer %.12s: parent %.12s", chain_id,
-				   parent_chain_id ? parent_chain_id : "none");
+		return error_errno(err, r, "layer %.12s",
+				   parent_chain_id ? parent_chain_id : "without a parent");
 	}
 	memcpy(ret_staging, name, sizeof(name));
 	*ret_fd = take_fd(&fd);

@@ -64,7 +64,7 @@ static void make_layer(struct fixture *f, const char *chain, const char *parent,
 	char staging[STORAGE_STAGING_MAX];
 	struct masu_error err = { 0 };
 	_cleanup_close_ int fd = -1;
-	assert_int_equal(f->ops->layer_prepare(f->storage, chain, parent, &fd, staging, &err), 0);
+	assert_int_equal(f->ops->layer_prepare(f->storage, parent, &fd, staging, &err), 0);
 	write_file(fd, name, name);
 	assert_int_equal(f->ops->layer_commit(f->storage, chain, parent, staging, 7, &err), 0);
 }
@@ -117,7 +117,7 @@ static void test_only_chain_ids_are_names(void **state)
 		assert_int_equal(f->ops->layer_exists(f->storage, bad[i], &ret), -EINVAL);
 		assert_int_equal(f->ops->layer_remove(f->storage, bad[i], NULL), -EINVAL);
 		assert_int_equal(
-			f->ops->layer_prepare(f->storage, bad[i], NULL, &fd, staging, NULL),
+			f->ops->layer_prepare(f->storage, bad[i], &fd, staging, NULL),
 			-EINVAL);
 	}
 }
@@ -127,9 +127,9 @@ static void test_sweep_spares_the_living(void **state)
 	struct fixture *f = *state;
 	char alive[STORAGE_STAGING_MAX], dead[STORAGE_STAGING_MAX], path[256];
 	int alive_fd = -1, dead_fd = -1;
-	assert_int_equal(f->ops->layer_prepare(f->storage, CHAIN_A, NULL, &alive_fd, alive, NULL),
+	assert_int_equal(f->ops->layer_prepare(f->storage, NULL, &alive_fd, alive, NULL),
 			 0);
-	assert_int_equal(f->ops->layer_prepare(f->storage, CHAIN_B, NULL, &dead_fd, dead, NULL), 0);
+	assert_int_equal(f->ops->layer_prepare(f->storage, NULL, &dead_fd, dead, NULL), 0);
 	close(dead_fd);
 	assert_int_equal(f->ops->layer_sweep(f->storage), 0);
 	str_format(path, sizeof(path), "layers/overlay/.staging/%s", dead);

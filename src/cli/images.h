@@ -1,0 +1,19 @@
+/* The image verbs, for the command tables in commands.c and image.c. */
+#pragma once
+
+#include "cli/command.h"
+
+extern const struct cli_command images_command; /* images.c */
+extern const struct cli_command image_ls_command;
+extern const struct cli_command tag_command; /* image_edit.c */
+extern const struct cli_command rmi_command;
+extern const struct cli_command image_rm_command;
+extern const struct cli_command import_command; /* image.c: run by libexec/masu/masu-image */
+extern const struct cli_command load_command;
+extern const struct cli_command image_command;	       /* image.c: the group "masu image" */
+extern const struct cli_command image_inspect_command; /* image_inspect.c */
+extern const struct cli_command history_command;
+
+/* "latest" of "docker.io/library/busybox:latest"; with @repository "busybox". "<none>" for NULL. */
+const char *image_shown_repository(struct arena *arena, const char *reference);
+const char *image_shown_tag(struct arena *arena, const char *reference);

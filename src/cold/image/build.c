@@ -1,0 +1,328 @@
+#include "cold/image/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cold/image/stream.h"
+#include "cold/image/unpack.h"
+#include "engine/images.h"
+#include "image/store.h"
+#include "sys/fs.h"
+
+int image_builder_open(int root_fd, const char *driver, struct arena *arena,
+		       struct image_builder *ret, struct masu_error *err)
+{
+	struct image_builder builder = { .root_fd = root_fd,
+					 .arena = arena,
+					 .ops = storage_driver(driver),
+					 .staging = { .fd = -1 } };
+	const char *reason;
+	if (!builder.ops)
+		return error_set(err, -EINVAL, "storage driver \"%s\": unknown", driver);
+	if (!builder.ops->supported(root_fd, &reason))
+		return error_set(err, -EOPNOTSUPP, "storage driver %s: %s", driver, reason);
+	int r = builder.ops->open(root_fd, &builder.storage, err);
+	if (r < 0)
+		return r;
+	builder.ops->layer_sweep(builder.storage);
+	r = staging_open(root_fd, &builder.staging, err);
+	if (r < 0) {
+		builder.ops->close(builder.storage);
+		return r;
+	}
+	*ret = builder;
+	return 0;
+}
+
+void image_builder_close(struct image_builder *builder)
+{
+	if (!builder->ops)
+		return;
+	staging_close(&builder->staging);
+	builder->ops->close(builder->storage);
+	builder->ops = NULL;
+}
+
+int image_blob_media_type(struct image_builder *builder, const struct staged_blob *blob,
+			  const char **ret, struct masu_error *err)
+{
+	static const char *const types[] = {
+		[STREAM_PLAIN] = MEDIA_TYPE_LAYER,
+		[STREAM_GZIP] = MEDIA_TYPE_LAYER_GZIP,
+		[STREAM_ZSTD] = MEDIA_TYPE_LAYER_ZSTD,
+		[STREAM_OTHER] = NULL,
+	};
+	uint8_t magic[8];
+	_cleanup_close_ int fd = staging_read(&builder->staging, blob);
+	ssize_t got = fd < 0 ? fd : pread(fd, magic, sizeof(magic), 0);
+	if (got < 0)
+		return error_errno(err, fd < 0 ? fd : -errno, "images: staging");
+	*ret = types[stream_detect(magic, (size_t)got)];
+	return 0;
+}
+
+/* The digest of what is in a compressed blob, without unpacking it. */
+static int hash_content(int blob_fd, char ret_digest[DIGEST_MAX], struct masu_error *err)
+{
+	struct decoder_process *process;
+	struct hasher *hasher;
+	int fd;
+	_cleanup_free_ char *buffer = malloc(1 << 20);
+	if (!buffer || hasher_new(&hasher) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	int r = decoder_start(DECODER_PLAIN, blob_fd, &process, &fd, err);
+	if (r < 0) {
+		hasher_free(hasher);
+		return r;
+	}
+	ssize_t got;
+	while ((got = read(fd, buffer, 1 << 20)) != 0) {
+		if (got > 0)
+			hasher_update(hasher, buffer, (size_t)got);
+		else if (errno != EINTR)
+			break;
+	}
+	close(fd);
+	r = decoder_finish(process, got < 0 ? -EIO : 0, err);
+	int h = hasher_finish(hasher, ret_digest);
+	return r < 0 ? r : h < 0 ? error_errno(err, h, "SHA-256") : 0;
+}
+
+static int check_diff_id(const char *expected, const char *actual, struct masu_error *err)
+{
+	if (!expected || streq(expected, actual))
+		return 0;
+	return error_set(err, -EBADMSG,
+			 "layer: its content is %s, but the image's config says %s; the archive is "
+			 "damaged",
+			 actual, expected);
+}
+
+/* The layer is there already: the blob must still be what the config says it is. */
+static int use_existing(int fd, const char *expected, struct built_layer *layer,
+			struct masu_error *err)
+{
+	char digest[DIGEST_MAX];
+	memcpy(digest, layer->blob.digest, sizeof(digest));
+	if (!streq(layer->media_type, MEDIA_TYPE_LAYER)) {
+		int r = hash_content(fd, digest, err);
+		if (r < 0)
+			return r;
+	}
+	memcpy(layer->diff_id, digest, sizeof(digest));
+	return check_diff_id(expected, digest, err);
+}
+
+static int unpack_new(struct image_builder *b, int fd, const char *parent, const char *expected,
+		      struct built_layer *layer, struct masu_error *err)
+{
+	struct unpacked_layer unpacked;
+	bool exists = false;
+	int r = b->ops->layer_prepare(b->storage, parent, &layer->lock_fd, layer->staging, err);
+	if (r < 0)
+		return r;
+	layer->unpacked = true;
+	r = unpack_layer(fd, layer->lock_fd, parent != NULL, &unpacked, err);
+	if (r == 0)
+		r = check_diff_id(expected, unpacked.diff_id, err);
+	if (r < 0)
+		return r;
+	memcpy(layer->diff_id, unpacked.diff_id, sizeof(layer->diff_id));
+	layer->size = unpacked.size;
+	r = image_chain_id(parent, layer->diff_id, layer->chain_id);
+	if (r == 0)
+		r = b->ops->layer_exists(b->storage, layer->chain_id, &exists);
+	return r < 0 ? error_errno(err, r, "layer") : 0;
+}
+
+static void abort_layer(struct image_builder *b, struct built_layer *layer)
+{
+	if (!layer->unpacked)
+		return;
+	b->ops->layer_abort(b->storage, layer->staging);
+	cleanup_close(&layer->lock_fd);
+	layer->unpacked = false;
+}
+
+int image_build_layer(struct image_builder *b, const char *parent, const char *expected,
+		      struct built_layer *layer, struct masu_error *err)
+{
+	bool exists = false;
+	const char *known = expected;
+	_cleanup_close_ int fd = staging_read(&b->staging, &layer->blob);
+	if (fd < 0)
+		return error_errno(err, fd, "images: staging");
+	layer->lock_fd = -1;
+	str_format(layer->parent, sizeof(layer->parent), "%s", parent ? parent : "");
+	if (!known && streq(layer->media_type, MEDIA_TYPE_LAYER))
+		known = layer->blob.digest;
+	if (known) {
+		int r = image_chain_id(parent, known, layer->chain_id);
+		if (r == 0)
+			r = b->ops->layer_exists(b->storage, layer->chain_id, &exists);
+		if (r == 0 && exists)
+			r = b->ops->layer_size(b->storage, layer->chain_id, &layer->size);
+		if (r < 0)
+			return error_errno(err, r, "layer");
+	}
+	if (exists)
+		return use_existing(fd, expected, layer, err);
+	int r = unpack_new(b, fd, parent, expected, layer, err);
+	if (r < 0)
+		abort_layer(b, layer);
+	return r;
+}
+
+static void write_descriptor(struct json_writer *w, const char *media_type,
+			     const struct staged_blob *blob)
+{
+	json_begin_object(w);
+	json_field_string(w, "mediaType", media_type);
+	json_field_string(w, "digest", blob->digest);
+	json_field_u64(w, "size", blob->size);
+	json_end_object(w);
+}
+
+int image_build_manifest(struct image_builder *b, struct built_image *image, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf out;
+	struct json_writer w;
+	buf_init(&out, IMAGE_MAX_DOCUMENT);
+	json_writer_init(&w, &out, false);
+	json_begin_object(&w);
+	json_field_u64(&w, "schemaVersion", 2);
+	json_field_string(&w, "mediaType", MEDIA_TYPE_MANIFEST);
+	json_key(&w, "config");
+	write_descriptor(&w, MEDIA_TYPE_CONFIG, &image->config);
+	json_key(&w, "layers");
+	json_begin_array(&w);
+	for (size_t i = 0; i < image->layer_count; i++)
+		write_descriptor(&w, image->layers[i].media_type, &image->layers[i].blob);
+	json_end_array(&w);
+	json_end_object(&w);
+	if (buf_error(&out) < 0)
+		return error_errno(err, buf_error(&out), "manifest");
+	return staging_store_bytes(&b->staging, out.data, out.len, &image->manifest, err);
+}
+
+/* A layer that was there when the image was built may have been removed since. */
+static int check_existing(struct image_builder *b, const struct built_image *image)
+{
+	for (size_t i = 0; i < image->layer_count; i++) {
+		bool exists = false;
+		if (image->layers[i].unpacked)
+			continue;
+		int r = b->ops->layer_exists(b->storage, image->layers[i].chain_id, &exists);
+		if (r < 0 || !exists)
+			return r < 0 ? r : -EAGAIN;
+	}
+	return 0;
+}
+
+/* A verified blob takes the place of one of the same name, which may have been damaged. */
+static int publish_blob(struct image_builder *b, int images_fd, const struct staged_blob *blob)
+{
+	char path[128];
+	int r = str_format(path, sizeof(path), IMAGES_BLOBS "/%s",
+			   blob->digest + strlen("sha256:"));
+	if (r < 0)
+		return r;
+	if (renameat(b->staging.fd, blob->name, images_fd, path) == 0)
+		return 0;
+	/* Two images of one archive share it: the first took it. */
+	return errno == ENOENT && faccessat(images_fd, path, F_OK, 0) == 0 ? 0 : -errno;
+}
+
+static int publish_blobs(struct image_builder *b, int images_fd, const struct built_image *images,
+			 size_t count)
+{
+	int r = syncfs(b->staging.fd) < 0 ? -errno : 0;
+	for (size_t i = 0; i < count && r == 0; i++) {
+		for (size_t k = 0; k < images[i].layer_count && r == 0; k++)
+			r = publish_blob(b, images_fd, &images[i].layers[k].blob);
+		if (r == 0)
+			r = publish_blob(b, images_fd, &images[i].config);
+		if (r == 0)
+			r = publish_blob(b, images_fd, &images[i].manifest);
+	}
+	if (r < 0)
+		return r;
+	_cleanup_close_ int dir = openat(images_fd, IMAGES_BLOBS, O_RDONLY | O_DIRECTORY);
+	return dir < 0 ? -errno : fs_fsync_dir(dir);
+}
+
+static int publish_layers(struct image_builder *b, struct built_image *image,
+			  struct masu_error *err)
+{
+	for (size_t i = 0; i < image->layer_count; i++) {
+		struct built_layer *layer = &image->layers[i];
+		if (!layer->unpacked)
+			continue;
+		const char *parent = *layer->parent ? layer->parent : NULL;
+		int r = b->ops->layer_commit(b->storage, layer->chain_id, parent, layer->staging,
+					     layer->size, err);
+		if (r < 0)
+			return r;
+		layer->unpacked = false;
+		cleanup_close(&layer->lock_fd);
+	}
+	return 0;
+}
+
+static int index_image(struct image_index *index, const struct built_image *image)
+{
+	uint64_t unpacked = 0;
+	for (size_t i = 0; i < image->layer_count; i++)
+		unpacked += image->layers[i].size;
+	const char *const *reference = image->references;
+	int r = *reference
+			? 0
+			: image_index_put(index, NULL, MEDIA_TYPE_MANIFEST, image->manifest.digest,
+					  image->manifest.size, unpacked);
+	for (; *reference && r == 0; reference++)
+		r = image_index_put(index, *reference, MEDIA_TYPE_MANIFEST, image->manifest.digest,
+				    image->manifest.size, unpacked);
+	return r;
+}
+
+int image_commit(struct image_builder *b, struct built_image *images, size_t count,
+		 struct masu_error *err)
+{
+	struct image_index index;
+	_cleanup_close_ int images_fd = -1;
+	int r = image_store_lock(b->root_fd, &images_fd, err);
+	if (r == 0)
+		r = image_index_load(images_fd, b->arena, &index, err);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = check_existing(b, &images[i]);
+		if (r < 0 && r != -EAGAIN)
+			error_errno(err, r, "layer");
+	}
+	if (r == 0)
+		r = engine_images_begin(b->root_fd, images_fd, b->ops, b->storage, err);
+	if (r < 0)
+		return r;
+	r = publish_blobs(b, images_fd, images, count);
+	if (r < 0)
+		return error_errno(err, r, "images: blobs cannot be written");
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = publish_layers(b, &images[i], err);
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (index_image(&index, &images[i]) < 0)
+			r = error_set(err, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = image_index_save(images_fd, &index, err);
+	if (r == 0)
+		engine_images_end(images_fd);
+	return r;
+}
+
+void built_image_abort(struct image_builder *b, struct built_image *image)
+{
+	for (size_t i = 0; i < image->layer_count; i++)
+		abort_layer(b, &image->layers[i]);
+}

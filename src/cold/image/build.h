@@ -1,0 +1,68 @@
+/*
+ * Putting an image together and making it part of the store: what import and load have in common.
+ *
+ * Everything is prepared in staging, without a lock: blobs in images/.masu/staging, layers in the
+ * storage driver's. image_commit() then, under the store's lock, makes it durable and visible in an
+ * order in which a crash leaves either the image or garbage that the next command removes.
+ */
+#pragma once
+
+#include "cold/image/staging.h"
+#include "storage/storage.h"
+
+struct image_builder {
+	int root_fd;
+	struct arena *arena; /* everything below lives in it */
+	const struct storage_ops *ops;
+	struct storage *storage;
+	struct staging staging;
+};
+
+struct built_layer {
+	struct staged_blob blob;
+	const char *media_type;
+	char diff_id[DIGEST_MAX];
+	char chain_id[65], parent[65]; /* parent "" for the lowest */
+	bool unpacked;		       /* in the driver's staging; else the layer existed */
+	char staging[STORAGE_STAGING_MAX];
+	int lock_fd; /* keeps the staging locked */
+	uint64_t size;
+};
+
+struct built_image {
+	struct staged_blob config, manifest;
+	struct built_layer *layers;
+	size_t layer_count;
+	const char **references; /* full forms, NULL-terminated; empty: untagged */
+};
+
+int image_builder_open(int root_fd, const char *driver, struct arena *arena,
+		       struct image_builder *ret, struct masu_error *err);
+void image_builder_close(struct image_builder *builder);
+#define _cleanup_image_builder_ __attribute__((cleanup(image_builder_close)))
+
+/*
+ * Unpacks layer->blob on top of @parent (NULL: none) unless the driver has that layer already, and
+ * fills the rest of *layer. @expected: the diff_id that the image's config claims, which is checked
+ * in any case; NULL: whatever comes out.
+ */
+int image_build_layer(struct image_builder *builder, const char *parent, const char *expected,
+		      struct built_layer *layer, struct masu_error *err);
+
+/* What the blob is compressed with, in OCI's words; NULL for what OCI has no word for. */
+int image_blob_media_type(struct image_builder *builder, const struct staged_blob *blob,
+			  const char **ret, struct masu_error *err);
+
+/* Writes the manifest of image->config and image->layers into staging as image->manifest. */
+int image_build_manifest(struct image_builder *builder, struct built_image *image,
+			 struct masu_error *err);
+
+/*
+ * Durable and visible, or nothing. -EAGAIN without a message: a layer that existed was removed in
+ * the meantime; build again.
+ */
+int image_commit(struct image_builder *builder, struct built_image *images, size_t count,
+		 struct masu_error *err);
+
+/* Gives back what image_build_layer() staged and was not committed. */
+void built_image_abort(struct image_builder *builder, struct built_image *image);

@@ -1,0 +1,263 @@
+/* `masu import`: an image of one layer from a tar archive. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cold/image/build.h"
+#include "cold/image/config.h"
+#include "cold/image/unpack.h"
+#include "cold/image/verbs.h"
+#include "image/store.h"
+
+struct import_options {
+	struct cli_list change;
+	const char *message, *platform;
+};
+
+static const struct cli_option options[] = {
+	CLI_OPT(struct import_options, change, "change", 'c', CLI_LIST, "list",
+		"Apply Dockerfile instruction to the created image"),
+	CLI_OPT(struct import_options, message, "message", 'm', CLI_STRING, "string",
+		"Set commit message for imported image"),
+	CLI_OPT(struct import_options, platform, "platform", 0, CLI_STRING, "string",
+		"Set platform of the image: os/architecture[/variant]"),
+};
+
+static int open_source(const char *source, struct masu_error *err)
+{
+	if (streq(source, "-")) {
+		if (isatty(STDIN_FILENO))
+			return error_set(err, -EINVAL,
+					 "import -: stdin is a terminal; give it an archive");
+		return STDIN_FILENO;
+	}
+	if (strstr(source, "://"))
+		return error_set(err, -EOPNOTSUPP,
+				 "import %s: URLs are not supported; download the file first",
+				 source);
+	int fd = open(source, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0)
+		return error_errno(err, -errno, "import %s", source);
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		close(fd);
+		return error_set(err, -EISDIR,
+				 "import %s: is a directory; pipe it: tar -C %s -c . | masu import "
+				 "- NAME",
+				 source, source);
+	}
+	return fd;
+}
+
+/* "linux/arm64/v8" */
+static int set_platform(struct config_builder *c, const char *platform, struct masu_error *err)
+{
+	const char *parts[4] = { NULL };
+	char *copy = arena_strdup(c->arena, platform), *save = NULL;
+	size_t count = 0;
+	if (!copy)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (char *part = strtok_r(copy, "/", &save); part && count < ARRAY_SIZE(parts);
+	     part = strtok_r(NULL, "/", &save))
+		parts[count++] = part;
+	for (size_t i = 0; i < count; i++)
+		for (const char *p = parts[i]; *p; p++)
+			if (!name_char_valid(*p))
+				count = 0;
+	if (count == 0 || count > 3)
+		return error_set(err, -EINVAL,
+				 "--platform %s: write it as os/architecture or "
+				 "os/architecture/variant",
+				 platform);
+	if (!streq(parts[0], "linux"))
+		return error_set(err, -EOPNOTSUPP, "--platform %s: only linux images are supported",
+				 platform);
+	if (count > 1)
+		c->architecture = parts[1];
+	c->variant = parts[2];
+	return 0;
+}
+
+static int prepare_config(struct config_builder *c, struct arena *arena,
+			  const struct import_options *o, const char *source,
+			  struct masu_error *err)
+{
+	config_builder_init(c, arena);
+	c->comment = o->message		  ? o->message
+		     : streq(source, "-") ? "Imported from -"
+					  : arena_printf(arena, "Imported from %s", source);
+	int r = o->platform ? set_platform(c, o->platform, err) : 0;
+	for (size_t i = 0; i < o->change.count && r == 0; i++)
+		r = config_change(c, o->change.items[i], err);
+	return r;
+}
+
+/* What OCI has no media type for is kept uncompressed. */
+static int uncompress_blob(struct image_builder *b, struct staged_blob *blob,
+			   struct masu_error *err)
+{
+	struct decoder_process *process;
+	struct staged_blob plain;
+	int out;
+	_cleanup_close_ int fd = staging_read(&b->staging, blob);
+	if (fd < 0)
+		return error_errno(err, fd, "images: staging");
+	int r = decoder_start(DECODER_PLAIN, fd, &process, &out, err);
+	if (r < 0)
+		return r;
+	r = staging_store(&b->staging, out, &plain, err);
+	close(out);
+	r = decoder_finish(process, r, err);
+	if (r < 0)
+		return r;
+	unlinkat(b->staging.fd, blob->name, 0);
+	*blob = plain;
+	return 0;
+}
+
+static int take_archive(struct image_builder *b, int fd, struct built_layer *layer,
+			struct masu_error *err)
+{
+	int r = staging_store(&b->staging, fd, &layer->blob, err);
+	if (r == 0 && layer->blob.size == 0)
+		r = error_set(err, -ENODATA, "the archive is empty");
+	if (r == 0)
+		r = image_blob_media_type(b, &layer->blob, &layer->media_type, err);
+	if (r == 0 && !layer->media_type) {
+		r = uncompress_blob(b, &layer->blob, err);
+		layer->media_type = MEDIA_TYPE_LAYER;
+	}
+	return r;
+}
+
+static int current_time(struct arena *arena, const char **ret)
+{
+	struct timespec now;
+	struct tm tm;
+	char text[32];
+	if (clock_gettime(CLOCK_REALTIME, &now) < 0 || !gmtime_r(&now.tv_sec, &tm))
+		return -errno;
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	*ret = arena_printf(arena, "%s.%09ldZ", text, now.tv_nsec);
+	return *ret ? 0 : -ENOMEM;
+}
+
+/*
+ * The same archive with the same options under the same name is the same image: where the image
+ * that has the name differs in nothing but its date, its date is kept, and so is its id.
+ */
+static int write_config(struct image_builder *b, struct config_builder *c, const char *reference,
+			const char *diff_id, struct staged_blob *ret, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct image existing;
+	buf_init(&text, IMAGE_MAX_DOCUMENT);
+	if (reference && image_find(b->root_fd, b->arena, reference, &existing, NULL) == 0) {
+		struct staged_blob blob;
+		c->created = existing.created;
+		int r = config_write(c, diff_id, &text);
+		if (r == 0)
+			r = staging_store_bytes(&b->staging, text.data, text.len, &blob, err);
+		if (r < 0)
+			return r;
+		if (streq(blob.digest, existing.id)) {
+			*ret = blob;
+			return 0;
+		}
+		buf_reset(&text);
+	}
+	int r = current_time(b->arena, &c->created);
+	if (r == 0)
+		r = config_write(c, diff_id, &text);
+	if (r < 0)
+		return error_errno(err, r, "config");
+	return staging_store_bytes(&b->staging, text.data, text.len, ret, err);
+}
+
+static int build_and_commit(struct image_builder *b, int fd, struct config_builder *c,
+			    const char *reference, struct built_image *image,
+			    struct masu_error *err)
+{
+	struct built_layer *layer = image->layers;
+	int r = take_archive(b, fd, layer, err);
+	if (r == 0)
+		r = image_build_layer(b, NULL, NULL, layer, err);
+	if (r == 0)
+		r = write_config(b, c, reference, layer->diff_id, &image->config, err);
+	if (r == 0)
+		r = image_build_manifest(b, image, err);
+	if (r < 0)
+		return r;
+	r = image_commit(b, image, 1, err);
+	while (r == -EAGAIN) {
+		/* The layer was there, and somebody removed it meanwhile. */
+		r = image_build_layer(b, NULL, NULL, layer, err);
+		if (r == 0)
+			r = image_commit(b, image, 1, err);
+	}
+	return r;
+}
+
+static int parse_target(struct arena *arena, const char *text, const char **ret,
+			struct masu_error *err)
+{
+	struct image_reference reference;
+	int r = image_reference_parse(arena, text, &reference, err);
+	if (r == 0 && reference.digest)
+		return error_set(err, -EINVAL, "cannot import digest reference");
+	if (r == 0)
+		*ret = image_reference_full(arena, &reference);
+	return r < 0 || *ret ? r : error_set(err, -ENOMEM, "out of memory");
+}
+
+static int run(struct cli_context *context, void *data, int argc, char **argv,
+	       struct masu_error *err)
+{
+	struct import_options *o = data;
+	struct arena *arena = context->arena;
+	struct config_builder config;
+	struct built_layer layer = { .lock_fd = -1 };
+	const char *references[2] = { NULL };
+	struct built_image image = { .layers = &layer, .layer_count = 1, .references = references };
+	_cleanup_close_ int root_fd = -1; /* closed after the builder is */
+	_cleanup_image_builder_ struct image_builder builder = { 0 };
+	int r = argc > 1 ? parse_target(arena, argv[1], &references[0], err) : 0;
+	if (r == 0)
+		r = prepare_config(&config, arena, o, argv[0], err);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int fd = open_source(argv[0], err);
+	if (fd < 0)
+		return fd;
+	r = open_root(context, &root_fd, err);
+	if (r == 0)
+		r = image_builder_open(root_fd, STORAGE_DRIVER_DEFAULT, arena, &builder, err);
+	if (r < 0)
+		return r;
+	r = build_and_commit(&builder, fd, &config, references[0], &image, err);
+	if (r < 0) {
+		built_image_abort(&builder, &image);
+		return error_wrap(err, "import %s", argv[0]);
+	}
+	printf("%s\n", image.config.digest);
+	return 0;
+}
+
+const struct cli_command import_command = {
+	.name = "import",
+	.synopsis = "[OPTIONS] file|- [REPOSITORY[:TAG]]",
+	.summary = "Import the contents from a tarball to create a filesystem image",
+	.options = options,
+	.option_count = ARRAY_SIZE(options),
+	.options_size = sizeof(struct import_options),
+	.run = run,
+	.min_args = 1,
+	.max_args = 2,
+};

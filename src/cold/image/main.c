@@ -1,0 +1,50 @@
+/*
+ * libexec/masu/masu-image: everything that adds to the image store. Started by `masu` with the verb
+ * as argv[0] and the roots in MASU_ROOT and MASU_RUNROOT.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cold/image/verbs.h"
+#include "state/record.h"
+#include "storage/storage.h"
+
+int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err)
+{
+	return state_open_root(context->root, ret_fd, err);
+}
+
+static const struct cli_command *const verbs[] = {
+	&import_command,
+	/*LOAD*/
+	NULL,
+};
+
+static const struct cli_command root_command = {
+	.name = "masu",
+	.synopsis = "[OPTIONS] COMMAND",
+	.summary = "Image commands",
+	.subcommands = verbs,
+};
+
+static const char *from_environment(const char *name, const char *otherwise)
+{
+	const char *value = getenv(name);
+	return value && *value ? value : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+	struct arena arena;
+	arena_init(&arena, 256u << 20);
+	struct cli_context context = {
+		.arena = &arena,
+		.root = from_environment("MASU_ROOT", "/var/lib/masu"),
+		.runroot = from_environment("MASU_RUNROOT", "/run/masu"),
+		.program = "masu",
+	};
+	return cli_dispatch(&context, &root_command, argc, argv);
+}

@@ -1,0 +1,21 @@
+/*
+ * The maxima for what comes from outside. They are far above real images and far below what hurts:
+ * a layer that passes one is refused by name.
+ */
+#pragma once
+
+#define LIMIT_ENTRIES	   2000000u	  /* files and directories of one layer */
+#define LIMIT_UNPACKED	   (256ull << 30) /* bytes of one uncompressed layer or archive */
+#define LIMIT_PATH	   4095u	  /* bytes of a path or link target */
+#define LIMIT_DEPTH	   512u		  /* components of a path */
+#define LIMIT_COMPONENT	   255u
+#define LIMIT_XATTR_NAME   255u	    /* as the kernel's */
+#define LIMIT_XATTR_VALUE  65536u   /* as the kernel's */
+#define LIMIT_XATTRS_TOTAL 1048576u /* bytes of all names and values of one entry */
+
+/*
+ * A compressed stream may grow by this factor once LIMIT_RATIO_FROM bytes came out of it. Deflate
+ * reaches 1032 with nothing but zeroes, real layers 2 to 10.
+ */
+#define LIMIT_RATIO	 200u
+#define LIMIT_RATIO_FROM (1ull << 30)

@@ -1,0 +1,24 @@
+/*
+ * A file or pipe as a stream of uncompressed bytes. What it is compressed with is told by its first
+ * bytes: gzip (isa-l), zstd (libzstd), xz, bzip2, lzma and lz4 (libarchive's filters), or nothing.
+ * What comes out is hashed on the way and bounded (maxima.h). Makes no system call but read(2) and
+ * those of malloc after stream_open().
+ */
+#pragma once
+
+#include <openssl/evp.h>
+
+#include "cold/image/source.h"
+
+enum stream_kind { STREAM_PLAIN, STREAM_GZIP, STREAM_ZSTD, STREAM_OTHER };
+
+struct stream;
+
+/* @sha256 (may be NULL) is fed with everything that comes out; it stays the caller's. */
+int stream_open(int fd, EVP_MD_CTX *sha256, struct stream **ret, struct masu_error *err);
+void stream_close(struct stream *stream);
+struct source *stream_source(struct stream *stream);
+enum stream_kind stream_kind(const struct stream *stream);
+
+/* By the first bytes of a file of at least @len bytes. */
+enum stream_kind stream_detect(const uint8_t *magic, size_t len);

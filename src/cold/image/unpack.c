@@ -1,0 +1,294 @@
+#include "cold/image/unpack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "cold/image/decoder.h"
+#include "cold/image/sandbox.h"
+#include "cold/image/writer.h"
+#include "sys/fs.h"
+#include "sys/syscalls.h"
+
+#define PIPE_SIZE	  (1 << 20)
+#define OPAQUE_LIST_LIMIT (16u << 20)
+
+/* A child and the page it reports through. */
+struct worker {
+	const char *name;
+	pid_t pid;
+	struct worker_report *report;
+};
+
+static int worker_init(struct worker *worker, const char *name, struct masu_error *err)
+{
+	void *page = mmap(NULL, sizeof(struct worker_report), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return error_set(err, -ENOMEM, "out of memory");
+	*worker = (struct worker) { .name = name, .pid = -1, .report = page };
+	return 0;
+}
+
+static void worker_free(struct worker *worker)
+{
+	if (worker->pid > 0) {
+		kill(worker->pid, SIGKILL);
+		waitpid(worker->pid, NULL, 0);
+	}
+	if (worker->report)
+		munmap(worker->report, sizeof(*worker->report));
+	*worker = (struct worker) { .pid = -1 };
+}
+#define _cleanup_worker_ _cleanup_(worker_free)
+
+/* The end of a worker process: no exit handlers, which belong to the parent. */
+static _Noreturn void worker_exit(struct worker_report *report, int code,
+				  const struct masu_error *err)
+{
+	report->code = code;
+	memcpy(report->message, err->message, sizeof(report->message));
+	report->finished = true;
+	_exit(code ? 1 : 0);
+}
+
+/* 0, or the worker's failure. Its message is data: cut at its end, without control characters. */
+static int worker_wait(struct worker *worker, struct masu_error *err)
+{
+	int status;
+	pid_t pid;
+	do
+		pid = waitpid(worker->pid, &status, 0);
+	while (pid < 0 && errno == EINTR);
+	worker->pid = -1;
+	if (pid < 0)
+		return error_errno(err, -errno, "waiting for the %s", worker->name);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		return error_set(err, -EPERM, "the %s was stopped by its sandbox", worker->name);
+	if (WIFSIGNALED(status) || !worker->report->finished)
+		return error_set(err, -EIO, "the %s died of signal %d", worker->name,
+				 WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	int code = worker->report->code;
+	if (code >= 0)
+		return 0;
+	char message[MASU_ERROR_MAX];
+	memcpy(message, worker->report->message, sizeof(message));
+	message[sizeof(message) - 1] = '\0';
+	for (char *p = message; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	return error_set(err, code, "%s", message);
+}
+
+/* SHA-256 ready for use: looking algorithms up reads files, which the sandbox forbids. */
+static EVP_MD_CTX *sha256_context(void)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	if (context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1)
+		return context;
+	EVP_MD_CTX_free(context);
+	return NULL;
+}
+
+static int make_pipe(int ret[2], struct masu_error *err)
+{
+	if (pipe2(ret, O_CLOEXEC) < 0)
+		return error_errno(err, -errno, "pipe");
+	/* Only speed: an unprivileged limit may refuse it. */
+	fcntl(ret[0], F_SETPIPE_SZ, PIPE_SIZE);
+	return 0;
+}
+
+static _Noreturn void run_layer_decoder(int in, int out, EVP_MD_CTX *sha256,
+					struct worker_report *report)
+{
+	struct masu_error err = { 0 };
+	const int fds[] = { in, out };
+	signal(SIGPIPE, SIG_IGN);
+	int r = sandbox_decoder(fds, ARRAY_SIZE(fds), &err);
+	if (r == 0)
+		r = decode_layer(in, out, sha256, report, &err);
+	worker_exit(report, r, &err);
+}
+
+static _Noreturn void run_writer(int in, int root, int opaque_fd, struct worker_report *report)
+{
+	struct masu_error err = { 0 };
+	const int fds[] = { in, root, opaque_fd };
+	int r = sandbox_writer(root, fds, ARRAY_SIZE(fds), &err);
+	if (r == 0)
+		r = write_layer(in, root, opaque_fd, report, &err);
+	worker_exit(report, r, &err);
+}
+
+static int start_layer_workers(struct worker *decoder, struct worker *writer, int blob_fd,
+			       int target_fd, int opaque_fd, struct masu_error *err)
+{
+	int ends[2];
+	int r = make_pipe(ends, err);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int reader = ends[0], sender = ends[1];
+	EVP_MD_CTX *sha256 = sha256_context();
+	if (!sha256)
+		return error_set(err, -ENOMEM, "out of memory");
+	decoder->pid = fork();
+	if (decoder->pid == 0)
+		run_layer_decoder(blob_fd, sender, sha256, decoder->report);
+	r = decoder->pid < 0 ? -errno : 0;
+	EVP_MD_CTX_free(sha256);
+	if (r == 0) {
+		writer->pid = fork();
+		if (writer->pid == 0)
+			run_writer(reader, target_fd, opaque_fd, writer->report);
+		r = writer->pid < 0 ? -errno : 0;
+	}
+	return r < 0 ? error_errno(err, r, "fork") : 0;
+}
+
+/*
+ * The decoder's failure is the cause where both failed: the writer then only misses the end. The
+ * other way round the decoder writes into a pipe that nobody reads.
+ */
+static int wait_for_both(struct worker *decoder, struct worker *writer, struct masu_error *err)
+{
+	struct masu_error decoder_err = { 0 }, writer_err = { 0 };
+	int d = worker_wait(decoder, &decoder_err);
+	int w = worker_wait(writer, &writer_err);
+	if (d == 0 && w == 0)
+		return 0;
+	*err = (d < 0 && d != -EPIPE) || w == 0 ? decoder_err : writer_err;
+	return err->code;
+}
+
+/* trusted.overlay.opaque takes CAP_SYS_ADMIN, so it is set here, on directories the writer named.
+ */
+static int mark_opaque(int target_fd, int opaque_fd, bool has_parent, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf list;
+	buf_init(&list, 2 * OPAQUE_LIST_LIMIT);
+	int r = lseek(opaque_fd, 0, SEEK_SET) < 0 ? -errno : 0;
+	char path[FS_PROC_FD_MAX];
+	if (r == 0)
+		r = fs_read_at(AT_FDCWD, fs_proc_fd(opaque_fd, path), OPAQUE_LIST_LIMIT, &list);
+	if (r < 0)
+		return error_errno(err, r, "list of opaque directories");
+	for (size_t at = 0; at < list.len; at += strlen(list.data + at) + 1) {
+		const char *name = list.data + at;
+		/* A root has nothing to be hidden from it in overlay: the kernel merges it always.
+		 */
+		if (!*name && has_parent)
+			return error_set(err, -EOPNOTSUPP,
+					 "an opaque whiteout of the layer's root is not supported");
+		if (!*name)
+			continue;
+		_cleanup_close_ int fd =
+			sys_openat2(target_fd, name, O_RDONLY | O_DIRECTORY, 0,
+				    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+		if (fd < 0 && (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP))
+			continue; /* a later entry put something else there */
+		if (fd < 0 || fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0)
+			return error_errno(err, fd < 0 ? fd : -errno,
+					   "entry \"%.200s\": cannot be made opaque", name);
+	}
+	return 0;
+}
+
+int unpack_layer(int blob_fd, int target_fd, bool has_parent, struct unpacked_layer *ret,
+		 struct masu_error *err)
+{
+	_cleanup_worker_ struct worker decoder = { .pid = -1 };
+	_cleanup_worker_ struct worker writer = { .pid = -1 };
+	char hex[SHA256_HEX + 1];
+	if (lseek(blob_fd, 0, SEEK_SET) < 0)
+		return error_errno(err, -errno, "layer blob");
+	_cleanup_close_ int opaque_fd = memfd_create("opaque", MFD_CLOEXEC);
+	if (opaque_fd < 0)
+		return error_errno(err, -errno, "memfd_create");
+	int r = worker_init(&decoder, "decoder", err);
+	if (r == 0)
+		r = worker_init(&writer, "unpacker", err);
+	if (r == 0)
+		r = start_layer_workers(&decoder, &writer, blob_fd, target_fd, opaque_fd, err);
+	if (r == 0)
+		r = wait_for_both(&decoder, &writer, err);
+	if (r == 0)
+		r = mark_opaque(target_fd, opaque_fd, has_parent, err);
+	if (r < 0)
+		return r;
+	sha256_to_hex(decoder.report->sha256, hex);
+	str_format(ret->diff_id, sizeof(ret->diff_id), "sha256:%s", hex);
+	ret->size = writer.report->bytes;
+	ret->entries = writer.report->entries;
+	return 0;
+}
+
+struct decoder_process {
+	struct worker worker;
+};
+
+static _Noreturn void run_decoder(enum decoder_mode mode, int in, int out,
+				  struct worker_report *report)
+{
+	struct masu_error err = { 0 };
+	const int fds[] = { in, out };
+	signal(SIGPIPE, SIG_IGN);
+	int r = sandbox_decoder(fds, ARRAY_SIZE(fds), &err);
+	if (r == 0)
+		r = mode == DECODER_ARCHIVE ? decode_archive(in, out, &err)
+					    : decode_plain(in, out, &err);
+	worker_exit(report, r, &err);
+}
+
+int decoder_start(enum decoder_mode mode, int in_fd, struct decoder_process **ret, int *ret_fd,
+		  struct masu_error *err)
+{
+	int ends[2];
+	struct decoder_process *process = calloc(1, sizeof(*process));
+	if (!process)
+		return error_set(err, -ENOMEM, "out of memory");
+	int r = worker_init(&process->worker, "decoder", err);
+	if (r == 0)
+		r = make_pipe(ends, err);
+	if (r < 0) {
+		worker_free(&process->worker);
+		free(process);
+		return r;
+	}
+	process->worker.pid = fork();
+	if (process->worker.pid == 0)
+		run_decoder(mode, in_fd, ends[1], process->worker.report);
+	r = process->worker.pid < 0 ? -errno : 0;
+	close(ends[1]);
+	if (r < 0) {
+		close(ends[0]);
+		worker_free(&process->worker);
+		free(process);
+		return error_errno(err, r, "fork");
+	}
+	*ret = process;
+	*ret_fd = ends[0];
+	return 0;
+}
+
+int decoder_finish(struct decoder_process *process, int failure, struct masu_error *err)
+{
+	struct masu_error own = { 0 };
+	int r = worker_wait(&process->worker, &own);
+	worker_free(&process->worker);
+	free(process);
+	if (r == 0 || (failure < 0 && r == -EPIPE && failure != -EPIPE))
+		return failure;
+	if (err)
+		*err = own;
+	return r;
+}

@@ -1,0 +1,36 @@
+/*
+ * Running decoder and writer as separate, sandboxed processes. What they report is checked before
+ * it is used; what they leave behind lies in staging.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "image/image.h"
+
+struct unpacked_layer {
+	char diff_id[DIGEST_MAX]; /* digest of the uncompressed tar */
+	uint64_t size;		  /* bytes of its regular files */
+	uint64_t entries;
+};
+
+/*
+ * Unpacks the layer in the file @blob_fd (from its beginning) into the directory @target_fd.
+ * @has_parent: whether there are layers below, which an opaque root would hide.
+ */
+int unpack_layer(int blob_fd, int target_fd, bool has_parent, struct unpacked_layer *ret,
+		 struct masu_error *err);
+
+/* What a decoder for an archive of files or for a stream is doing, while its output is read. */
+struct decoder_process;
+enum decoder_mode { DECODER_ARCHIVE, DECODER_PLAIN };
+
+/* Starts a decoder on @in_fd; its output comes from *ret_fd, which the caller closes. */
+int decoder_start(enum decoder_mode mode, int in_fd, struct decoder_process **ret, int *ret_fd,
+		  struct masu_error *err);
+/*
+ * Waits for it. @failure: the caller's own failure, 0 for none. Returns the decoder's failure with
+ * its message where that is the cause of the caller's.
+ */
+int decoder_finish(struct decoder_process *process, int failure, struct masu_error *err);

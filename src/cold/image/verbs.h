@@ -1,0 +1,12 @@
+/* The verbs of masu-image. */
+#pragma once
+
+#include "cli/command.h"
+
+extern const struct cli_command import_command; /* import.c */
+extern const struct cli_command load_command;	/* load.c */
+
+/* Opens <root> as the hot program does, making it where it is missing. */
+int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err);
+
+#define STORAGE_DRIVER_DEFAULT "overlay"

@@ -1,0 +1,430 @@
+#include "engine/images.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "image/store.h"
+#include "json/json.h"
+#include "sys/fs.h"
+
+#define PENDING	     IMAGES_PRIVATE "/pending"
+#define RECORD_LIMIT (8u << 20)
+
+/* A set of digests in hex, sorted before it is asked. */
+struct keep {
+	struct arena *arena;
+	const char **items;
+	size_t count, capacity;
+};
+
+static int keep_add(struct keep *keep, const char *hex)
+{
+	if (keep->count == keep->capacity) {
+		size_t capacity = keep->capacity ? keep->capacity * 2 : 256;
+		const char **grown = arena_array(keep->arena, const char *, capacity);
+		if (!grown)
+			return -ENOMEM;
+		if (keep->count)
+			memcpy(grown, keep->items, keep->count * sizeof(*grown));
+		keep->items = grown;
+		keep->capacity = capacity;
+	}
+	keep->items[keep->count++] = hex;
+	return 0;
+}
+
+static int keep_digest(struct keep *keep, const char *digest)
+{
+	const char *copy = arena_strdup(keep->arena, digest);
+	return copy ? keep_add(keep, copy + strlen("sha256:")) : -ENOMEM;
+}
+
+static int compare_strings(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void keep_sort(struct keep *keep)
+{
+	if (keep->count)
+		qsort(keep->items, keep->count, sizeof(*keep->items), compare_strings);
+}
+
+static bool keep_has(const struct keep *keep, const char *hex)
+{
+	return keep->count &&
+	       bsearch(&hex, keep->items, keep->count, sizeof(*keep->items), compare_strings);
+}
+
+/* What one container's record says about images. */
+struct user {
+	char id[ID_LENGTH + 1];
+	const char *image;
+	const struct json *layers;
+};
+typedef int (*user_visitor)(void *data, const struct user *user);
+
+static int read_user(int containers_fd, struct arena *arena, struct user *user)
+{
+	_cleanup_buf_ struct buf text;
+	const struct json *record;
+	char path[ID_LENGTH + 32];
+	buf_init(&text, 2 * RECORD_LIMIT);
+	int r = str_format(path, sizeof(path), "%s/container.json", user->id);
+	if (r == 0)
+		r = fs_read_at(containers_fd, path, RECORD_LIMIT, &text);
+	if (r < 0)
+		return r;
+	const char *copy = arena_strndup(arena, text.data ? text.data : "", text.len);
+	r = copy ? json_parse(arena, copy, text.len, &record, NULL) : -ENOMEM;
+	if (r < 0)
+		return r;
+	user->layers = json_get(record, "Layers");
+	return json_string(json_get(record, "Image"), &user->image) ? 0 : -EINVAL;
+}
+
+/* Every container; one without a record yet is being made or removed, and uses no layer. */
+static int for_each_user(int root_fd, struct arena *arena, user_visitor visit, void *data,
+			 struct masu_error *err)
+{
+	int fd = openat(root_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : error_errno(err, -errno, "containers");
+	_cleanup_closedir_ DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return error_set(err, -ENOMEM, "out of memory");
+	}
+	struct dirent *entry;
+	while ((entry = readdir(dir))) {
+		struct user user = { 0 };
+		if (strlen(entry->d_name) != ID_LENGTH || !id_prefix_valid(entry->d_name))
+			continue;
+		memcpy(user.id, entry->d_name, ID_LENGTH + 1);
+		int r = read_user(fd, arena, &user);
+		if (r == -ENOENT)
+			continue;
+		if (r == 0)
+			r = visit(data, &user);
+		if (r < 0)
+			return error_errno(err, r,
+					   "container %.12s: its record cannot be read, so what it "
+					   "uses is unknown",
+					   user.id);
+	}
+	return 0;
+}
+
+static int keep_user_layers(void *data, const struct user *user)
+{
+	int r = 0;
+	json_foreach (item, user->layers) {
+		const char *chain_id;
+		if (!json_string(item, &chain_id))
+			return -EINVAL;
+		if (r == 0)
+			r = keep_add(data, chain_id);
+	}
+	return r;
+}
+
+static int keep_image(int images_fd, const struct image_entry *entry, struct keep *blobs,
+		      struct keep *layers, struct masu_error *err)
+{
+	struct image image;
+	struct image_manifest manifest;
+	int r = image_load(images_fd, blobs->arena, entry, &image, &manifest, err);
+	if (r < 0)
+		return error_wrap(err, "image %.19s", entry->digest);
+	r = keep_digest(blobs, entry->digest);
+	if (r == 0)
+		r = keep_digest(blobs, image.manifest_digest);
+	if (r == 0)
+		r = keep_digest(blobs, image.id);
+	for (size_t i = 0; i < manifest.layer_count && r == 0; i++) {
+		r = keep_digest(blobs, manifest.layers[i].digest);
+		if (r == 0)
+			r = keep_add(layers, image.chain_ids[i]);
+	}
+	return r < 0 ? error_set(err, r, "out of memory") : 0;
+}
+
+static int collect_blobs(int images_fd, const struct keep *keep)
+{
+	int fd = openat(images_fd, IMAGES_BLOBS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	_cleanup_closedir_ DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	struct dirent *entry;
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && !keep_has(keep, entry->d_name))
+			unlinkat(fd, entry->d_name, 0);
+	return 0;
+}
+
+static void report_layer(engine_images_report report, void *data, const char *chain_id)
+{
+	char name[DIGEST_MAX];
+	struct engine_images_event event = { .name = name };
+	str_format(name, sizeof(name), "sha256:%s", chain_id);
+	if (report)
+		report(data, &event);
+}
+
+/*
+ * A container that is being created has found its image before the index changed and writes its
+ * record before it mounts. So the layers go out of the way first and the records are read again
+ * then: a record that is there brings its layers back, one that comes later finds them missing and
+ * fails, with a message, before anything runs.
+ */
+static int collect_layers(int root_fd, struct arena *arena, const struct keep *keep,
+			  const struct storage_ops *ops, struct storage *storage,
+			  engine_images_report report, void *data, struct masu_error *err)
+{
+	const char **chain_ids;
+	struct keep used = { .arena = arena };
+	int r = ops->layer_list(storage, arena, &chain_ids);
+	if (r < 0)
+		return error_errno(err, r, "layers");
+	size_t moved = 0;
+	for (const char **id = chain_ids; *id; id++) {
+		if (keep_has(keep, *id))
+			continue;
+		r = ops->layer_remove(storage, *id, err);
+		if (r < 0)
+			return r;
+		chain_ids[moved++] = *id;
+	}
+	if (moved == 0)
+		return 0;
+	r = for_each_user(root_fd, arena, keep_user_layers, &used, err);
+	keep_sort(&used);
+	for (size_t i = 0; i < moved; i++) {
+		if (r < 0 || keep_has(&used, chain_ids[i]))
+			ops->layer_restore(storage, chain_ids[i]);
+		else
+			report_layer(report, data, chain_ids[i]);
+	}
+	return r;
+}
+
+int engine_images_collect(int root_fd, int images_fd, const struct storage_ops *ops,
+			  struct storage *storage, engine_images_report report, void *data,
+			  struct masu_error *err)
+{
+	_cleanup_arena_ struct arena arena;
+	struct image_index index;
+	arena_init(&arena, 256u << 20);
+	struct keep blobs = { .arena = &arena }, layers = { .arena = &arena };
+	int r = image_index_load(images_fd, &arena, &index, err);
+	for (size_t i = 0; r == 0 && i < index.count; i++)
+		r = keep_image(images_fd, &index.entries[i], &blobs, &layers, err);
+	if (r == 0)
+		r = for_each_user(root_fd, &arena, keep_user_layers, &layers, err);
+	if (r < 0)
+		return r;
+	keep_sort(&blobs);
+	keep_sort(&layers);
+	r = collect_blobs(images_fd, &blobs);
+	if (r < 0)
+		return error_errno(err, r, "images: blobs");
+	return collect_layers(root_fd, &arena, &layers, ops, storage, report, data, err);
+}
+
+int engine_images_begin(int root_fd, int images_fd, const struct storage_ops *ops,
+			struct storage *storage, struct masu_error *err)
+{
+	struct masu_error why = { 0 };
+	if (faccessat(images_fd, PENDING, F_OK, 0) == 0 &&
+	    engine_images_collect(root_fd, images_fd, ops, storage, NULL, NULL, &why) < 0)
+		log_warn("images: what an interrupted command left is kept: %s", why.message);
+	/* Whether it survives power loss is as good as the rest: everything after it is synced. */
+	int r = fs_write_atomic(images_fd, PENDING, "", 0, 0600, false);
+	return r < 0 ? error_errno(err, r, "images/" PENDING) : 0;
+}
+
+void engine_images_end(int images_fd)
+{
+	unlinkat(images_fd, PENDING, 0);
+}
+
+/* rmi */
+
+struct removal {
+	int root_fd, images_fd;
+	const struct storage_ops *ops;
+	struct storage *storage;
+	struct arena *arena;
+	struct image_index index;
+	const struct image_entry *entry;
+	struct image image;
+	const char *name; /* as the user gave it */
+	unsigned flags;
+	engine_images_report report;
+	void *data;
+	struct masu_error *err;
+};
+
+struct user_search {
+	const char *image;
+	char found[ID_LENGTH + 1];
+};
+
+static int match_user(void *data, const struct user *user)
+{
+	struct user_search *search = data;
+	if (streq(user->image, search->image))
+		memcpy(search->found, user->id, sizeof(search->found));
+	return 0;
+}
+
+static void report(const struct removal *rm, bool untagged, const char *name)
+{
+	struct engine_images_event event = { .untagged = untagged, .name = name };
+	if (rm->report)
+		rm->report(rm->data, &event);
+}
+
+static const char *familiar(const struct removal *rm, const char *full)
+{
+	struct image_reference reference;
+	if (image_reference_parse(rm->arena, full, &reference, NULL) < 0)
+		return full;
+	const char *text = image_reference_familiar_full(rm->arena, &reference);
+	return text ? text : full;
+}
+
+/* Whether the user named the image by a name of it, not by its id. */
+static bool named_by_reference(const struct removal *rm)
+{
+	struct image_reference reference;
+	if (image_reference_parse(rm->arena, rm->name, &reference, NULL) < 0 || reference.digest)
+		return false;
+	const char *full = image_reference_full(rm->arena, &reference);
+	return full && image_index_get(&rm->index, full);
+}
+
+static size_t count_names(const struct removal *rm)
+{
+	size_t names = 0;
+	for (size_t i = 0; i < rm->index.count; i++)
+		names += rm->index.entries[i].reference &&
+			 streq(rm->index.entries[i].digest, rm->entry->digest);
+	return names;
+}
+
+static int check_users(const struct removal *rm, bool by_reference)
+{
+	struct user_search search = { .image = rm->image.id };
+	int r = for_each_user(rm->root_fd, rm->arena, match_user, &search, rm->err);
+	if (r < 0 || !search.found[0] || (rm->flags & ENGINE_IMAGE_FORCE))
+		return r;
+	const char *short_id = rm->image.id + strlen("sha256:");
+	if (by_reference)
+		return error_set(rm->err, -EBUSY,
+				 "conflict: unable to remove repository reference \"%s\" (must "
+				 "force) - container %.12s is using its referenced image %.12s",
+				 rm->name, search.found, short_id);
+	return error_set(rm->err, -EBUSY,
+			 "conflict: unable to delete %.12s (must be forced) - image is being used "
+			 "by container %.12s",
+			 short_id, search.found);
+}
+
+/* Only the name goes. */
+static int remove_name(struct removal *rm)
+{
+	const char *full = rm->entry->reference;
+	image_index_untag(&rm->index, full);
+	int r = image_index_save(rm->images_fd, &rm->index, rm->err);
+	if (r == 0)
+		report(rm, true, familiar(rm, full));
+	return r;
+}
+
+static int remove_image(struct removal *rm)
+{
+	struct masu_error why = { 0 };
+	const char *digest = arena_strdup(rm->arena, rm->entry->digest);
+	const char **names = arena_array(rm->arena, const char *, rm->index.count + 1);
+	size_t count = 0;
+	if (!digest || !names)
+		return error_set(rm->err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < rm->index.count; i++)
+		if (rm->index.entries[i].reference && streq(rm->index.entries[i].digest, digest))
+			names[count++] = familiar(rm, rm->index.entries[i].reference);
+	image_index_remove(&rm->index, digest);
+	int r = image_index_save(rm->images_fd, &rm->index, rm->err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++)
+		report(rm, true, names[i]);
+	report(rm, false, rm->image.id);
+	/* The image is gone whatever happens to its bytes. */
+	if (engine_images_collect(rm->root_fd, rm->images_fd, rm->ops, rm->storage, rm->report,
+				  rm->data, &why) < 0)
+		log_warn("image %s is removed, its layers are kept: %s", rm->name, why.message);
+	return 0;
+}
+
+static int remove_found(struct removal *rm)
+{
+	bool by_reference = named_by_reference(rm);
+	size_t names = count_names(rm);
+	if (by_reference && names > 1)
+		return remove_name(rm);
+	if (!by_reference && names > 1 && !(rm->flags & ENGINE_IMAGE_FORCE))
+		return error_set(rm->err, -EBUSY,
+				 "conflict: unable to delete %.12s (must be forced) - image is "
+				 "referenced in multiple repositories",
+				 rm->image.id + strlen("sha256:"));
+	int r = check_users(rm, by_reference);
+	return r < 0 ? r : remove_image(rm);
+}
+
+int engine_image_remove(int root_fd, const char *storage_driver_name, const char *name,
+			unsigned flags, engine_images_report report_to, void *data,
+			struct masu_error *err)
+{
+	_cleanup_arena_ struct arena arena;
+	_cleanup_close_ int images_fd = -1;
+	arena_init(&arena, 256u << 20);
+	struct removal rm = { .root_fd = root_fd,
+			      .ops = storage_driver(storage_driver_name),
+			      .arena = &arena,
+			      .name = name,
+			      .flags = flags,
+			      .report = report_to,
+			      .data = data,
+			      .err = err };
+	if (!rm.ops)
+		return error_set(err, -EINVAL, "storage driver \"%s\": unknown",
+				 storage_driver_name);
+	int r = image_store_lock(root_fd, &images_fd, err);
+	rm.images_fd = images_fd;
+	if (r == 0)
+		r = image_index_load(images_fd, &arena, &rm.index, err);
+	if (r == 0)
+		r = image_index_find(images_fd, &rm.index, name, &rm.entry, err);
+	if (r == 0)
+		r = image_load(images_fd, &arena, rm.entry, &rm.image, NULL, err);
+	if (r == 0)
+		r = rm.ops->open(root_fd, &rm.storage, err);
+	if (r < 0)
+		return r;
+	r = remove_found(&rm);
+	rm.ops->close(rm.storage);
+	return r;
+}

@@ -1,0 +1,46 @@
+/*
+ * Removing images and what nobody needs any more: the part of the image store that has to know
+ * storage and containers too.
+ *
+ * Who keeps what: an image of index.json keeps its manifest, config, layer blobs and layers; a
+ * container keeps the layers that its container.json lists under "Layers", and its image ("Image")
+ * from being removed without force. Everything else is garbage.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "storage/storage.h"
+
+struct engine_images_event {
+	bool untagged;	  /* else deleted */
+	const char *name; /* "busybox:local", "sha256:…" */
+};
+typedef void (*engine_images_report)(void *data, const struct engine_images_event *event);
+
+#define ENGINE_IMAGE_FORCE 1u
+
+/*
+ * `rmi`: takes the name away, and where it was the image's last, deletes the image and the layers
+ * that only it had. By id: with all its names, which takes force where there are several. Refused
+ * with docker's messages while a container uses it: -EBUSY. Reports what was done as docker prints
+ * it, when it is durable.
+ */
+int engine_image_remove(int root_fd, const char *storage_driver, const char *name, unsigned flags,
+			engine_images_report report, void *data, struct masu_error *err);
+
+/*
+ * Brackets an edit that adds to the store, under image_store_lock(): in between, a crash leaves
+ * blobs and layers that no index mentions. begin clears up after one that crashed before.
+ */
+int engine_images_begin(int root_fd, int images_fd, const struct storage_ops *ops,
+			struct storage *storage, struct masu_error *err);
+void engine_images_end(int images_fd);
+
+/*
+ * Removes every blob and layer that nobody keeps; only under image_store_lock(). Removes nothing
+ * where an image or a container's record cannot be read, because then nobody knows.
+ */
+int engine_images_collect(int root_fd, int images_fd, const struct storage_ops *ops,
+			  struct storage *storage, engine_images_report report, void *data,
+			  struct masu_error *err);
