@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/trace.h"
+#include "engine/network.h"
 #include "engine/trim.h"
 #include "sys/syscalls.h"
 
@@ -254,7 +255,8 @@ static void end(struct monitor *m)
 	trace_mark("exited");
 	io_finish(&m->io);
 	watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, 0);
-	if (remember(m) == 0) {
+	bool remembered = remember(m) == 0;
+	if (remembered) {
 		if (m->cgroup)
 			cgroup_oom_killed(m->cgroup, &m->container.oom_killed);
 		record_end(m, status);
@@ -267,6 +269,8 @@ static void end(struct monitor *m)
 	ctl_finish(m, status, m->container.oom_killed);
 	flush_clients(m);
 	storage_trash_empty(m->engine->root_fd, 0);
+	if (remembered)
+		engine_network_retire(m->engine, &m->container.config);
 }
 
 /* The engine's own strings are somewhere in what the starter had; the monitor keeps copies. */
@@ -326,7 +330,9 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 		r = start_loop(m, &err);
 	if (r < 0) {
 		report_failure(m, &err);
+		null_fd(STDERR_FILENO);
 		storage_trash_empty(m->engine->root_fd, 0);
+		engine_network_retire(m->engine, &m->container.config);
 		_exit(EXIT_FAILURE);
 	}
 	report_started(m);

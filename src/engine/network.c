@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "engine/internal.h"
 
@@ -109,4 +110,13 @@ int engine_network_disconnect(struct engine *engine, const struct container *con
 			result = r;
 	}
 	return result;
+}
+
+void engine_network_retire(struct engine *engine, const struct container_config *config)
+{
+	struct masu_error err = { 0 };
+	if (engine_network_connects(config) &&
+	    network_retire(engine->root_fd, engine->run_fd, network_name(config),
+			   NETWORK_LINGER_MS, &err) < 0)
+		log_debug("%s", err.message);
 }

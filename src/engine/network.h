@@ -14,3 +14,6 @@ int engine_network_connect(struct engine *engine, struct arena *arena, struct co
 /* Gives back what connect took; idempotent, also where the namespace is gone. */
 int engine_network_disconnect(struct engine *engine, const struct container *container,
 			      struct masu_error *err);
+/* Removes bridge and rules where no container has used the network for a while; waits for that, so
+ * only for a monitor that has nothing left to do and whose stdio is nobody's. */
+void engine_network_retire(struct engine *engine, const struct container_config *config);

@@ -207,8 +207,7 @@ static int connect_once(struct bridge *bridge, const struct network_request *req
 		return error_errno(err, -ENOMEM, "published ports");
 	if (request->port_count)
 		memcpy(lease.ports, request->ports, request->port_count * sizeof(*lease.ports));
-	int r = port_hold(arena, lease.ports, lease.port_count, &endpoint.port_fds,
-			  &endpoint.port_fd_count, err);
+	int r = port_hold(request->container_id, lease.ports, lease.port_count, err);
 	if (r < 0)
 		return r;
 	r = take_lease(bridge, request, &lease, err);
@@ -219,7 +218,7 @@ static int connect_once(struct bridge *bridge, const struct network_request *req
 			undo(bridge, &lease);
 	}
 	if (r < 0)
-		network_endpoint_close(&endpoint);
+		port_release(request->container_id);
 	else
 		*ret = endpoint;
 	return r;
@@ -228,9 +227,7 @@ static int connect_once(struct bridge *bridge, const struct network_request *req
 static int bridge_connect(const struct network_request *request, struct arena *arena,
 			  struct network_endpoint *ret, struct masu_error *err)
 {
-	_cleanup_bridge_ struct bridge bridge = { .pool = { -1, -1 },
-						  .route_fd = -1,
-						  .nft_fd = -1 };
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
 	struct masu_error first = { 0 };
 	size_t left;
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
@@ -248,14 +245,10 @@ static int bridge_connect(const struct network_request *request, struct arena *a
 	return r;
 }
 
-static int bridge_disconnect(const struct network_request *request,
-			     const struct network_endpoint *endpoint, struct masu_error *err)
+static int release(const struct network_request *request, const struct network_endpoint *endpoint,
+		   struct masu_error *err)
 {
-	_cleanup_bridge_ struct bridge bridge = { .pool = { -1, -1 },
-						  .route_fd = -1,
-						  .nft_fd = -1 };
-	if (!endpoint->has_ipv4)
-		return 0;
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -269,6 +262,14 @@ static int bridge_disconnect(const struct network_request *request,
 	return r < 0 ? error_errno(err, r, "network %s: cannot release the address",
 				   bridge.definition.name)
 		     : 0;
+}
+
+static int bridge_disconnect(const struct network_request *request,
+			     const struct network_endpoint *endpoint, struct masu_error *err)
+{
+	int r = endpoint->has_ipv4 ? release(request, endpoint, err) : 0;
+	port_release(request->container_id);
+	return r;
 }
 
 static int repair_link(struct bridge *bridge, const struct network_request *request,
@@ -291,9 +292,7 @@ static int repair_link(struct bridge *bridge, const struct network_request *requ
 static int bridge_repair(const struct network_request *request,
 			 const struct network_endpoint *endpoint, struct masu_error *err)
 {
-	_cleanup_bridge_ struct bridge bridge = { .pool = { -1, -1 },
-						  .route_fd = -1,
-						  .nft_fd = -1 };
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
 	if (!endpoint->has_ipv4)
 		return 0;
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);

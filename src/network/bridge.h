@@ -18,6 +18,8 @@ struct bridge {
 	bool ipv6;
 };
 
+#define BRIDGE_NONE ((struct bridge) { .pool = { -1, -1 }, .route_fd = -1, .nft_fd = -1 })
+
 /* Opens the network, defining the default one on first use. -ENOENT: there is no such network. */
 int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret,
 		struct masu_error *err);

@@ -29,9 +29,7 @@ static int define(int root_fd, struct bridge *bridge, const char *network, struc
 int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret,
 		struct masu_error *err)
 {
-	_cleanup_bridge_ struct bridge bridge = { .pool = { -1, -1 },
-						  .route_fd = -1,
-						  .nft_fd = -1 };
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
 	int r = definition_load(root_fd, network, &bridge.definition, err);
 	if (r < 0 && (r != -ENOENT || !streq(network, "bridge")))
 		return r == -ENOENT ? error_set(err, r, "network %s not found", network) : r;
@@ -51,7 +49,7 @@ int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret
 		return error_errno(err, r, "network %s: lock", network);
 	bridge.ipv6 = bridge.definition.prefix6 && host_has_ipv6();
 	*ret = bridge;
-	bridge = (struct bridge) { .pool = { -1, -1 }, .route_fd = -1, .nft_fd = -1 };
+	bridge = BRIDGE_NONE;
 	return 0;
 }
 

@@ -2,9 +2,7 @@
 
 #include <stdbool.h>
 
-#include "base/cleanup.h"
 #include "base/str.h"
-#include "network/port.h"
 
 static int connect_loopback(const struct network_request *request, struct arena *arena,
 			    struct network_endpoint *ret, struct masu_error *err)
@@ -63,12 +61,6 @@ const struct network_ops *network_driver(const char *name)
 			return drivers[i];
 	if (streq(name, "default"))
 		return &network_bridge;
-	const char *container = str_after(name, "container:");
-	return container && *container ? &network_container : NULL;
-}
-
-void network_endpoint_close(struct network_endpoint *endpoint)
-{
-	port_release(endpoint->port_fds, endpoint->port_fd_count);
-	endpoint->port_fd_count = 0;
+	const char *rest = str_after(name, "container");
+	return rest && (!*rest || (*rest == ':' && rest[1])) ? &network_container : NULL;
 }

@@ -43,12 +43,6 @@ struct network_endpoint {
 	uint8_t mac[6];
 	struct network_port *ports;
 	size_t port_count;
-	/*
-	 * Sockets that hold the host ports, so that nobody else gets them: they stay open in the
-	 * process that lives as long as the container (the monitor). Not saved.
-	 */
-	int *port_fds;
-	size_t port_fd_count;
 };
 
 struct network_request {
@@ -69,7 +63,9 @@ struct network_ops {
 	/*
 	 * Brings up lo and connects. The endpoint's arrays are in @arena. Undone whole on failure.
 	 * A host port that is taken: -EADDRINUSE with docker's words. The caller is in the host's
-	 * network namespace and has one thread.
+	 * network namespace and has one thread; it should live as long as the container (the
+	 * monitor), because until it disconnects or ends it holds the host ports with bound
+	 * sockets, so that no other program gets them.
 	 */
 	int (*connect)(const struct network_request *request, struct arena *arena,
 		       struct network_endpoint *ret, struct masu_error *err);
@@ -88,7 +84,8 @@ struct network_ops {
 		      const struct network_endpoint *endpoint, struct masu_error *err);
 };
 
-/* "none", "host", "container:<id>", "bridge" or "default"; NULL: there is no such network. */
+/* "none", "host", "container" or "container:<id>", "bridge" or "default"; NULL: there is no such
+ * network. */
 const struct network_ops *network_driver(const char *name);
 
 /*
@@ -100,9 +97,6 @@ const struct network_ops *network_driver(const char *name);
 int network_retire(int root_fd, int run_fd, const char *network, unsigned linger_ms,
 		   struct masu_error *err);
 #define NETWORK_LINGER_MS 2000u
-
-/* Closes the sockets that hold the host ports. */
-void network_endpoint_close(struct network_endpoint *endpoint);
 
 /* Brings "lo" up in a namespace. */
 int network_loopback_up(int netns_fd, struct masu_error *err);

@@ -3,11 +3,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/id.h"
 #include "base/str.h"
 
 static const char *const protocol_names[] = {
@@ -109,6 +111,9 @@ static int bind_port(const struct network_port *port, int family, uint16_t *ret_
 	return take_fd(&fd);
 }
 
+/* No errno: the port cannot be held, and need not be. */
+#define NOT_HELD (-4096)
+
 static int hold_one(struct network_port *port, struct masu_error *err)
 {
 	/* Without an address one IPv6 socket holds the port of both families. */
@@ -119,7 +124,7 @@ static int hold_one(struct network_port *port, struct masu_error *err)
 		fd = bind_port(port, AF_INET, &chosen);
 	/* A host without SCTP sockets still translates SCTP, if the number is given. */
 	if (fd == -EPROTONOSUPPORT && port->protocol == NETWORK_SCTP && port->host_port)
-		return -1;
+		return NOT_HELD;
 	if (fd == -EADDRINUSE)
 		return port_conflict(port, err);
 	if (fd < 0) {
@@ -141,32 +146,60 @@ static void allow_files(size_t count)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-int port_hold(struct arena *arena, struct network_port *ports, size_t count, int **ret_fds,
-	      size_t *ret_count, struct masu_error *err)
+/*
+ * What this process holds. Not in the arena of the connection: the monitor gives that back while
+ * the container runs.
+ */
+struct hold {
+	struct hold *next;
+	char id[ID_LENGTH + 1];
+	size_t count;
+	int fds[];
+};
+
+static struct hold *holds;
+
+static void hold_free(struct hold *hold)
 {
-	int *fds = arena_array(arena, int, count ? count : 1);
-	size_t held = 0;
-	if (!fds)
+	for (size_t i = 0; i < hold->count; i++)
+		close(hold->fds[i]);
+	free(hold);
+}
+
+int port_hold(const char *id, struct network_port *ports, size_t count, struct masu_error *err)
+{
+	if (count == 0)
+		return 0;
+	struct hold *hold = calloc(1, sizeof(*hold) + count * sizeof(hold->fds[0]));
+	if (!hold)
 		return error_errno(err, -ENOMEM, "published ports");
+	(void)str_format(hold->id, sizeof(hold->id), "%s", id);
 	allow_files(count);
 	for (size_t i = 0; i < count; i++) {
 		int fd = hold_one(&ports[i], err);
 		if (fd >= 0) {
-			fds[held++] = fd;
-		} else if (fd < -1) {
-			port_release(fds, held);
+			hold->fds[hold->count++] = fd;
+		} else if (fd != NOT_HELD) {
+			hold_free(hold);
 			return fd;
 		}
 	}
-	*ret_fds = fds;
-	*ret_count = held;
+	hold->next = holds;
+	holds = hold;
 	return 0;
 }
 
-void port_release(int *fds, size_t count)
+void port_release(const char *id)
 {
-	for (size_t i = 0; i < count; i++)
-		cleanup_close(&fds[i]);
+	for (struct hold **at = &holds; *at;) {
+		struct hold *hold = *at;
+		if (streq(hold->id, id)) {
+			*at = hold->next;
+			hold_free(hold);
+		} else {
+			at = &hold->next;
+		}
+	}
 }
 
 void port_put_line(struct buf *out, const struct network_port *port)

@@ -7,12 +7,12 @@
 /*
  * Binds a socket to each port, so that no other program and no other container gets it while the
  * caller (the container's monitor) lives, and picks a free one where host_port is 0. Connections do
- * not reach these sockets: they are translated before. @ports is updated; *ret_fds is an array in
- * the arena of *ret_count sockets.
+ * not reach these sockets: they are translated before. @ports is updated. The sockets stay open
+ * until port_release() of the same container.
  */
-int port_hold(struct arena *arena, struct network_port *ports, size_t count, int **ret_fds,
-	      size_t *ret_count, struct masu_error *err);
-void port_release(int *fds, size_t count);
+int port_hold(const char *id, struct network_port *ports, size_t count, struct masu_error *err);
+/* Closes what this process holds for the container. */
+void port_release(const char *id);
 
 /* Docker's refusal of a port that is taken. */
 int port_conflict(const struct network_port *port, struct masu_error *err);

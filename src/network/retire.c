@@ -44,9 +44,7 @@ static bool wait_unused(int dir_fd, unsigned linger_ms)
 
 static int remove_unused(int root_fd, int run_fd, const char *network, struct masu_error *err)
 {
-	_cleanup_bridge_ struct bridge bridge = { .pool = { -1, -1 },
-						  .route_fd = -1,
-						  .nft_fd = -1 };
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
 	int r = bridge_open(root_fd, run_fd, network, &bridge, err);
 	if (r < 0)
 		return r;

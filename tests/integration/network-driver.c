@@ -170,7 +170,6 @@ static int bench_verb(struct network_request *request, int argc, char **argv)
 		double connected = now_us();
 		if (i == count - 1)
 			trace_print();
-		network_endpoint_close(&endpoint);
 		double disconnecting = now_us();
 		if (network_driver("bridge")->disconnect(request, &endpoint, &err) < 0)
 			return fail();
