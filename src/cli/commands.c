@@ -29,6 +29,8 @@ const struct cli_command global_command = {
 /* One a line, sorted, so that branches merge. */
 /* clang-format off */
 static const struct cli_command *const verbs[] = {
+	&attach_command,
+	&create_command,
 	&history_command,
 	&image_command,
 	&images_command,
@@ -36,6 +38,7 @@ static const struct cli_command *const verbs[] = {
 	&load_command,
 	&oci_command,
 	&rmi_command,
+	&run_command,
 	&tag_command,
 	NULL,
 };

@@ -12,3 +12,8 @@ struct global_options {
 extern const struct cli_command root_command;	/* "masu" with all its verbs */
 extern const struct cli_command global_command; /* only the flags before the verb */
 extern const struct cli_command oci_command;	/* "masu oci": the OCI runtime CLI (oci.c) */
+
+/* One a line, sorted; each is defined in the file of its verb. */
+extern const struct cli_command attach_command;
+extern const struct cli_command create_command;
+extern const struct cli_command run_command;

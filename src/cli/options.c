@@ -25,15 +25,19 @@ static const struct cli_option *find_letter(const struct cli_command *command, c
 	return NULL;
 }
 
+/* Room is a power of two above the count, so that adding is cheap and needs no field of its own. */
 int cli_list_add(struct arena *arena, struct cli_list *list, const char *item)
 {
-	const char **items = arena_array(arena, const char *, list->count + 2);
-	if (!items)
-		return -ENOMEM;
-	if (list->count)
-		memcpy(items, list->items, list->count * sizeof(*items));
-	items[list->count++] = item;
-	list->items = items;
+	size_t room = list->count + 1;
+	if ((room & (room - 1)) == 0) {
+		const char **items = arena_array(arena, const char *, room * 2);
+		if (!items)
+			return -ENOMEM;
+		if (list->count)
+			memcpy(items, list->items, list->count * sizeof(*items));
+		list->items = items;
+	}
+	list->items[list->count++] = item;
 	return 0;
 }
 
@@ -92,11 +96,14 @@ static int store(struct arena *arena, const struct cli_option *option, void *opt
 		r = parse_bytes(value, field);
 		break;
 	}
-	if (r < 0)
-		return error_set(err, r, "invalid argument \"%s\" for \"--%s\" flag: %s", value,
-				 option->name,
-				 r == -ERANGE ? "value out of range" : "invalid syntax");
-	return 0;
+	if (r == 0 || r == -ENOMEM)
+		return r < 0 ? error_set(err, r, "out of memory") : 0;
+	const char *reason = r == -ERANGE ? "value out of range" : "invalid syntax";
+	if (option->letter)
+		return error_set(err, r, "invalid argument \"%.200s\" for \"-%c, --%s\" flag: %s",
+				 value, option->letter, option->name, reason);
+	return error_set(err, r, "invalid argument \"%.200s\" for \"--%s\" flag: %s", value,
+			 option->name, reason);
 }
 
 static bool takes_value(const struct cli_option *option)

@@ -1,0 +1,63 @@
+#include "cli/session.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/parse.h"
+
+/* Records name paths: they must mean the same from every working directory. */
+static const char *absolute(struct arena *arena, const char *path)
+{
+	char cwd[PATH_MAX];
+	if (*path == '/')
+		return parse_clean_path(arena, path);
+	if (!getcwd(cwd, sizeof(cwd)))
+		return NULL;
+	const char *joined = arena_printf(arena, "%s/%s", cwd, path);
+	return joined ? parse_clean_path(arena, joined) : NULL;
+}
+
+int session_open(struct cli_context *context, struct engine *ret, struct masu_error *err)
+{
+	char libexec[PATH_MAX];
+	const char *root = absolute(context->arena, context->root);
+	const char *runroot = absolute(context->arena, context->runroot);
+	int r = cli_libexec_dir(context, libexec, sizeof(libexec));
+	const char *kept = r == 0 ? arena_strdup(context->arena, libexec) : "";
+	if (!root || !runroot || !kept)
+		return error_set(err, -ENOMEM, "cannot resolve --root and --runroot");
+	return engine_open(root, runroot, kept, context->self_path, ret, err);
+}
+
+void session_report(const struct masu_error *err)
+{
+	fflush(stdout);
+	fprintf(stderr, "masu: %s\n", err->message[0] ? err->message : strerror(-err->code));
+}
+
+int session_each(struct cli_context *context, int argc, char **argv, bool print, session_fn fn,
+		 void *opaque, struct masu_error *err)
+{
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	int status = 0;
+	int r = session_open(context, &engine, err);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < argc; i++) {
+		char id[65];
+		struct masu_error why = { 0 };
+		r = engine_resolve(&engine, argv[i], id, &why);
+		if (r == 0)
+			r = fn(&engine, context->arena, id, opaque, &why);
+		if (r < 0) {
+			session_report(&why);
+			status = 1;
+		} else if (print) {
+			puts(argv[i]);
+		}
+	}
+	return status;
+}
