@@ -12,7 +12,6 @@ setup() {
 	configure '.process.terminal = false | del(.process.capabilities) | .root.readonly = false |
 		.linux.resources = {} | .mounts |= map(select(.type != "cgroup")) |
 		.linux.cgroupsPath = "/masu-rootfs-test"'
-	oracle_crun_ready
 }
 
 teardown() {
@@ -34,7 +33,7 @@ masu_run() {
 }
 
 crun_run() {
-	crun --root "$BATS_TEST_TMPDIR/crun" run --bundle "$BUNDLE" "$@" "crun-$$-$BATS_TEST_NUMBER"
+	oracle_crun --root "$BATS_TEST_TMPDIR/crun" run --bundle "$BUNDLE" "$@" "crun-$$-$BATS_TEST_NUMBER"
 }
 
 same() { # the script prints the same under both, and prints something

@@ -12,6 +12,14 @@ oracle_crun_ready() {
 	done
 }
 
+# crun for comparisons of what a container sees, on a machine it refuses as above. Only crun's own view
+# loses the cgroup2 tree: mounting a hierarchy would change /proc/*/cgroup of everything that runs.
+oracle_crun() {
+	unshare --mount --propagation private bash -c '
+		umount -l /sys/fs/cgroup/unified 2>/dev/null
+		exec crun "$@"' crun "$@"
+}
+
 # Podman with a state of its own and limits that an unprivileged-in-part root may set.
 oracle_podman() {
 	local dir=${BATS_FILE_TMPDIR:-$TMPDIR}/podman

@@ -97,6 +97,31 @@ static void test_user_namespace(void **state)
 	assert_int_equal(run(f, NULL, check_defaults), 0);
 }
 
+static void check_user_ns_devices(struct rootfs *rootfs, struct fixture *f)
+{
+	struct stat st;
+	CHECK(is_device("/dev/some", S_IFCHR, 1, 5, 0640) &&
+	      is_device("/opt/disk", S_IFBLK, 7, 250, 0666));
+	CHECK(stat("/dev/some", &st) == 0 && st.st_uid == 3 && st.st_gid == 4);
+	CHECK(stat("/dev/null", &st) == 0 && st.st_uid == 0 && st.st_gid == 0);
+	CHECK(has_option("/dev/null", "nosuid") && has_option("/dev/null", "noexec"));
+	int fd = open("/dev/some", O_RDONLY | O_CLOEXEC);
+	char byte = 1;
+	CHECK(fd >= 0 && read(fd, &byte, 1) == 1 && byte == 0);
+}
+
+/* No node can be made there, and yet number, mode and owner are as asked for. */
+static void test_devices_in_a_user_namespace(void **state)
+{
+	struct fixture *f = *state;
+	user_namespace(f);
+	add_default_mounts(f);
+	f->devices[0] = (struct oci_device) { "/dev/some", 'c', 1, 5, true, 0640, 3, 4 };
+	f->devices[1] = (struct oci_device) { "/opt/disk/", 'b', 7, 250, false, 0, 0, 0 };
+	f->spec.device_count = 2;
+	assert_int_equal(run(f, NULL, check_user_ns_devices), 0);
+}
+
 static void check_user_ns_host_net(struct rootfs *rootfs, struct fixture *f)
 {
 	CHECK(is_type("/sys", SYSFS_MAGIC) && has_option("/sys", "ro"));
@@ -216,6 +241,7 @@ int main(void)
 		TEST(test_no_pivot),
 		TEST(test_without_mount_namespace),
 		TEST(test_user_namespace),
+		TEST(test_devices_in_a_user_namespace),
 		TEST(test_user_namespace_on_host_network_binds_sys),
 		TEST(test_joined_mount_namespace),
 		TEST(test_rootless),

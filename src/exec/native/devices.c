@@ -14,13 +14,6 @@
 #include "sys/fs.h"
 #include "sys/syscalls.h"
 
-/* config-linux.md, "Default Devices". */
-static const struct device default_devices[ROOTFS_DEFAULT_DEVICES] = {
-	{ "/dev/null", 'c', 1, 3, 0666, 0, 0, -1 },   { "/dev/zero", 'c', 1, 5, 0666, 0, 0, -1 },
-	{ "/dev/full", 'c', 1, 7, 0666, 0, 0, -1 },   { "/dev/tty", 'c', 5, 0, 0666, 0, 0, -1 },
-	{ "/dev/random", 'c', 1, 8, 0666, 0, 0, -1 }, { "/dev/urandom", 'c', 1, 9, 0666, 0, 0, -1 },
-};
-
 /* runtime-linux.md, "Dev symbolic links", and ptmx of "Default Devices". */
 static const struct {
 	const char *text, *name;
@@ -30,83 +23,6 @@ static const struct {
 	{ "/proc/self/fd/1", "stdout", true }, { "/proc/self/fd/2", "stderr", true },
 	{ "/proc/kcore", "core", true },       { "pts/ptmx", "ptmx", false },
 };
-
-static mode_t node_type(const struct device *device)
-{
-	return device->type == 'b' ? S_IFBLK : device->type == 'p' ? S_IFIFO : S_IFCHR;
-}
-
-static bool is_node(const struct stat *st, const struct device *device)
-{
-	if ((st->st_mode & S_IFMT) != node_type(device))
-		return false;
-	return device->type == 'p' || st->st_rdev == makedev(device->major, device->minor);
-}
-
-/* A clone of the host's node; where the host has none, the child reports it. */
-static int clone_node(struct device *device, struct masu_error *err)
-{
-	struct stat st;
-	_cleanup_close_ int fd = -1;
-	int r = bind_clone_path(device->path, false, &fd);
-	if (r < 0)
-		return error_errno(err, r, "device %s", device->path);
-	if (fstat(fd, &st) < 0)
-		return error_errno(err, -errno, "device %s", device->path);
-	if (!is_node(&st, device))
-		return error_set(
-			err, -EINVAL,
-			"device %s: the host's is another one, and a user namespace cannot "
-			"make %c %u:%u itself",
-			device->path, device->type, device->major, device->minor);
-	device->tree_fd = take_fd(&fd);
-	return 0;
-}
-
-static bool number_fits(int64_t n, uint32_t max)
-{
-	return n >= 0 && n <= (int64_t)max;
-}
-
-int devices_prepare(struct rootfs *rootfs, struct masu_error *err)
-{
-	const struct oci_spec *spec = rootfs->spec;
-	struct device *devices = rootfs->devices;
-	for (size_t i = 0; i < spec->device_count; i++) {
-		const struct oci_device *d = &spec->devices[i];
-		/* dev_t has 12 bits for the major and 20 for the minor number. */
-		if (d->type != 'p' &&
-		    (!number_fits(d->major, 0xfff) || !number_fits(d->minor, 0xfffff)))
-			return error_set(err, -EINVAL, "device %s: no such number %lld:%lld",
-					 d->path, (long long)d->major, (long long)d->minor);
-		devices[i] = (struct device) {
-			.path = d->path,
-			.type = d->type,
-			.major = (uint32_t)d->major,
-			.minor = (uint32_t)d->minor,
-			.mode = d->has_mode ? d->mode & 07777 : 0666,
-			.uid = d->uid,
-			.gid = d->gid,
-			.tree_fd = -1,
-		};
-	}
-	memcpy(devices + spec->device_count, default_devices, sizeof(default_devices));
-	rootfs->device_count = spec->device_count + ROOTFS_DEFAULT_DEVICES;
-	if (!spec->namespaces[OCI_NS_USER].present)
-		return 0;
-	for (size_t i = 0; i < rootfs->device_count; i++) {
-		if (devices[i].type == 'p')
-			continue;
-		int r = clone_node(&devices[i], err);
-		if (r == -EPERM) {
-			error_clear(err); /* no privileges here: the child clones */
-			return 0;
-		}
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
 
 int devices_open_dir(struct rootfs *rootfs, struct masu_error *err)
 {
@@ -119,34 +35,36 @@ int devices_open_dir(struct rootfs *rootfs, struct masu_error *err)
 	return 0;
 }
 
-/* The directory of @path (made when missing) and the last component's name. */
+/* The last component of @path, which may end in slashes. */
+static int device_name(const char *path, size_t *ret_start, char name[NAME_MAX + 1])
+{
+	size_t end = strlen(path), start;
+	while (end > 0 && path[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && path[start - 1] != '/';)
+		start--;
+	if (str_format(name, NAME_MAX + 1, "%.*s", (int)(end - start), path + start) < 0)
+		return -ENAMETOOLONG;
+	*ret_start = start;
+	return !*name || streq(name, ".") || streq(name, "..") ? -EINVAL : 0;
+}
+
+/* The directory of @path (made when missing), an fd to close where *ret_own, and the name in it. */
 static int open_parent(struct rootfs *rootfs, const char *path, int *ret_dir, bool *ret_own,
-		       const char **ret_name, struct masu_error *err)
+		       char name[NAME_MAX + 1], struct masu_error *err)
 {
 	char parent[PATH_MAX];
-	const char *name = str_after(path, "/dev/");
-	if (name && *name && !strchr(name, '/')) {
-		*ret_dir = rootfs->child.dev_fd;
-		*ret_own = false;
-		*ret_name = name;
-		return 0;
-	}
-	int r = str_format(parent, sizeof(parent), "%s", path);
+	size_t start;
+	int r = device_name(path, &start, name);
+	if (r == 0)
+		r = str_format(parent, sizeof(parent), "%.*s", (int)start, path);
 	if (r < 0)
 		return error_errno(err, r, "device %s", path);
-	char *slash = strrchr(parent, '/');
-	name = slash ? path + (slash - parent) + 1 : path;
-	if (!*name || streq(name, ".") || streq(name, ".."))
-		return error_set(err, -EINVAL, "device %s: not a path of a device", path);
-	if (slash)
-		*slash = '\0';
-	int dir = fs_mkdirs_in(rootfs->child.root_fd, slash && *parent ? parent : "/", 0755);
-	if (dir < 0)
-		return error_errno(err, dir, "device %s", path);
-	*ret_dir = dir;
-	*ret_own = true;
-	*ret_name = name;
-	return 0;
+	*ret_own = !streq(parent, "/dev/");
+	*ret_dir = rootfs->child.dev_fd;
+	if (*ret_own)
+		*ret_dir = fs_mkdirs_in(rootfs->child.root_fd, *parent ? parent : "/", 0755);
+	return *ret_dir < 0 ? error_errno(err, *ret_dir, "device %s", path) : 0;
 }
 
 static int set_owner(int dir, const char *name, const struct device *device)
@@ -162,11 +80,11 @@ static int replace_node(int dir, const char *name, const struct device *device)
 	struct stat st;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if (is_node(&st, device))
+	if (device_is_node(&st, device))
 		return 0;
 	if (unlinkat(dir, name, 0) < 0)
 		return -errno;
-	if (mknodat(dir, name, node_type(device) | device->mode,
+	if (mknodat(dir, name, device_node_type(device) | device->mode,
 		    makedev(device->major, device->minor)) < 0)
 		return -errno;
 	return set_owner(dir, name, device);
@@ -174,7 +92,7 @@ static int replace_node(int dir, const char *name, const struct device *device)
 
 static int make_node(int dir, const char *name, const struct device *device)
 {
-	if (mknodat(dir, name, node_type(device) | device->mode,
+	if (mknodat(dir, name, device_node_type(device) | device->mode,
 		    makedev(device->major, device->minor)) < 0)
 		return errno == EEXIST ? replace_node(dir, name, device) : -errno;
 	return set_owner(dir, name, device);
@@ -208,11 +126,11 @@ static int bind_node(int dir, const char *name, struct device *device, struct ma
 	int r;
 	struct stat st;
 	/* Twice in the list (the spec may name a default device): the first one counts. */
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_node(&st, device))
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && device_is_node(&st, device))
 		return 0;
 	struct device own = *device;
 	if (own.tree_fd < 0) {
-		r = clone_node(&own, err);
+		r = device_clone_host(&own, err);
 		if (r < 0)
 			return r;
 	}
@@ -227,8 +145,8 @@ static int create_device(struct rootfs *rootfs, struct device *device, struct ma
 {
 	int dir, r = -EPERM;
 	bool own;
-	const char *name;
-	int opened = open_parent(rootfs, device->path, &dir, &own, &name, err);
+	char name[NAME_MAX + 1];
+	int opened = open_parent(rootfs, device->path, &dir, &own, name, err);
 	if (opened < 0)
 		return opened;
 	if (!rootfs->child.context.user_ns || device->type == 'p')

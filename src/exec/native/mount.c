@@ -87,12 +87,13 @@ static int open_target(const struct rootfs *rootfs, const struct oci_mount *moun
 	if (!want_file &&
 	    (strict || is_same(path, "/dev") || is_same(path, "/proc") || is_same(path, "/sys")))
 		return rootfs_real_dir(root, path, err);
-	if (mount->target_nofollow) {
-		fd = fs_open_in(root, path, O_PATH | O_NOFOLLOW, 0);
-		if (fd == -ENOENT)
-			fd = fs_target_in(root, path, want_file, 0755);
-	} else {
+	fd = mount->target_nofollow ? fs_open_in(root, path, O_PATH | O_NOFOLLOW, 0) : -ENOENT;
+	if (fd == -ENOENT)
 		fd = fs_target_in(root, path, want_file, 0755);
+	/* A link of procfs differs from process to process: what covers it would be anybody's. */
+	if (fd >= 0 && mount->target_nofollow && fs_is_type(fd, PROC_SUPER_MAGIC)) {
+		close(fd);
+		return error_set(err, -EPERM, "mount %s: dest-nofollow is refused on procfs", path);
 	}
 	return fd < 0 ? error_errno(err, fd, "mount %s: open the mount point", path) : fd;
 }
@@ -243,7 +244,7 @@ static int mount_classic(struct rootfs *rootfs, const struct oci_mount *mount, i
 	return 0;
 }
 
-static int set_after_attach(const struct oci_mount *mount, int tree, struct masu_error *err)
+static int set_options(const struct oci_mount *mount, int tree, struct masu_error *err)
 {
 	int r = 0;
 	if (mount->rec_attr_set || mount->rec_attr_clear)
@@ -284,7 +285,7 @@ static int mount_filesystem(struct rootfs *rootfs, const struct oci_mount *mount
 	if (r == 0 && mount->copy_up)
 		r = copy_up(target, tree, err);
 	if (r == 0)
-		r = set_after_attach(mount, tree, err);
+		r = set_options(mount, tree, err);
 	return r < 0 ? r : attach(rootfs, mount, tree, target, err);
 }
 

@@ -76,6 +76,7 @@ static struct rootfs *rootfs_new(struct arena *arena, const struct exec_request 
 		.request = request,
 		.spec = spec,
 		.root_fd = -1,
+		.nodes_fd = -1,
 		.sources = arena_array(arena, struct mount_source, spec->mount_count + 1),
 		.devices = arena_array(arena, struct device,
 				       spec->device_count + ROOTFS_DEFAULT_DEVICES),
@@ -128,6 +129,7 @@ void rootfs_close(struct rootfs *rootfs)
 		cleanup_close(&rootfs->sources[i].tree_fd);
 	for (size_t i = 0; i < rootfs->device_count; i++)
 		cleanup_close(&rootfs->devices[i].tree_fd);
+	cleanup_close(&rootfs->nodes_fd);
 	rootfs->root_own = false;
 	rootfs->device_count = 0;
 }

@@ -6,6 +6,7 @@
  *   filesystem.c new filesystems by fsopen(2): proc, tmpfs, overlay …
  *   idmap.c      user namespaces for idmapped mounts
  *   copyup.c     tmpcopyup
+ *   nodes.c      the devices there will be; the nodes that a user namespace cannot make
  *   devices.c    /dev: nodes, links, console
  *   mask.c       masked and read-only paths
  *   enter.c      pivot_root and its alternatives
@@ -18,6 +19,7 @@
 #include <linux/mount.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -56,6 +58,7 @@ struct rootfs {
 	struct mount_source *sources; /* one for each of spec->mounts */
 	struct device *devices;	      /* the spec's, then the default ones */
 	size_t device_count;
+	int nodes_fd; /* the tmpfs that the parent made the nodes on; -1: none */
 	struct {
 		struct rootfs_context context;
 		int root_fd;	   /* the root: what "/" will be */
@@ -118,8 +121,14 @@ int idmap_namespace(const struct oci_id_map *map, int *ret_fd, struct masu_error
 /* copyup.c: copies what is in directory @from_fd into directory @to_fd. */
 int copy_up(int from_fd, int to_fd, struct masu_error *err);
 
-/* devices.c */
+/* nodes.c */
 int devices_prepare(struct rootfs *rootfs, struct masu_error *err);
+mode_t device_node_type(const struct device *device); /* S_IFCHR, S_IFBLK or S_IFIFO */
+bool device_is_node(const struct stat *st, const struct device *device);
+/* Clones the host's node of that path, checked to be the same one, into device->tree_fd. */
+int device_clone_host(struct device *device, struct masu_error *err);
+
+/* devices.c */
 int devices_create(struct rootfs *rootfs, struct masu_error *err);
 /* Opens (or makes) the root's /dev as a real directory. */
 int devices_open_dir(struct rootfs *rootfs, struct masu_error *err);
