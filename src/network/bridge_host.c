@@ -157,7 +157,7 @@ static int publish_leases(struct bridge *bridge, struct masu_error *err)
 
 int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
 	const char *table = bridge->definition.bridge;
 	struct nft_network network = {
@@ -214,7 +214,7 @@ static const struct network_port *port_of(const struct network_port *ports, size
 int bridge_publish(struct bridge *bridge, const struct network_port *ports, size_t count,
 		   struct in_addr ipv4, struct masu_error *err)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
 	struct nft_target target;
 	const char *table = bridge->definition.bridge;
@@ -248,7 +248,7 @@ int bridge_publish(struct bridge *bridge, const struct network_port *ports, size
 int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
 		     struct in_addr ipv4, struct masu_error *err)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure = { 0 };
 	struct nft_target target;
 	const char *table = bridge->definition.bridge;

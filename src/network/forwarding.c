@@ -71,6 +71,9 @@ int forwarding_enable(const char *bridge, bool ipv6, struct masu_error *err)
 		return 0;
 	set_bridge(bridge, "disable_ipv6", "0");
 	set_bridge(bridge, "accept_ra", "0");
+	/* Until duplicate detection of the link-local address is over, the bridge asks for no
+	 * neighbour on behalf of others: forwarded connections would fail for two seconds. */
+	set_bridge(bridge, "accept_dad", "0");
 	if (!setting_is(ipv6_path, '1')) {
 		keep_router_advertisements(bridge);
 		int r = fs_write_at(AT_FDCWD, ipv6_path, "1");

@@ -110,7 +110,7 @@ static void put_default_route(struct netlink_batch *batch, int index, int family
 int link_bridge_create(int fd, const char *name, const uint8_t mac[6], uint32_t mtu,
 		       struct masu_error *err)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	netlink_batch_init(&batch);
 	begin_link(&batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, 0);
 	netlink_put_string(&batch, IFLA_IFNAME, name);
@@ -137,7 +137,7 @@ int link_bridge_create(int fd, const char *name, const uint8_t mac[6], uint32_t 
 int link_bridge_setup(int fd, const char *name, const struct link_addresses *addresses,
 		      struct masu_error *err)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
 	int index = link_index(fd, name);
 	if (index < 0)
@@ -229,7 +229,7 @@ static void put_forwarding_entry(struct netlink_batch *batch, int index, const u
 
 int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *err)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
 	netlink_batch_init(&batch);
 	put_veth(&batch, veth);
@@ -259,7 +259,7 @@ int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *er
 
 int link_attach(int fd, const char *name, int bridge_index, bool hairpin)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	netlink_batch_init(&batch);
 	begin_link(&batch, RTM_SETLINK, 0, 0, IFF_UP);
 	netlink_put_string(&batch, IFLA_IFNAME, name);
@@ -273,7 +273,7 @@ int link_attach(int fd, const char *name, int bridge_index, bool hairpin)
 int link_configure(int fd, const char *name, const struct link_addresses *addresses,
 		   const struct link_addresses *gateways, bool *ret_ipv6, struct masu_error *err)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
 	int index = link_index(fd, name), loopback = link_index(fd, "lo");
 	if (index < 0 || loopback < 0)
@@ -303,7 +303,7 @@ int link_configure(int fd, const char *name, const struct link_addresses *addres
 
 int link_delete(int fd, const char *name)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	netlink_batch_init(&batch);
 	begin_link(&batch, RTM_DELLINK, 0, 0, 0);
 	netlink_put_string(&batch, IFLA_IFNAME, name);
@@ -342,7 +342,7 @@ int link_each_route4(int fd,
 				  int interface),
 		     void *opaque)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct rtmsg header = { .rtm_family = AF_INET };
 	struct route_walk walk = { route, opaque };
 	netlink_batch_init(&batch);

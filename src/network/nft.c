@@ -382,7 +382,7 @@ int nft_put_expired(struct netlink_batch *batch, int fd, const char *table,
 	size_t count = make_elements(port, target, elements);
 	bool any = false;
 	for (size_t i = 0; i < count; i++) {
-		_cleanup_batch_ struct netlink_batch query;
+		_cleanup_batch_ struct netlink_batch query = { 0 };
 		bool expiring = false;
 		netlink_batch_init(&query);
 		put_element(&query, NFT_MSG_GETSETELEM, 0, table, &elements[i], NFT_DELETE);
@@ -399,7 +399,7 @@ int nft_put_expired(struct netlink_batch *batch, int fd, const char *table,
 
 int nft_table_exists(int fd, const char *table)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	netlink_batch_init(&batch);
 	begin(&batch, NFT_MSG_GETTABLE, 0);
 	netlink_put_string(&batch, NFTA_TABLE_NAME, table);
@@ -410,7 +410,7 @@ int nft_table_exists(int fd, const char *table)
 
 int nft_table_delete(int fd, const char *table)
 {
-	_cleanup_batch_ struct netlink_batch batch;
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	netlink_batch_init(&batch);
 	nft_begin(&batch);
 	begin(&batch, NFT_MSG_DELTABLE, 0);
