@@ -17,7 +17,7 @@ struct storage {
 /* True for 64 lower-case hex digits: everything else would be a path of somebody's choosing. */
 bool overlay_chain_id_valid(const char *chain_id);
 
-int overlay_layer_prepare(struct storage *s, const char *parent_chain_id, int *ret_fd,
+int overlay_layer_prepare(struct storage *s, const char *parent, int *ret_fd,
 			  char ret_staging[STORAGE_STAGING_MAX], struct masu_error *err);
 int overlay_layer_commit(struct storage *s, const char *chain_id, const char *parent_chain_id,
 			 const char *staging, uint64_t size, struct masu_error *err);

@@ -22,6 +22,8 @@
 #define RECORD_LIMIT 65536
 #define LAYERS_MAX   (1u << 20)
 
+#define STAGING_NAME_LENGTH 32
+
 bool overlay_chain_id_valid(const char *chain_id)
 {
 	return strlen(chain_id) == STORAGE_CHAIN_ID_LENGTH && id_prefix_valid(chain_id);
@@ -33,12 +35,13 @@ int overlay_trash_name(const char *chain_id, char ret[128])
 }
 
 /* The layer's directory starts with the look of its parent's, which a root entry may change. */
-static int inherit_root(struct storage *s, const char *parent_chain_id, int diff)
+static int inherit_root(struct storage *s, const char *parent, int diff)
 {
 	char path[128];
 	struct stat st = { .st_mode = 0755 };
-	if (parent_chain_id) {
-		int r = str_format(path, sizeof(path), "%s/" OVERLAY_DIFF, parent_chain_id);
+	if (parent) {
+		const char *below = overlay_chain_id_valid(parent) ? "" : OVERLAY_STAGING "/";
+		int r = str_format(path, sizeof(path), "%s%s/" OVERLAY_DIFF, below, parent);
 		if (r < 0)
 			return r;
 		if (fstatat(s->layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -59,8 +62,8 @@ static int make_staging(struct storage *s, char *ret_name, int *ret_fd)
 	for (int tries = 0; tries < 16; tries++) {
 		int r = id_random(id);
 		if (r == 0)
-			r = str_format(path, sizeof(path), OVERLAY_STAGING "/%.32s/" OVERLAY_DIFF,
-				       id);
+			r = str_format(path, sizeof(path), OVERLAY_STAGING "/%.*s/" OVERLAY_DIFF,
+				       STAGING_NAME_LENGTH, id);
 		if (r == 0)
 			r = fs_mkdirs(s->layers_fd, path, 0700);
 		if (r == -ENOENT)
@@ -79,29 +82,34 @@ static int make_staging(struct storage *s, char *ret_name, int *ret_fd)
 		if (fstat(fd, &opened) < 0 || fstatat(s->layers_fd, path, &named, 0) < 0 ||
 		    opened.st_ino != named.st_ino)
 			continue;
-		memcpy(ret_name, id, 32);
-		ret_name[32] = '\0';
+		memcpy(ret_name, id, STAGING_NAME_LENGTH);
+		ret_name[STAGING_NAME_LENGTH] = '\0';
 		*ret_fd = take_fd(&fd);
 		return 0;
 	}
 	return -EBUSY;
 }
 
-int overlay_layer_prepare(struct storage *s, const char *parent_chain_id, int *ret_fd,
+static bool parent_valid(const char *parent)
+{
+	return overlay_chain_id_valid(parent) ||
+	       (strlen(parent) == STAGING_NAME_LENGTH && id_prefix_valid(parent));
+}
+
+int overlay_layer_prepare(struct storage *s, const char *parent, int *ret_fd,
 			  char ret_staging[STORAGE_STAGING_MAX], struct masu_error *err)
 {
-	if (parent_chain_id && !overlay_chain_id_valid(parent_chain_id))
-		return error_set(err, -EINVAL, "layer %s: not a chain id", parent_chain_id);
+	if (parent && !parent_valid(parent))
+		return error_set(err, -EINVAL, "layer %s: not a chain id", parent);
 	_cleanup_close_ int fd = -1;
 	char name[STORAGE_STAGING_MAX];
 	int r = make_staging(s, name, &fd);
 	if (r < 0)
 		return error_errno(err, r, "layer: cannot make a staging directory");
-	r = inherit_root(s, parent_chain_id, fd);
+	r = inherit_root(s, parent, fd);
 	if (r < 0) {
 		overlay_layer_abort(s, name);
-		return error_errno(err, r, "layer %.12s",
-				   parent_chain_id ? parent_chain_id : "without a parent");
+		return error_errno(err, r, "layer %.12s", parent ? parent : "without a parent");
 	}
 	memcpy(ret_staging, name, sizeof(name));
 	*ret_fd = take_fd(&fd);

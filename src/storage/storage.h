@@ -46,13 +46,13 @@ struct storage_ops {
 	void (*close)(struct storage *storage);
 	/*
 	 * Layers. prepare gives a directory fd in staging to unpack into, which locks the staging
-	 * directory as long as any copy of it is open; @parent_chain_id (NULL: none) must exist.
-	 * What the layer is called is known when it is unpacked, so only commit is told.
+	 * directory as long as any copy of it is open. @parent: NULL for the lowest layer, the
+	 * chain id of a layer that exists, or the staging name of one that is not committed yet.
 	 * commit makes it the layer (syncfs, rename, fsync): what it acknowledged survives power
 	 * loss; where the layer has appeared meanwhile, the staged one is dropped and that is
 	 * success. abort removes it; sweep removes what killed processes left in staging.
 	 */
-	int (*layer_prepare)(struct storage *s, const char *parent_chain_id, int *ret_fd,
+	int (*layer_prepare)(struct storage *s, const char *parent, int *ret_fd,
 			     char ret_staging[STORAGE_STAGING_MAX], struct masu_error *err);
 	int (*layer_commit)(struct storage *s, const char *chain_id, const char *parent_chain_id,
 			    const char *staging, uint64_t size, struct masu_error *err);

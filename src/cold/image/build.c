@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -92,6 +93,14 @@ static int hash_content(int blob_fd, char ret_digest[DIGEST_MAX], struct masu_er
 	return r < 0 ? r : h < 0 ? error_errno(err, h, "SHA-256") : 0;
 }
 
+static const struct built_layer *find_unpacked(const struct image_builder *b, const char *chain_id)
+{
+	const struct built_layer *layer = b->unpacked;
+	while (layer && !(layer->unpacked && streq(layer->chain_id, chain_id)))
+		layer = layer->next;
+	return layer;
+}
+
 static int check_diff_id(const char *expected, const char *actual, struct masu_error *err)
 {
 	if (!expected || streq(expected, actual))
@@ -117,25 +126,27 @@ static int use_existing(int fd, const char *expected, struct built_layer *layer,
 	return check_diff_id(expected, digest, err);
 }
 
-static int unpack_new(struct image_builder *b, int fd, const char *parent, const char *expected,
-		      struct built_layer *layer, struct masu_error *err)
+static int unpack_new(struct image_builder *b, int fd, const struct built_layer *below,
+		      const char *expected, struct built_layer *layer, struct masu_error *err)
 {
 	struct unpacked_layer unpacked;
-	bool exists = false;
+	const char *parent = !below ? NULL : below->unpacked ? below->staging : below->chain_id;
+	if (below && below->shared)
+		parent = find_unpacked(b, below->chain_id)->staging;
 	int r = b->ops->layer_prepare(b->storage, parent, &layer->lock_fd, layer->staging, err);
 	if (r < 0)
 		return r;
 	layer->unpacked = true;
-	r = unpack_layer(fd, layer->lock_fd, parent != NULL, &unpacked, err);
+	layer->next = b->unpacked;
+	b->unpacked = layer;
+	r = unpack_layer(fd, layer->lock_fd, below != NULL, &unpacked, err);
 	if (r == 0)
 		r = check_diff_id(expected, unpacked.diff_id, err);
 	if (r < 0)
 		return r;
 	memcpy(layer->diff_id, unpacked.diff_id, sizeof(layer->diff_id));
 	layer->size = unpacked.size;
-	r = image_chain_id(parent, layer->diff_id, layer->chain_id);
-	if (r == 0)
-		r = b->ops->layer_exists(b->storage, layer->chain_id, &exists);
+	r = image_chain_id(below ? below->chain_id : NULL, layer->diff_id, layer->chain_id);
 	return r < 0 ? error_errno(err, r, "layer") : 0;
 }
 
@@ -143,13 +154,37 @@ static void abort_layer(struct image_builder *b, struct built_layer *layer)
 {
 	if (!layer->unpacked)
 		return;
+	struct built_layer **at = &b->unpacked;
+	while (*at && *at != layer)
+		at = &(*at)->next;
+	if (*at)
+		*at = layer->next;
 	b->ops->layer_abort(b->storage, layer->staging);
 	cleanup_close(&layer->lock_fd);
 	layer->unpacked = false;
 }
 
-int image_build_layer(struct image_builder *b, const char *parent, const char *expected,
-		      struct built_layer *layer, struct masu_error *err)
+/* Whether the layer that the blob would become is there, on disk or waiting for the commit. */
+static int find_layer(struct image_builder *b, const struct built_layer *below, const char *diff_id,
+		      struct built_layer *layer, bool *ret)
+{
+	int r = image_chain_id(below ? below->chain_id : NULL, diff_id, layer->chain_id);
+	if (r == 0)
+		r = b->ops->layer_exists(b->storage, layer->chain_id, ret);
+	if (r < 0)
+		return r;
+	if (*ret)
+		return b->ops->layer_size(b->storage, layer->chain_id, &layer->size);
+	const struct built_layer *same = find_unpacked(b, layer->chain_id);
+	if (same) {
+		layer->size = same->size;
+		layer->shared = *ret = true;
+	}
+	return 0;
+}
+
+int image_build_layer(struct image_builder *b, const struct built_layer *below,
+		      const char *expected, struct built_layer *layer, struct masu_error *err)
 {
 	bool exists = false;
 	const char *known = expected;
@@ -157,21 +192,18 @@ int image_build_layer(struct image_builder *b, const char *parent, const char *e
 	if (fd < 0)
 		return error_errno(err, fd, "images: staging");
 	layer->lock_fd = -1;
-	str_format(layer->parent, sizeof(layer->parent), "%s", parent ? parent : "");
+	layer->shared = false;
+	str_format(layer->parent, sizeof(layer->parent), "%s", below ? below->chain_id : "");
 	if (!known && streq(layer->media_type, MEDIA_TYPE_LAYER))
 		known = layer->blob.digest;
 	if (known) {
-		int r = image_chain_id(parent, known, layer->chain_id);
-		if (r == 0)
-			r = b->ops->layer_exists(b->storage, layer->chain_id, &exists);
-		if (r == 0 && exists)
-			r = b->ops->layer_size(b->storage, layer->chain_id, &layer->size);
+		int r = find_layer(b, below, known, layer, &exists);
 		if (r < 0)
 			return error_errno(err, r, "layer");
 	}
 	if (exists)
 		return use_existing(fd, expected, layer, err);
-	int r = unpack_new(b, fd, parent, expected, layer, err);
+	int r = unpack_new(b, fd, below, expected, layer, err);
 	if (r < 0)
 		abort_layer(b, layer);
 	return r;
@@ -214,7 +246,7 @@ static int check_existing(struct image_builder *b, const struct built_image *ima
 {
 	for (size_t i = 0; i < image->layer_count; i++) {
 		bool exists = false;
-		if (image->layers[i].unpacked)
+		if (image->layers[i].unpacked || image->layers[i].shared)
 			continue;
 		int r = b->ops->layer_exists(b->storage, image->layers[i].chain_id, &exists);
 		if (r < 0 || !exists)

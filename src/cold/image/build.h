@@ -16,6 +16,7 @@ struct image_builder {
 	const struct storage_ops *ops;
 	struct storage *storage;
 	struct staging staging;
+	struct built_layer *unpacked; /* those that wait for a commit, last first */
 };
 
 struct built_layer {
@@ -23,10 +24,12 @@ struct built_layer {
 	const char *media_type;
 	char diff_id[DIGEST_MAX];
 	char chain_id[65], parent[65]; /* parent "" for the lowest */
-	bool unpacked;		       /* in the driver's staging; else the layer existed */
+	bool unpacked;		       /* in the driver's staging; else the layer existed … */
+	bool shared;		       /* … or another image of the same commit has it */
 	char staging[STORAGE_STAGING_MAX];
 	int lock_fd; /* keeps the staging locked */
 	uint64_t size;
+	struct built_layer *next; /* of builder->unpacked */
 };
 
 struct built_image {
@@ -42,12 +45,12 @@ void image_builder_close(struct image_builder *builder);
 #define _cleanup_image_builder_ __attribute__((cleanup(image_builder_close)))
 
 /*
- * Unpacks layer->blob on top of @parent (NULL: none) unless the driver has that layer already, and
+ * Unpacks layer->blob on top of @below (NULL: none) unless the driver has that layer already, and
  * fills the rest of *layer. @expected: the diff_id that the image's config claims, which is checked
  * in any case; NULL: whatever comes out.
  */
-int image_build_layer(struct image_builder *builder, const char *parent, const char *expected,
-		      struct built_layer *layer, struct masu_error *err);
+int image_build_layer(struct image_builder *builder, const struct built_layer *below,
+		      const char *expected, struct built_layer *layer, struct masu_error *err);
 
 /* What the blob is compressed with, in OCI's words; NULL for what OCI has no word for. */
 int image_blob_media_type(struct image_builder *builder, const struct staged_blob *blob,

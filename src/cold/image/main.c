@@ -19,7 +19,7 @@ int open_root(const struct cli_context *context, int *ret_fd, struct masu_error 
 
 static const struct cli_command *const verbs[] = {
 	&import_command,
-	/*LOAD*/
+	&load_command,
 	NULL,
 };
 

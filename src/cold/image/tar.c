@@ -44,6 +44,16 @@ static int skip(struct tar *tar, uint64_t len, struct masu_error *err)
 	return r;
 }
 
+/* Some writers (umoci) end after the last file's content, without padding and end marker. */
+static int skip_padding(struct tar *tar, struct masu_error *err)
+{
+	uint8_t block[TAR_BLOCK];
+	size_t got;
+	int r = source_read(tar->source, block, (size_t)tar->padding, &got, err);
+	tar->offset += tar->padding;
+	return r;
+}
+
 /* The body of an extension, NUL-terminated, in the arena. */
 static int read_body(struct tar *tar, uint64_t size, char **ret, struct masu_error *err)
 {
@@ -323,7 +333,9 @@ int tar_next(struct tar *tar, const struct tar_entry **ret, struct masu_error *e
 	struct tar_extension x = { 0 };
 	uint8_t block[TAR_BLOCK];
 	bool end = false;
-	int r = skip(tar, tar->stored + tar->padding, err);
+	int r = skip(tar, tar->stored, err);
+	if (r == 0)
+		r = skip_padding(tar, err);
 	if (r < 0)
 		return r;
 	arena_reset(&tar->arena);

@@ -236,48 +236,78 @@ struct decoder_process {
 	struct worker worker;
 };
 
-static _Noreturn void run_decoder(enum decoder_mode mode, int in, int out,
-				  struct worker_report *report)
+/* What a lone worker runs: one of the decoder's modes, or a job. */
+struct task {
+	enum decoder_mode mode;
+	sandboxed_job job; /* NULL: mode counts */
+	void *data;
+	int in; /* -1: none */
+};
+
+static int run_job(const struct task *task, int out, struct masu_error *err)
+{
+	struct buf text;
+	buf_init(&text, 0);
+	int r = task->job(task->data, &text, err);
+	if (r == 0 && buf_error(&text) < 0)
+		r = error_set(err, buf_error(&text), "out of memory");
+	if (r == 0 && fs_write_all(out, buf_str(&text), text.len) < 0)
+		r = error_set(err, -EPIPE, "nobody reads the answer");
+	return r;
+}
+
+static _Noreturn void run_task(const struct task *task, int out, struct worker_report *report)
 {
 	struct masu_error err = { 0 };
-	const int fds[] = { in, out };
+	const int fds[] = { out, task->in };
 	signal(SIGPIPE, SIG_IGN);
-	int r = sandbox_decoder(fds, ARRAY_SIZE(fds), &err);
-	if (r == 0)
-		r = mode == DECODER_ARCHIVE ? decode_archive(in, out, &err)
-					    : decode_plain(in, out, &err);
+	int r = sandbox_decoder(fds, task->in < 0 ? 1 : 2, &err);
+	if (r == 0 && task->job)
+		r = run_job(task, out, &err);
+	else if (r == 0)
+		r = task->mode == DECODER_ARCHIVE ? decode_archive(task->in, out, &err)
+						  : decode_plain(task->in, out, &err);
 	worker_exit(report, r, &err);
+}
+
+static int task_start(const struct task *task, struct worker *worker, int *ret_fd,
+		      struct masu_error *err)
+{
+	int ends[2];
+	int r = worker_init(worker, "decoder", err);
+	if (r == 0)
+		r = make_pipe(ends, err);
+	if (r < 0) {
+		worker_free(worker);
+		return r;
+	}
+	worker->pid = fork();
+	if (worker->pid == 0)
+		run_task(task, ends[1], worker->report);
+	r = worker->pid < 0 ? -errno : 0;
+	close(ends[1]);
+	if (r < 0) {
+		close(ends[0]);
+		worker_free(worker);
+		return error_errno(err, r, "fork");
+	}
+	*ret_fd = ends[0];
+	return 0;
 }
 
 int decoder_start(enum decoder_mode mode, int in_fd, struct decoder_process **ret, int *ret_fd,
 		  struct masu_error *err)
 {
-	int ends[2];
+	struct task task = { .mode = mode, .in = in_fd };
 	struct decoder_process *process = calloc(1, sizeof(*process));
 	if (!process)
 		return error_set(err, -ENOMEM, "out of memory");
-	int r = worker_init(&process->worker, "decoder", err);
-	if (r == 0)
-		r = make_pipe(ends, err);
-	if (r < 0) {
-		worker_free(&process->worker);
+	int r = task_start(&task, &process->worker, ret_fd, err);
+	if (r < 0)
 		free(process);
-		return r;
-	}
-	process->worker.pid = fork();
-	if (process->worker.pid == 0)
-		run_decoder(mode, in_fd, ends[1], process->worker.report);
-	r = process->worker.pid < 0 ? -errno : 0;
-	close(ends[1]);
-	if (r < 0) {
-		close(ends[0]);
-		worker_free(&process->worker);
-		free(process);
-		return error_errno(err, r, "fork");
-	}
-	*ret = process;
-	*ret_fd = ends[0];
-	return 0;
+	else
+		*ret = process;
+	return r;
 }
 
 int decoder_finish(struct decoder_process *process, int failure, struct masu_error *err)
@@ -291,4 +321,20 @@ int decoder_finish(struct decoder_process *process, int failure, struct masu_err
 	if (err)
 		*err = own;
 	return r;
+}
+
+int sandboxed_run(sandboxed_job job, void *data, size_t limit, struct buf *ret,
+		  struct masu_error *err)
+{
+	_cleanup_worker_ struct worker worker = { .pid = -1 };
+	struct task task = { .job = job, .data = data, .in = -1 };
+	char path[FS_PROC_FD_MAX];
+	int fd = -1;
+	int r = task_start(&task, &worker, &fd, err);
+	if (r < 0)
+		return r;
+	int got = fs_read_at(AT_FDCWD, fs_proc_fd(fd, path), limit, ret);
+	close(fd);
+	r = worker_wait(&worker, err);
+	return r < 0 || got == 0 ? r : error_errno(err, got, "the decoder's answer");
 }

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "image/image.h"
 
@@ -34,3 +35,12 @@ int decoder_start(enum decoder_mode mode, int in_fd, struct decoder_process **re
  * its message where that is the cause of the caller's.
  */
 int decoder_finish(struct decoder_process *process, int failure, struct masu_error *err);
+
+/*
+ * Runs @job in a process of its own that can do nothing but compute and write to its output (see
+ * sandbox_decoder()); the output, at most @limit bytes, is appended to *ret. The job sees the
+ * caller's memory as it is now; what it changes there is lost.
+ */
+typedef int (*sandboxed_job)(void *data, struct buf *out, struct masu_error *err);
+int sandboxed_run(sandboxed_job job, void *data, size_t limit, struct buf *ret,
+		  struct masu_error *err);

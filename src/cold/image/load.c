@@ -1,0 +1,166 @@
+/* `masu load`: images from a docker or OCI archive or directory. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cold/image/archive.h"
+#include "cold/image/build.h"
+#include "cold/image/verbs.h"
+#include "image/store.h"
+
+struct load_options {
+	const char *input;
+	bool quiet;
+};
+
+static const struct cli_option options[] = {
+	CLI_OPT(struct load_options, input, "input", 'i', CLI_STRING, "string",
+		"Read from a tar archive file or a directory, instead of STDIN"),
+	CLI_OPT(struct load_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
+		"Suppress the load output"),
+};
+
+static int open_input(const char *input, struct masu_error *err)
+{
+	if (!input || streq(input, "-")) {
+		if (isatty(STDIN_FILENO))
+			return error_set(err, -EINVAL,
+					 "load: stdin is a terminal; use -i FILE or redirect an "
+					 "archive");
+		return STDIN_FILENO;
+	}
+	int fd = open(input, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? error_errno(err, -errno, "load: %s", input) : fd;
+}
+
+static int take_apart(struct archive *archive, int fd, struct masu_error *err)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return error_errno(err, -errno, "load");
+	return S_ISDIR(st.st_mode) ? archive_read_directory(archive, fd, err)
+				   : archive_read(archive, fd, err);
+}
+
+static int build_layers(struct image_builder *b, const struct archive_image *from,
+			struct built_image *image, struct masu_error *err)
+{
+	for (size_t i = 0; i < image->layer_count; i++) {
+		struct built_layer *layer = &image->layers[i];
+		layer->blob = from->layers[i]->blob;
+		int r = image_blob_media_type(b, &layer->blob, &layer->media_type, err);
+		if (r == 0 && !layer->media_type)
+			r = error_set(err, -EOPNOTSUPP,
+				      "layer %.19s: compressed with something that the image spec "
+				      "does not know",
+				      layer->blob.digest);
+		if (r == 0)
+			r = image_build_layer(b, i ? layer - 1 : NULL, from->diff_ids[i], layer,
+					      err);
+		if (r < 0)
+			return error_wrap(err, "layer %zu of %zu", i + 1, image->layer_count);
+	}
+	return 0;
+}
+
+/* An image that came with a manifest keeps it, and so its digest. */
+static int build_image(struct image_builder *b, const struct archive_image *from,
+		       struct built_image *image, struct masu_error *err)
+{
+	image->config = from->config->blob;
+	image->references = from->references;
+	image->layer_count = from->layer_count;
+	image->layers = arena_array(b->arena, struct built_layer, from->layer_count + 1);
+	if (!image->layers)
+		return error_set(err, -ENOMEM, "out of memory");
+	int r = build_layers(b, from, image, err);
+	if (r < 0)
+		return r;
+	if (!from->manifest)
+		return image_build_manifest(b, image, err);
+	image->manifest = from->manifest->blob;
+	return 0;
+}
+
+static int build_all(struct image_builder *b, const struct archive_image *from, size_t count,
+		     struct built_image *images, struct masu_error *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = build_image(b, &from[i], &images[i], err);
+	return r;
+}
+
+static void print_loaded(struct arena *arena, const struct built_image *images, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *const *name = images[i].references;
+		if (!*name)
+			printf("Loaded image ID: %s\n", images[i].config.digest);
+		for (; *name; name++) {
+			struct image_reference reference;
+			if (image_reference_parse(arena, *name, &reference, NULL) == 0)
+				printf("Loaded image: %s\n",
+				       image_reference_familiar_full(arena, &reference));
+		}
+	}
+}
+
+static int load(struct image_builder *b, int fd, bool quiet, struct masu_error *err)
+{
+	struct archive archive = { .arena = b->arena, .staging = &b->staging };
+	struct archive_image *from;
+	size_t count;
+	int r = take_apart(&archive, fd, err);
+	if (r == 0)
+		r = archive_plan(&archive, &from, &count, err);
+	if (r < 0)
+		return r;
+	struct built_image *images = arena_array(b->arena, struct built_image, count);
+	if (!images)
+		return error_set(err, -ENOMEM, "out of memory");
+	do { /* again where a layer that was there has been removed meanwhile */
+		r = build_all(b, from, count, images, err);
+		if (r == 0)
+			r = image_commit(b, images, count, err);
+		for (size_t i = 0; i < count && r < 0; i++)
+			built_image_abort(b, &images[i]);
+	} while (r == -EAGAIN);
+	if (r == 0 && !quiet)
+		print_loaded(b->arena, images, count);
+	return r;
+}
+
+static int run(struct cli_context *context, void *data, int argc, char **argv,
+	       struct masu_error *err)
+{
+	struct load_options *o = data;
+	_cleanup_close_ int root_fd = -1; /* closed after the builder is */
+	_cleanup_image_builder_ struct image_builder builder = { 0 };
+	_cleanup_close_ int fd = open_input(o->input, err);
+	if (fd < 0)
+		return fd;
+	int r = open_root(context, &root_fd, err);
+	if (r == 0)
+		r = image_builder_open(root_fd, STORAGE_DRIVER_DEFAULT, context->arena, &builder,
+				       err);
+	if (r < 0)
+		return r;
+	r = load(&builder, fd, o->quiet, err);
+	return r < 0 ? error_wrap(err, "load") : 0;
+}
+
+const struct cli_command load_command = {
+	.name = "load",
+	.synopsis = "[OPTIONS]",
+	.summary = "Load images from a docker or OCI archive or directory",
+	.options = options,
+	.option_count = ARRAY_SIZE(options),
+	.options_size = sizeof(struct load_options),
+	.run = run,
+};

@@ -1,0 +1,404 @@
+/*
+ * What an archive's documents say. archive_describe() reads them in a sandbox and answers in
+ * numbers and names; archive_plan() checks the answer, because the documents were somebody's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "cold/image/archive.h"
+#include "cold/image/policy.h"
+#include "cold/image/unpack.h"
+#include "image/store.h"
+
+#define ANSWER_LIMIT (16u << 20)
+
+struct describer {
+	const struct archive *archive;
+	struct arena arena;
+	struct buf *out;
+	struct masu_error *err;
+	size_t images;
+};
+
+static int parse_member(struct describer *d, const struct archive_member *member,
+			const struct json **ret)
+{
+	if (!member->document)
+		return error_set(d->err, -EBADMSG,
+				 "\"%.200s\" is not a JSON document, or is too big to be one",
+				 member->path);
+	int r = json_parse(&d->arena, member->document, member->document_len, ret, d->err);
+	return r < 0 ? error_wrap(d->err, "\"%.200s\"", member->path) : 0;
+}
+
+static int require(struct describer *d, const char *path, const struct archive_member **ret)
+{
+	const char *clean, *reason;
+	int r = policy_path(&d->arena, path, &clean, &reason);
+	*ret = r < 0 ? NULL : archive_find(d->archive, clean);
+	if (!*ret)
+		return error_set(d->err, -EBADMSG, "the archive has no \"%.200s\"", path);
+	return 0;
+}
+
+static size_t number_of(const struct describer *d, const struct archive_member *member)
+{
+	return (size_t)(member - d->archive->members);
+}
+
+static int parse_config(struct describer *d, const struct archive_member *member, struct image *ret)
+{
+	const struct json *document;
+	int r = parse_member(d, member, &document);
+	if (r == 0)
+		r = image_config_parse(&d->arena, document, ret, d->err);
+	return r < 0 ? error_wrap(d->err, "\"%.100s\"", member->path) : 0;
+}
+
+/* Begins an image; its layers follow. */
+static int put_image(struct describer *d, const struct archive_member *manifest,
+		     const struct archive_member *config, struct image *image, size_t layers)
+{
+	int r = parse_config(d, config, image);
+	if (r < 0)
+		return r;
+	if (image->layer_count != layers)
+		return error_set(d->err, -EBADMSG, "\"%.100s\": %zu layers, but the image has %zu",
+				 config->path, image->layer_count, layers);
+	if (++d->images > ARCHIVE_MAX_IMAGES)
+		return error_set(d->err, -E2BIG, "more than %u images", ARCHIVE_MAX_IMAGES);
+	if (manifest)
+		buf_printf(d->out, "image %zu %zu\n", number_of(d, manifest), number_of(d, config));
+	else
+		buf_printf(d->out, "image - %zu\n", number_of(d, config));
+	return 0;
+}
+
+static void put_layer(struct describer *d, const struct archive_member *member, const char *diff_id)
+{
+	buf_printf(d->out, "layer %zu %s\n", number_of(d, member), diff_id);
+}
+
+static int put_name(struct describer *d, const char *text)
+{
+	struct image_reference reference;
+	int r = image_reference_parse(&d->arena, text, &reference, d->err);
+	if (r == 0 && reference.digest)
+		r = error_set(d->err, -EBADMSG, "image name \"%.200s\" is a digest", text);
+	if (r == 0)
+		buf_printf(d->out, "name %s\n", image_reference_full(&d->arena, &reference));
+	return r;
+}
+
+/* One element of manifest.json: {"Config","RepoTags","Layers"}. */
+static int describe_docker_image(struct describer *d, const struct json *item)
+{
+	const struct archive_member *config, *layer;
+	const struct json *layers = json_get(item, "Layers");
+	const char *path;
+	struct image image = { 0 };
+	if (!json_string(json_get(item, "Config"), &path) ||
+	    (layers && layers->type != JSON_ARRAY && layers->type != JSON_NULL))
+		return error_set(d->err, -EBADMSG, "manifest.json: an image without Config");
+	int r = require(d, path, &config);
+	if (r == 0)
+		r = put_image(d, NULL, config, &image, layers ? layers->count : 0);
+	size_t at = 0;
+	if (r < 0)
+		return r;
+	json_foreach (layer_item, layers) {
+		if (!json_string(layer_item, &path))
+			return error_set(d->err, -EBADMSG, "manifest.json: Layers are paths");
+		r = require(d, path, &layer);
+		if (r < 0)
+			return r;
+		put_layer(d, layer, image.diff_ids[at++]);
+	}
+	json_foreach (tag, json_get(item, "RepoTags")) {
+		if (!json_string(tag, &path))
+			return error_set(d->err, -EBADMSG, "manifest.json: RepoTags are names");
+		r = put_name(d, path);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int describe_docker(struct describer *d, const struct archive_member *member)
+{
+	const struct json *document;
+	int r = parse_member(d, member, &document);
+	if (r < 0)
+		return r;
+	if (document->type != JSON_ARRAY)
+		return error_set(d->err, -EBADMSG, "manifest.json is not a list of images");
+	json_foreach (item, document) {
+		r = describe_docker_image(d, item);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The file that holds a blob, which must have the digest it is named by. */
+static int require_blob(struct describer *d, const char *digest, const struct archive_member **ret)
+{
+	if (!image_digest_valid(digest))
+		return error_set(d->err, -EBADMSG, "\"%.100s\" is not a sha256 digest", digest);
+	const char *path = arena_printf(&d->arena, "blobs/sha256/%s", digest + strlen("sha256:"));
+	if (!path)
+		return error_set(d->err, -ENOMEM, "out of memory");
+	int r = require(d, path, ret);
+	if (r < 0)
+		return r;
+	if (!streq((*ret)->blob.digest, digest))
+		return error_set(d->err, -EBADMSG,
+				 "blob %s: its content has the digest %s; the archive is damaged",
+				 digest, (*ret)->blob.digest);
+	return 0;
+}
+
+static bool layer_type_known(const char *type)
+{
+	static const char *const known[] = {
+		MEDIA_TYPE_LAYER,
+		MEDIA_TYPE_LAYER_GZIP,
+		MEDIA_TYPE_LAYER_ZSTD,
+		"application/vnd.docker.image.rootfs.diff.tar",
+		"application/vnd.docker.image.rootfs.diff.tar.gzip",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (streq(type, known[i]))
+			return true;
+	return false;
+}
+
+static int describe_manifest(struct describer *d, const struct archive_member *member,
+			     const struct json *document)
+{
+	struct image_manifest manifest;
+	struct image image = { 0 };
+	const struct archive_member *config, *layer;
+	int r = image_manifest_parse(&d->arena, document, &manifest, d->err);
+	if (r == 0)
+		r = require_blob(d, manifest.config_digest, &config);
+	if (r == 0)
+		r = put_image(d, member, config, &image, manifest.layer_count);
+	for (size_t i = 0; i < manifest.layer_count && r == 0; i++) {
+		if (!layer_type_known(manifest.layers[i].media_type))
+			return error_set(d->err, -EOPNOTSUPP, "layers of type %.200s",
+					 manifest.layers[i].media_type);
+		r = require_blob(d, manifest.layers[i].digest, &layer);
+		if (r == 0)
+			put_layer(d, layer, image.diff_ids[i]);
+	}
+	return r;
+}
+
+/* Of an index of platforms the one for this machine. */
+static const char *choose_platform(const struct json *index)
+{
+	const char *digest;
+	json_foreach (item, json_get(index, "manifests")) {
+		const struct json *platform = json_get(item, "platform");
+		const char *os = "", *architecture = "";
+		json_string(json_get(platform, "os"), &os);
+		json_string(json_get(platform, "architecture"), &architecture);
+		if (streq(os, "linux") && streq(architecture, image_architecture()) &&
+		    json_string(json_get(item, "digest"), &digest))
+			return digest;
+	}
+	return NULL;
+}
+
+/*
+ * The name a descriptor gives its image: containerd's annotation, or the image spec's where it has
+ * the form of a name. A bare tag ("latest") names nothing.
+ */
+static int put_annotated_name(struct describer *d, const struct json *descriptor)
+{
+	const struct json *annotations = json_get(descriptor, "annotations");
+	const char *name;
+	if (json_string(json_get(annotations, "io.containerd.image.name"), &name))
+		return put_name(d, name);
+	if (json_string(json_get(annotations, "org.opencontainers.image.ref.name"), &name) &&
+	    strpbrk(name, ":/"))
+		return put_name(d, name);
+	return 0;
+}
+
+static int describe_oci_image(struct describer *d, const struct json *descriptor)
+{
+	const struct archive_member *member;
+	const struct json *document;
+	const char *digest = "";
+	json_string(json_get(descriptor, "digest"), &digest);
+	int r = require_blob(d, digest, &member);
+	if (r == 0)
+		r = parse_member(d, member, &document);
+	if (r == 0 && json_get(document, "manifests")) {
+		if (json_get(document, "config") || json_get(document, "layers"))
+			return error_set(d->err, -EBADMSG,
+					 "an index that is also a manifest is ambiguous");
+		digest = choose_platform(document);
+		if (!digest)
+			return error_set(d->err, -ENOENT, "no image for linux/%s in the archive",
+					 image_architecture());
+		r = require_blob(d, digest, &member);
+		if (r == 0)
+			r = parse_member(d, member, &document);
+	}
+	if (r == 0)
+		r = describe_manifest(d, member, document);
+	return r < 0 ? r : put_annotated_name(d, descriptor);
+}
+
+static int describe_oci(struct describer *d, const struct archive_member *member)
+{
+	const struct json *document;
+	int r = parse_member(d, member, &document);
+	if (r < 0)
+		return r;
+	json_foreach (item, json_get(document, "manifests")) {
+		r = describe_oci_image(d, item);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int archive_describe(const struct archive *archive, struct buf *out, struct masu_error *err)
+{
+	struct describer d = { .archive = archive, .out = out, .err = err };
+	const struct archive_member *docker = archive_find(archive, "manifest.json");
+	const struct archive_member *oci = archive_find(archive, "index.json");
+	arena_init(&d.arena, 256u << 20);
+	int r = docker ? describe_docker(&d, docker)
+		: oci  ? describe_oci(&d, oci)
+		       : error_set(err, -EBADMSG,
+				   "neither a docker archive (manifest.json) nor an OCI image "
+				    "layout (index.json); for a root filesystem use `masu import`");
+	arena_free(&d.arena);
+	if (r == 0 && d.images == 0)
+		r = error_set(err, -ENODATA, "no image in the archive");
+	return r;
+}
+
+static int describe_job(void *data, struct buf *out, struct masu_error *err)
+{
+	return archive_describe(data, out, err);
+}
+
+/* The answer's lines. */
+struct reader {
+	const struct archive *archive;
+	struct archive_image *images;
+	size_t count, capacity;
+};
+
+static const struct archive_member *member_at(const struct reader *rd, const char *text)
+{
+	uint64_t number;
+	if (!text || str_to_u64(text, &number) < 0 || number >= rd->archive->count ||
+	    rd->archive->members[number].link)
+		return NULL;
+	return &rd->archive->members[number];
+}
+
+static int read_image(struct reader *rd, const char *manifest, const char *config)
+{
+	struct arena *arena = rd->archive->arena;
+	if (rd->count == rd->capacity) {
+		size_t capacity = rd->capacity ? rd->capacity * 2 : 16;
+		struct archive_image *grown = arena_array(arena, struct archive_image, capacity);
+		if (!grown)
+			return -ENOMEM;
+		if (rd->count)
+			memcpy(grown, rd->images, rd->count * sizeof(*grown));
+		rd->images = grown;
+		rd->capacity = capacity;
+	}
+	struct archive_image *image = &rd->images[rd->count];
+	bool has_manifest = manifest && !streq(manifest, "-");
+	*image = (struct archive_image) {
+		.config = member_at(rd, config),
+		.manifest = has_manifest ? member_at(rd, manifest) : NULL,
+		.layers = arena_array(arena, const struct archive_member *, IMAGE_MAX_LAYERS),
+		.diff_ids = arena_array(arena, const char *, IMAGE_MAX_LAYERS),
+		.references = arena_array(arena, const char *, 1),
+	};
+	rd->count++;
+	if (!image->layers || !image->diff_ids || !image->references)
+		return -ENOMEM;
+	return image->config && (image->manifest || !has_manifest) ? 0 : -EPROTO;
+}
+
+static int read_layer(struct archive_image *image, const struct archive_member *member,
+		      const char *diff_id)
+{
+	if (!member || !diff_id || !image_digest_valid(diff_id) ||
+	    image->layer_count == IMAGE_MAX_LAYERS)
+		return -EPROTO;
+	image->layers[image->layer_count] = member;
+	image->diff_ids[image->layer_count++] = diff_id;
+	return 0;
+}
+
+static int read_name(struct reader *rd, struct archive_image *image, const char *name)
+{
+	struct arena *arena = rd->archive->arena;
+	struct image_reference reference;
+	size_t count = strv_length((char *const *)image->references);
+	const char **grown = arena_array(arena, const char *, count + 2);
+	if (!grown)
+		return -ENOMEM;
+	if (!name || image_reference_parse(arena, name, &reference, NULL) < 0 || reference.digest)
+		return -EPROTO;
+	if (count)
+		memcpy(grown, image->references, count * sizeof(*grown));
+	grown[count] = image_reference_full(arena, &reference);
+	image->references = grown;
+	return grown[count] ? 0 : -ENOMEM;
+}
+
+static int read_line(struct reader *rd, char *line)
+{
+	char *save;
+	const char *what = strtok_r(line, " ", &save);
+	const char *first = strtok_r(NULL, " ", &save);
+	const char *second = strtok_r(NULL, " ", &save);
+	struct archive_image *image = rd->count ? &rd->images[rd->count - 1] : NULL;
+	if (what && streq(what, "image"))
+		return read_image(rd, first, second);
+	if (what && image && streq(what, "layer"))
+		return read_layer(image, member_at(rd, first), second);
+	if (what && image && streq(what, "name"))
+		return read_name(rd, image, first);
+	return -EPROTO;
+}
+
+int archive_plan(const struct archive *archive, struct archive_image **ret, size_t *ret_count,
+		 struct masu_error *err)
+{
+	struct buf answer;
+	struct reader rd = { .archive = archive };
+	buf_init(&answer, 2 * ANSWER_LIMIT);
+	int r = sandboxed_run(describe_job, (void *)archive, ANSWER_LIMIT, &answer, err);
+	char *text = r == 0 ? arena_strndup(archive->arena, buf_str(&answer), answer.len) : NULL;
+	buf_free(&answer);
+	if (r < 0)
+		return r;
+	if (!text)
+		return error_set(err, -ENOMEM, "out of memory");
+	char *save;
+	for (char *line = strtok_r(text, "\n", &save); line && r == 0;
+	     line = strtok_r(NULL, "\n", &save))
+		r = read_line(&rd, line);
+	if (r < 0)
+		return error_errno(err, r, "the decoder's answer");
+	*ret = rd.images;
+	*ret_count = rd.count;
+	return 0;
+}
