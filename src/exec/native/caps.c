@@ -66,9 +66,9 @@ void caps_clamp(struct oci_capabilities *caps)
 	caps->permitted &= permitted;
 	caps->effective &= caps->permitted;
 	caps->inheritable &= caps->bounding;
-	uint64_t ambient = caps->ambient & caps->permitted & caps->inheritable;
-	lost |= caps->ambient & ~ambient;
-	caps->ambient = ambient;
+	/* An ambient capability that is not inheritable cannot be raised; runc's default spec asks
+	 * for that, and it is no news to anybody. */
+	caps->ambient &= caps->permitted & caps->inheritable;
 	if (lost && log_enabled(LOG_LEVEL_WARN)) {
 		_cleanup_buf_ struct buf names;
 		buf_init(&names, 4096);

@@ -14,8 +14,8 @@ uint64_t caps_bounding(void);
 
 /*
  * Reduces what is asked for to what the caller can grant: bounding by its bounding set, the others
- * by the result; ambient to what is permitted and inheritable. What falls away is logged as a
- * warning naming it (config.md: such a value must not fail the container).
+ * by the result; ambient to what is permitted and inheritable. What this host cannot grant is
+ * logged as a warning naming it (config.md: such a value must not fail the container).
  */
 void caps_clamp(struct oci_capabilities *caps);
 
