@@ -230,6 +230,11 @@ int cgroup_join_self(const struct cgroup *cgroup, struct masu_error *err)
 	return 0;
 }
 
+bool cgroup_awaits_attach(const struct cgroup *cgroup)
+{
+	return cgroup->manager == CGROUP_SYSTEMD;
+}
+
 int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct masu_error *err)
 {
 	return cgroup->manager == CGROUP_SYSTEMD ? systemd_start(cgroup, pid, err) : 0;

@@ -98,6 +98,9 @@ int cgroup_clone_fd(struct cgroup *cgroup);
  */
 int cgroup_join_self(const struct cgroup *cgroup, struct masu_error *err);
 
+/* The child must not go on to cgroup_join_self() before the parent has called cgroup_attach(). */
+bool cgroup_awaits_attach(const struct cgroup *cgroup);
+
 /*
  * Called by the parent once the pid is known, for what a child cannot do itself (systemd scope).
  * A no-op with the cgroupfs manager.

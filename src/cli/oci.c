@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/sealed.h"
+#include "exec/native/seccomp.h"
 #include "json/json.h"
 #include "sys/fs.h"
 
@@ -153,6 +155,15 @@ static int set_runtime(struct cli_context *context, const struct oci_options *op
 		return error_set(err, -EINVAL, "--rootless: \"%s\" is none of true, false, auto",
 				 rootless);
 	oci_runtime.rootless = rootless && streq(rootless, "true");
+	char libexec[PATH_MAX] = "";
+	if (cli_libexec_dir(context, libexec, sizeof(libexec)) == 0)
+		oci_runtime.libexec = arena_strdup(context->arena, libexec);
+	/* One cache with the engine: the filters of both are the same. */
+	const struct seccomp_environment seccomp = {
+		.cache_dir = arena_printf(context->arena, "%s/cache/seccomp", context->root),
+		.compiler = arena_printf(context->arena, "%s/masu-seccomp", libexec),
+	};
+	seccomp_configure(&seccomp);
 	int r = set_log(options, err);
 	if (r == 0)
 		r = set_manager(options, err);

@@ -28,7 +28,8 @@ struct oci_runtime {
 	struct cli_context *cli;
 	struct arena *arena;
 	const char *root;
-	int root_fd; /* -1 until oci_open_root() */
+	int root_fd;	     /* -1 until oci_open_root() */
+	const char *libexec; /* NULL: unknown */
 	const char *log_path, *log_format;
 	bool systemd, cgroups_disabled;
 	bool rootless;

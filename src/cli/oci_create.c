@@ -178,6 +178,7 @@ static int make_cgroup(struct creation *creation, struct masu_error *err)
 	if (oci_runtime.cgroups_disabled)
 		return 0;
 	struct cgroup_request request = {
+		.libexec = oci_runtime.libexec,
 		.manager = oci_runtime.systemd ? CGROUP_SYSTEMD : CGROUP_CGROUPFS,
 		.path = spec->cgroups_path,
 		.id = creation->container.id,

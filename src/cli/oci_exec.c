@@ -215,6 +215,8 @@ static int exec_run(struct cli_context *context, void *opaque, int argc, char **
 		r = check_terminal(options, &process, err);
 	if (r == 0)
 		r = oci_cgroup(&container, &cgroup, err);
+	if (r == 0 && cgroup)
+		r = cgroup_select(cgroup, options->cgroup, container.pid, err);
 	if (r < 0)
 		return r;
 	_cleanup_close_ int pidfd = oci_pidfd(&container);

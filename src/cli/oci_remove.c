@@ -26,6 +26,7 @@ static int reopen_cgroup(const struct oci_container *container, struct cgroup **
 		return 0;
 	const struct oci_resources none = { 0 };
 	struct cgroup_request request = {
+		.libexec = oci_runtime.libexec,
 		.manager = container->systemd ? CGROUP_SYSTEMD : CGROUP_CGROUPFS,
 		.path = container->cgroups_path,
 		.id = container->id,

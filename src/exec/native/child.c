@@ -70,7 +70,7 @@ static int enter_namespaces(const struct create_plan *plan, struct masu_error *e
 {
 	const struct namespaces *ns = &plan->ns;
 	int r = 0;
-	if (ns->new_user)
+	if (plan->wait_mapped)
 		r = wait_for(plan, SYNC_MAPPED, err);
 	if (r == 0 && ns->user)
 		r = userns_become_root(err);
@@ -154,6 +154,18 @@ static int build_root(struct create_plan *plan, int *ret_slave, struct masu_erro
 }
 
 /*
+ * A created container may wait for long: it must not hold on to what its creator had open, such as
+ * the lock of its own record. Errors of close_range(2) leave nothing worse than that.
+ */
+static void close_all_but(int gate, int preserved)
+{
+	unsigned first = 3 + (unsigned)preserved, kept = (unsigned)gate;
+	if (kept > first)
+		(void)sys_close_range(first, kept - 1, 0);
+	(void)sys_close_range(kept + 1, ~0u, 0);
+}
+
+/*
  * Waits to be started. Until SYNC_DETACH by the creator, whose death ends the process; then by
  * whoever connects to the gate socket and sends SYNC_START. Returns with the starter's connection
  * in plan->child_sync.
@@ -168,7 +180,8 @@ static int wait_for_start(struct create_plan *plan, int *gate, struct masu_error
 		return r;
 	if (message.kind != SYNC_DETACH || *gate < 0)
 		return error_set(err, -EPROTO, "unexpected message while waiting for the start");
-	cleanup_close(&plan->child_sync);
+	close_all_but(*gate, plan->request->preserve_fds);
+	plan->child_sync = -1;
 	for (;;) {
 		int fd = accept4(*gate, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))

@@ -104,6 +104,8 @@ static int plan_make(struct create_plan *plan, struct masu_error *err)
 		return r;
 	plan->parent_sync = pair[0];
 	plan->child_sync = pair[1];
+	plan->wait_mapped =
+		plan->ns.new_user || (request->cgroup && cgroup_awaits_attach(request->cgroup));
 	plan->wait_mounted = waits_mounted(request);
 	plan->cgroup_fd = request->cgroup ? cgroup_clone_fd(request->cgroup) : -1;
 	plan->clone_flags = plan->ns.clone_flags;
@@ -270,13 +272,12 @@ static int accompany(struct create_plan *plan, struct exec_container *container,
 {
 	const struct exec_request *request = plan->request;
 	int r = 0;
-	if (plan->ns.new_user) {
+	if (plan->ns.new_user)
 		r = userns_write_maps(container->pid, &request->spec->id_map, err);
-		if (r == 0)
-			r = sync_send(plan->parent_sync, SYNC_MAPPED, 0, -1);
-	}
 	if (r == 0 && request->cgroup)
 		r = cgroup_attach(request->cgroup, container->pid, err);
+	if (r == 0 && plan->wait_mapped)
+		r = sync_send(plan->parent_sync, SYNC_MAPPED, 0, -1);
 	/* Until it has joined, /proc/PID/ns shows the host's namespaces. */
 	if (r == 0 && plan->ns.joins && request->on_namespaces)
 		r = serve_until(plan, container, SYNC_JOINED, err);

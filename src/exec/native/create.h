@@ -19,6 +19,7 @@ struct create_plan {
 	int parent_sync;   /* the parent's end */
 	int child_sync;	   /* the child's end */
 	int console_fd;	   /* connection to the console socket, or -1 */
+	bool wait_mapped;  /* the child waits for SYNC_MAPPED before it does anything */
 	bool wait_mounted; /* the child waits for SYNC_GO with its mounts made */
 	uint64_t clone_flags;
 	int cgroup_fd;

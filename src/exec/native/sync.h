@@ -13,7 +13,7 @@ enum sync_kind {
 	SYNC_PID,	/* intermediate: value is the pid of the real child */
 	SYNC_JOINED,	/* child: all namespaces that it joins by path are entered */
 	SYNC_TIME,	/* child: write my time offsets; parent: done */
-	SYNC_MAPPED,	/* parent: id maps are written */
+	SYNC_MAPPED,	/* parent: id maps are written, the group is entered */
 	SYNC_MOUNTED,	/* child: the root is assembled, not yet entered */
 	SYNC_GO,	/* parent: go on */
 	SYNC_CONSOLE,	/* child: carries the pty master */
