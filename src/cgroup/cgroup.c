@@ -62,6 +62,10 @@ static int set_paths(struct cgroup *cgroup, const struct cgroup_request *request
 	const char *clean;
 	int r = path_clean(&cgroup->arena, path, &clean, err);
 	cgroup->relative = relative ? clean : NULL;
+	/* The engine asks for its default by name, for --cgroup-parent to replace a part of it. */
+	const char *id = r == 0 ? str_after(clean, "/masu/") : NULL;
+	if (id && !relative && streq(id, request->id))
+		cgroup->own_path = true;
 	for (size_t i = 0; r == 0 && i < cgroup->tree_count; i++) {
 		struct cgroup_tree *tree = &cgroup->trees[i];
 		tree->path = clean;
@@ -426,5 +430,9 @@ int cgroup_stats(struct cgroup *cgroup, struct cgroup_stats *ret, struct masu_er
 int cgroup_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
 		 struct masu_error *err)
 {
+	if (!cgroup)
+		return error_set(
+			err, -ENOTSUP,
+			"the container has no cgroup that could be mounted; remove the mount");
 	return cgroup->ops->mount(cgroup, target_fd, mount, ns, err);
 }

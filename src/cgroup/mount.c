@@ -25,8 +25,7 @@
 static int refuse_options(const struct oci_mount *mount, struct masu_error *err)
 {
 	if (mount->data && *mount->data)
-		return error_set(err, -EINVAL, "mount %s: cgroup: unknown option \"%s\"",
-				 mount->destination, mount->data);
+		return error_set(err, -EINVAL, "cgroup: unknown option \"%s\"", mount->data);
 	return 0;
 }
 
@@ -103,7 +102,7 @@ int v2_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount 
 	if (!ns || fd == -EPERM)
 		fd = tree->used ? clone_group(tree, mount) : clone_path(tree->mount, mount);
 	r = fd < 0 ? fd : attach_at(fd, target_fd, "");
-	return r < 0 ? error_errno(err, r, "mount %s: cgroup2", mount->destination) : 0;
+	return r < 0 ? error_errno(err, r, "cgroup2") : 0;
 }
 
 static int new_tmpfs(void)
@@ -160,14 +159,13 @@ int v1_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount 
 	/* Attached before it is filled: kernels before 6.15 mount nothing on a detached tree. */
 	r = tmpfs < 0 ? tmpfs : attach_at(tmpfs, target_fd, "");
 	if (r < 0)
-		return error_errno(err, r, "mount %s: tmpfs for cgroups", mount->destination);
+		return error_errno(err, r, "tmpfs for cgroups");
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		const struct cgroup_tree *tree = &cgroup->trees[i];
 		r = tree->used ? mount_tree(tmpfs, tree, mount) : 0;
 		if (r < 0)
-			return error_errno(err, r, "mount %s: cgroup %s%s", mount->destination,
-					   tree->mount, tree->path);
+			return error_errno(err, r, "cgroup %s%s", tree->mount, tree->path);
 	}
 	r = set_attributes(tmpfs, mount);
-	return r < 0 ? error_errno(err, r, "mount %s: attributes", mount->destination) : 0;
+	return r < 0 ? error_errno(err, r, "attributes") : 0;
 }
