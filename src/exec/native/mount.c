@@ -98,14 +98,18 @@ static int open_target(const struct rootfs *rootfs, const struct oci_mount *moun
 	return fd < 0 ? error_errno(err, fd, "mount %s: open the mount point", path) : fd;
 }
 
-static int attach_error(const struct oci_mount *mount, int code, int tree, int target,
-			struct masu_error *err)
+static int attach_error(const struct rootfs *rootfs, const struct oci_mount *mount, int code,
+			int tree, int target, struct masu_error *err)
 {
 	struct stat what, where;
 	if (fstat(tree, &what) == 0 && fstat(target, &where) == 0 &&
 	    S_ISDIR(what.st_mode) != S_ISDIR(where.st_mode))
 		return error_set(err, code,
 				 "mount %s: a directory and a file cannot cover each other",
+				 mount->destination);
+	if (code == -EINVAL && !rootfs->child.context.mount_ns)
+		return error_set(err, code,
+				 "mount %s: without a new mount namespace mounts need Linux 6.15",
 				 mount->destination);
 	return error_errno(err, code, "mount %s", mount->destination);
 }
@@ -116,7 +120,7 @@ static int attach(struct rootfs *rootfs, const struct oci_mount *mount, int tree
 {
 	int r = mount_attach(tree, target);
 	if (r < 0)
-		return attach_error(mount, r, tree, target, err);
+		return attach_error(rootfs, mount, r, tree, target, err);
 	if (mount_readonly_is_late(rootfs, mount))
 		mount_readonly_later(rootfs, tree);
 	if (is_same(mount->destination, "/")) {
