@@ -91,8 +91,7 @@ static int open_log(struct monitor *m, struct masu_error *err)
 	return r;
 }
 
-static int monitor_open(struct monitor *m, const struct monitor_start *start,
-			struct masu_error *err)
+static int monitor_open(struct monitor *m, struct masu_error *err)
 {
 	int r = store_open_run(m->engine, &m->container, err);
 	if (r == 0)
@@ -106,14 +105,14 @@ static int monitor_open(struct monitor *m, const struct monitor_start *start,
 		return error_errno(err, -errno, "cannot watch files");
 	m->io.epoll_fd = m->epoll_fd;
 	r = ctl_start(m);
-	if (r == 0 && start->stream_fd >= 0)
-		r = io_client_add(&m->io, start->stream_fd, start->streams, true);
 	return r < 0 ? error_errno(err, r, "cannot watch the control socket") : 0;
 }
 
-static int start_loop(struct monitor *m, struct masu_error *err)
+static int start_loop(struct monitor *m, const struct monitor_start *start, struct masu_error *err)
 {
 	int r = io_start(&m->io);
+	if (r == 0 && start->stream_fd >= 0)
+		r = io_client_add(&m->io, start->stream_fd, start->streams, true);
 	if (r == 0)
 		r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN);
 	return r < 0 ? error_errno(err, r, "cannot watch the container") : 0;
@@ -323,11 +322,11 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	leave_starter(m, start);
 	trace_mark("monitor ready");
 	if (r == 0)
-		r = monitor_open(m, start, &err);
+		r = monitor_open(m, &err);
 	if (r == 0)
 		r = launch(m, start->rows, start->columns, &err);
 	if (r == 0)
-		r = start_loop(m, &err);
+		r = start_loop(m, start, &err);
 	if (r < 0) {
 		report_failure(m, &err);
 		null_fd(STDERR_FILENO);

@@ -116,7 +116,7 @@ void engine_network_retire(struct engine *engine, const struct container_config 
 {
 	struct masu_error err = { 0 };
 	if (engine_network_connects(config) &&
-	    network_retire(engine->root_fd, engine->run_fd, network_name(config),
-			   NETWORK_LINGER_MS, &err) < 0)
+	    network_retire(engine->root_fd, engine->run_fd, network_name(config), NETWORK_LINGER_MS,
+			   &err) < 0)
 		log_debug("%s", err.message);
 }
