@@ -58,6 +58,8 @@ char **spec_environment(struct arena *arena, const struct container_config *conf
 int spec_capabilities(const struct container_config *config, uint64_t *ret, struct masu_error *err);
 int spec_namespaces(const struct spec_context *context, struct oci_spec *spec,
 		    struct masu_error *err);
+/* The cgroup's path, limits and device rules. */
+int spec_cgroup(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err);
 int spec_mounts(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err);
 int spec_devices(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err);
 int spec_resources(const struct spec_context *context, struct oci_spec *spec,

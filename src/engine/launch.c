@@ -27,7 +27,6 @@ struct launch {
 	int stdio[3]; /* the container's ends */
 	char bundle[4096];
 	const char *join_pid, *join_ipc;
-	bool connected;
 };
 
 static void launch_close(struct launch *launch)
@@ -146,16 +145,7 @@ static int write_bundle(struct launch *launch, struct masu_error *err)
 static int make_cgroup(struct launch *launch, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
-	const struct cgroup_request request = {
-		.manager = CGROUP_CGROUPFS,
-		.flags = CGROUP_LAZY,
-		.path = launch->spec.cgroups_path,
-		.id = m->container.id,
-		.resources = &launch->spec.resources,
-		.owner_uid = (uid_t)-1,
-		.owner_gid = (gid_t)-1,
-	};
-	int r = cgroup_create(&request, &m->cgroup, err);
+	int r = container_cgroup_create(&m->container, &launch->spec, &m->cgroup, err);
 	trace_mark("cgroup made");
 	return r;
 }
@@ -204,7 +194,6 @@ static int connect_network(void *opaque, pid_t pid, struct masu_error *err)
 	int r = engine_network_connect(m->engine, m->arena, &m->container, pid, err);
 	if (r < 0)
 		return r;
-	launch->connected = true;
 	trace_mark("network connected");
 	return m->container.endpoint_count ? etc_hosts_write(&m->container, err) : 0;
 }

@@ -38,8 +38,12 @@ int engine_list(struct engine *engine, struct arena *arena, bool all, struct con
 	for (size_t i = 0; i < count; i++) {
 		/* One that is being made, was just removed or is damaged does not hide the rest;
 		 * inspect says what is wrong with it. */
-		if (strlen(ids[i]) != ID_LENGTH ||
-		    engine_load(engine, arena, ids[i], &list[found], NULL) < 0)
+		if (strlen(ids[i]) != ID_LENGTH)
+			continue;
+		r = engine_load(engine, arena, ids[i], &list[found], NULL);
+		if (r == -ENOENT)
+			recover_unfinished(engine, ids[i]);
+		if (r < 0)
 			continue;
 		/* A list holds no files open. */
 		container_close(&list[found]);

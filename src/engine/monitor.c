@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "base/trace.h"
 #include "engine/network.h"
+#include "engine/network.h"
 #include "engine/trim.h"
 #include "sys/syscalls.h"
 

@@ -1,5 +1,6 @@
 /* The end of a container, by its monitor or, where that was killed, by whoever looks next. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,6 +11,23 @@
 #include "engine/network.h"
 #include "engine/volumes.h"
 #include "state/record.h"
+
+#define TRASH_BOUND 256 /* entries deleted on the way; the rest is for whoever is idle */
+
+int container_cgroup_create(const struct container *container, const struct oci_spec *spec,
+			    struct cgroup **ret, struct masu_error *err)
+{
+	const struct cgroup_request request = {
+		.manager = CGROUP_CGROUPFS,
+		.flags = CGROUP_LAZY,
+		.path = spec->cgroups_path,
+		.id = container->id,
+		.resources = &spec->resources,
+		.owner_uid = (uid_t)-1,
+		.owner_gid = (gid_t)-1,
+	};
+	return cgroup_create(&request, ret, err);
+}
 
 int container_cleanup(struct engine *engine, struct arena *arena, struct container *container,
 		      struct cgroup *cgroup, struct masu_error *err)
@@ -43,13 +61,26 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
 	return r;
 }
 
-/* The cgroup as live.json names it. */
-static int open_cgroup(const struct container *container, struct cgroup **ret,
+/*
+ * The cgroup as live.json names it. A monitor that was killed before it wrote that may have made
+ * the group already: making it once more takes over what is there, in the same hierarchies.
+ */
+static int open_cgroup(struct engine *engine, struct arena *arena,
+		       const struct container *container, struct cgroup **ret,
 		       struct masu_error *err)
 {
 	const struct json *saved = json_get(container->live, "Cgroup");
+	const struct spec_context context = {
+		.engine = engine, .arena = arena, .container = container, .root_fd = -1
+	};
+	struct oci_spec spec = { 0 };
 	*ret = NULL;
-	return saved ? cgroup_open(saved, ret, err) : 0;
+	if (saved)
+		return cgroup_open(saved, ret, err);
+	if (container->run_fd < 0)
+		return 0;
+	int r = spec_cgroup(&context, &spec, err);
+	return r < 0 ? r : container_cgroup_create(container, &spec, ret, err);
 }
 
 static int record_unknown_end(struct container *container, struct masu_error *err)
@@ -85,12 +116,13 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 		return 0;
 	}
 	log_debug("container %.12s: cleaning up after a monitor that is gone", now.id);
-	r = open_cgroup(&now, &cgroup, err);
+	r = open_cgroup(engine, arena, &now, &cgroup, err);
 	if (r == 0)
 		r = container_cleanup(engine, arena, &now, cgroup, err);
 	if (r == 0 && now.config.auto_remove && now.live) {
 		r = container_discard(engine, arena, &now, err);
 		*ret_gone = r == 0;
+		storage_trash_empty(engine->root_fd, TRASH_BOUND);
 	} else if (r == 0) {
 		r = record_unknown_end(&now, err);
 	}
@@ -103,4 +135,24 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 	container_close(container);
 	*container = now;
 	return 0;
+}
+
+/* Nobody lists a directory without a record, and nobody else would ever remove one. */
+void recover_unfinished(struct engine *engine, const char *id)
+{
+	char path[CONTAINER_PATH_MAX];
+	_cleanup_close_ int dir =
+		openat(engine->root_fd, store_path(id, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return;
+	_cleanup_close_ int lock = record_try_lock(dir, RECORD_LOCK_EXCLUSIVE);
+	/* Locked: it is being made, or removed. */
+	if (lock < 0 || faccessat(dir, "container.json", F_OK, 0) == 0)
+		return;
+	const struct storage_ops *ops;
+	struct storage *storage;
+	if (engine_storage(engine, &ops, &storage, NULL) == 0)
+		ops->remove(storage, id, dir, NULL);
+	store_discard(engine, id, NULL);
+	storage_trash_empty(engine->root_fd, TRASH_BOUND);
 }

@@ -66,6 +66,15 @@ static char *cgroup_path(struct arena *arena, const struct container *container)
 			    container->id);
 }
 
+int spec_cgroup(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err)
+{
+	spec->cgroups_path = cgroup_path(context->arena, context->container);
+	if (!spec->cgroups_path)
+		return error_set(err, -ENOMEM, "out of memory");
+	int r = spec_devices(context, spec, err);
+	return r < 0 ? r : spec_resources(context, spec, err);
+}
+
 int spec_build(const struct spec_context *context, struct oci_spec *ret, struct masu_error *err)
 {
 	const struct container *container = context->container;
@@ -74,13 +83,10 @@ int spec_build(const struct spec_context *context, struct oci_spec *ret, struct 
 		.has_root = true,
 		.root_path = "rootfs",
 		.root_readonly = container->config.readonly_rootfs,
-		.cgroups_path = cgroup_path(context->arena, container),
 		.rootfs_propagation = MS_PRIVATE | MS_REC,
 		.annotations = container->config.annotations,
 		.annotation_count = container->config.annotation_count,
 	};
-	if (!spec.cgroups_path)
-		return error_set(err, -ENOMEM, "out of memory");
 	if (!mode_host(container->config.uts_mode)) {
 		spec.hostname = container_hostname(container);
 		if (container->config.domainname && container->config.domainname[0])
@@ -90,11 +96,9 @@ int spec_build(const struct spec_context *context, struct oci_spec *ret, struct 
 	if (r == 0)
 		r = spec_namespaces(context, &spec, err);
 	if (r == 0)
-		r = spec_devices(context, &spec, err);
+		r = spec_cgroup(context, &spec, err);
 	if (r == 0)
 		r = spec_mounts(context, &spec, err);
-	if (r == 0)
-		r = spec_resources(context, &spec, err);
 	if (r == 0)
 		r = spec_security(context, &spec, err);
 	if (r == 0)

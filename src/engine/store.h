@@ -72,3 +72,9 @@ int container_cleanup(struct engine *engine, struct arena *arena, struct contain
  * anonymous volumes. The caller holds its lock, or is its monitor. */
 int container_discard(struct engine *engine, struct arena *arena, struct container *container,
 		      struct masu_error *err);
+/* The container's group, made from its spec's limits or, where it exists without processes, taken
+ * over. */
+int container_cgroup_create(const struct container *container, const struct oci_spec *spec,
+			    struct cgroup **ret, struct masu_error *err);
+/* Removes a directory below containers/ that a killed creation left without a record. */
+void recover_unfinished(struct engine *engine, const char *id);
