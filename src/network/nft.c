@@ -113,19 +113,19 @@ static size_t begin_rule(struct netlink_batch *batch, const char *table, const c
 static void match_subnet(struct netlink_batch *batch, int family, const void *address,
 			 uint8_t prefix, bool daddr)
 {
-	unsigned size = family == AF_INET ? 4 : 16;
-	unsigned offset = family == AF_INET ? 12 : 8;
-	expr_family(batch, family);
-	expr_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset + (daddr ? size : 0), size,
-		     NFT_REG_1);
+	unsigned size = family == AF_INET ? 4 : 16, offset = family == AF_INET ? 12 : 8;
+	unsigned bytes = (prefix + 7u) / 8;
 	uint8_t mask[16] = { 0 }, value[16];
 	for (unsigned bit = 0; bit < prefix; bit++)
 		mask[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
-	for (unsigned i = 0; i < size; i++)
+	for (unsigned i = 0; i < bytes; i++)
 		value[i] = ((const uint8_t *)address)[i] & mask[i];
-	if (prefix < size * 8)
-		expr_bitwise(batch, NFT_REG_1, mask, size);
-	expr_compare(batch, NFT_CMP_EQ, value, size);
+	expr_family(batch, family);
+	expr_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset + (daddr ? size : 0), bytes,
+		     NFT_REG_1);
+	if (prefix % 8)
+		expr_bitwise(batch, NFT_REG_1, mask, bytes);
+	expr_compare(batch, NFT_CMP_EQ, value, bytes);
 }
 
 /*

@@ -223,6 +223,14 @@ route_loopback() {
 	[ "$(ask_from lan tcp 10.9.0.1 "$any")" = "c1 10.9.0.2" ]
 }
 
+@test "the table is the one that docs/networking.md shows" {
+	container c1 8080:80 127.0.0.1:9090:90/udp
+	local prefix
+	prefix=$(jq -r '.IPAM.Config[1].Subnet' "$ROOT/networks/bridge.json")
+	diff <(sed -n '/^```nft$/,/^```$/p' "$REPO/docs/networking.md" | sed '1d;$d') \
+		<(nft list table inet masu0 | sed "s/${prefix%::/64}::/fd00::/")
+}
+
 @test "sctp is translated too" {
 	container c1 3868:3868/sctp
 	nft list map inet masu0 port4 | grep -q "sctp . 3868 : $(address4 c1) . 3868"
