@@ -1,6 +1,7 @@
 /*
- * From a created container to a running one, in the monitor: root, cgroup, network, processes.
- * Each step has its undoing in launch_undo(), which runs what was done backwards.
+ * From a created container to a running one, in the monitor: root, cgroup, processes, network.
+ * launch_prepare() goes as far as the process that waits before its execve, launch_start() lets it
+ * go; between the two a container may be parked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,17 +20,7 @@
 #include "sys/proc.h"
 #include "sys/syscalls.h"
 
-struct launch {
-	struct monitor *monitor;
-	const struct exec_ops *driver;
-	struct oci_spec spec;
-	int rootfs_fd, netns_fd;
-	int stdio[3]; /* the container's ends */
-	char bundle[4096];
-	const char *join_pid, *join_ipc;
-};
-
-static void launch_close(struct launch *launch)
+void launch_close(struct launch *launch)
 {
 	cleanup_close(&launch->rootfs_fd);
 	cleanup_close(&launch->netns_fd);
@@ -130,7 +121,7 @@ static int write_bundle(struct launch *launch, struct masu_error *err)
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
 	buf_init(&text, 0);
-	json_writer_init(&w, &text, true);
+	json_writer_init(&w, &text, false);
 	oci_spec_write(&w, &launch->spec);
 	int r = buf_error(&text);
 	if (r == 0) {
@@ -187,15 +178,58 @@ static int make_stdio(struct launch *launch, struct masu_error *err)
 	return r;
 }
 
-static int connect_network(void *opaque, pid_t pid, struct masu_error *err)
+static int connect_network(struct launch *launch, pid_t pid, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	if (!engine_network_connects(&m->container.config))
+		return 0;
+	int r = engine_network_connect(m->engine, m->arena, &m->container, pid, err);
+	trace_mark("network connected");
+	return r < 0 ? r : etc_hosts_write(&m->container, err);
+}
+
+/* What is alive, so that whoever looks can find, end and clean it up. */
+static int record_live(struct launch *launch, enum container_status status, pid_t pid,
+		       struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	char started[TIME_TEXT_SIZE];
+	struct container *container = &m->container;
+	container->pid = pid;
+	container->monitor_pid = getpid();
+	container->status = status;
+	if (status == CONTAINER_RUNNING) {
+		container->exit_code = 0;
+		container->oom_killed = false;
+		container->error = "";
+		container->finished = TIME_TEXT_NEVER;
+		container->started = arena_strdup(m->arena, time_now_text(started));
+		if (!container->started)
+			return error_set(err, -ENOMEM, "out of memory");
+	}
+	int r = proc_start_time(pid, &container->pid_start_time);
+	if (r == 0 && !m->start_time)
+		r = proc_start_time(container->monitor_pid, &m->start_time);
+	if (r < 0)
+		return error_errno(err, r, "cannot record the start");
+	r = store_write_live(container, m->start_time, m->cgroup, err);
+	/* Not synced: after a power cut it does not run either way. */
+	if (r == 0 && status == CONTAINER_RUNNING && !container->config.auto_remove)
+		r = store_write_state(container, false, err);
+	trace_mark("recorded");
+	return r;
+}
+
+/* All that can be done while the process makes its mounts is done meanwhile. */
+static int on_namespaces(void *opaque, pid_t pid, struct masu_error *err)
 {
 	struct launch *launch = opaque;
-	struct monitor *m = launch->monitor;
-	int r = engine_network_connect(m->engine, m->arena, &m->container, pid, err);
-	if (r < 0)
-		return r;
-	trace_mark("network connected");
-	return m->container.endpoint_count ? etc_hosts_write(&m->container, err) : 0;
+	trace_mark("cloned");
+	int r = launch->parked ? 0 : connect_network(launch, pid, err);
+	if (r == 0)
+		r = record_live(launch, launch->parked ? CONTAINER_CREATED : CONTAINER_RUNNING, pid,
+				err);
+	return r < 0 ? r : write_bundle(launch, err);
 }
 
 static struct exec_request request_of(struct launch *launch)
@@ -211,8 +245,8 @@ static struct exec_request request_of(struct launch *launch)
 		.network_ns_fd = launch->netns_fd,
 		.stdio = { launch->stdio[0], launch->stdio[1], launch->stdio[2] },
 		.gate_listen_fd = -1,
-		.on_namespaces =
-			engine_network_connects(&m->container.config) ? connect_network : NULL,
+		.sysctl_last = m->container.config.sysctl_count > 0,
+		.on_namespaces = on_namespaces,
 		.opaque = launch,
 	};
 }
@@ -223,17 +257,20 @@ static int create_process(struct launch *launch, struct masu_error *err)
 	const struct exec_request request = request_of(launch);
 	int r = launch->driver->create(&request, &m->process, err);
 	trace_mark("process created");
-	for (int i = 0; i < 3; i++)
-		cleanup_close(&launch->stdio[i]);
-	cleanup_close(&launch->rootfs_fd);
+	launch_close(launch);
 	return r;
 }
 
-static int use_console(struct launch *launch, unsigned short rows, unsigned short columns,
-		       struct masu_error *err)
+static void console_resize(struct monitor *m, unsigned short rows, unsigned short columns)
+{
+	struct winsize size = { .ws_row = rows, .ws_col = columns };
+	if (m->io.tty && rows && columns)
+		ioctl(m->io.outputs[0], TIOCSWINSZ, &size);
+}
+
+static int use_console(struct launch *launch, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
-	struct winsize size = { .ws_row = rows, .ws_col = columns };
 	int console = m->process.console_fd;
 	if (!m->container.config.tty)
 		return 0;
@@ -241,63 +278,13 @@ static int use_console(struct launch *launch, unsigned short rows, unsigned shor
 		return error_set(err, -EIO, "the exec driver returned no terminal");
 	if (fcntl(console, F_SETFL, O_NONBLOCK) < 0)
 		return error_errno(err, -errno, "cannot make the terminal non-blocking");
-	if (rows && columns)
-		ioctl(console, TIOCSWINSZ, &size);
 	m->io.outputs[0] = take_fd(&m->process.console_fd);
 	if (m->container.config.open_stdin)
 		m->io.stdin_fd = m->io.outputs[0];
 	return 0;
 }
 
-static int record_alive(struct launch *launch, struct masu_error *err)
-{
-	struct monitor *m = launch->monitor;
-	char started[TIME_TEXT_SIZE];
-	struct container *container = &m->container;
-	container->pid = m->process.pid;
-	container->pid_start_time = m->process.start_time;
-	container->monitor_pid = getpid();
-	container->status = CONTAINER_RUNNING;
-	container->exit_code = 0;
-	container->oom_killed = false;
-	container->error = "";
-	container->finished = TIME_TEXT_NEVER;
-	container->started = arena_strdup(m->arena, time_now_text(started));
-	int r = container->started ? proc_start_time(container->monitor_pid, &m->start_time)
-				   : -ENOMEM;
-	if (r < 0)
-		return error_errno(err, r, "cannot record the start");
-	r = store_write_live(container, m->start_time, m->cgroup, err);
-	/* Not synced: after a power cut it does not run either way. */
-	if (r == 0 && !container->config.auto_remove)
-		r = store_write_state(container, false, err);
-	trace_mark("recorded");
-	return r;
-}
-
-static int start_process(struct launch *launch, struct masu_error *err)
-{
-	struct monitor *m = launch->monitor;
-	const struct exec_request request = request_of(launch);
-	int r = launch->driver->start(&request, &m->process, err);
-	trace_mark("process started");
-	return r;
-}
-
-/* Also ends the process, where there is one: without its monitor's consent it is not let go. */
-static void launch_undo(struct launch *launch)
-{
-	struct monitor *m = launch->monitor;
-	if (m->process.pidfd >= 0)
-		sys_pidfd_send_signal(m->process.pidfd, SIGKILL);
-	exec_container_close(&m->process);
-	container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
-	cgroup_close(m->cgroup);
-	m->cgroup = NULL;
-}
-
-static int launch_prepare(struct launch *launch, unsigned short rows, unsigned short columns,
-			  struct masu_error *err)
+static int make_all(struct launch *launch, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
 	const char *runtime = m->container.config.runtime;
@@ -318,29 +305,61 @@ static int launch_prepare(struct launch *launch, unsigned short rows, unsigned s
 	if (r == 0)
 		r = create_process(launch, err);
 	if (r == 0)
-		r = use_console(launch, rows, columns, err);
+		r = use_console(launch, err);
 	return r;
 }
 
-int launch(struct monitor *monitor, unsigned short rows, unsigned short columns,
-	   struct masu_error *err)
+int launch_prepare(struct launch *launch, struct monitor *monitor, bool parked,
+		   struct masu_error *err)
 {
-	_cleanup_(launch_close)
-	struct launch l = {
-		.monitor = monitor, .rootfs_fd = -1, .netns_fd = -1, .stdio = { -1, -1, -1 }
-	};
-	int r = str_format(l.bundle, sizeof(l.bundle), "%s/containers/%s", monitor->engine->root,
-			   monitor->container.id);
+	*launch = (struct launch) { .monitor = monitor,
+				    .parked = parked,
+				    .rootfs_fd = -1,
+				    .netns_fd = -1,
+				    .stdio = { -1, -1, -1 } };
+	int r = str_format(launch->bundle, sizeof(launch->bundle), "%s/containers/%s",
+			   monitor->engine->root, monitor->container.id);
 	if (r < 0)
 		return error_errno(err, r, "--root %s", monitor->engine->root);
-	r = launch_prepare(&l, rows, columns, err);
-	if (r == 0)
-		r = record_alive(&l, err);
-	if (r == 0)
-		r = start_process(&l, err);
-	if (r == 0)
-		r = write_bundle(&l, err);
+	r = make_all(launch, err);
 	if (r < 0)
-		launch_undo(&l);
+		launch_undo(launch);
 	return r;
+}
+
+int launch_start(struct launch *launch, unsigned short rows, unsigned short columns,
+		 struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	int r = 0;
+	if (launch->parked) {
+		/* The network is not taken before it is needed, and hosts may have changed. */
+		r = etc_files_write(&m->container, err);
+		if (r == 0)
+			r = connect_network(launch, m->process.pid, err);
+		if (r == 0)
+			r = record_live(launch, CONTAINER_RUNNING, m->process.pid, err);
+		launch->parked = false;
+	}
+	console_resize(m, rows, columns);
+	const struct exec_request request = request_of(launch);
+	if (r == 0)
+		r = launch->driver->start(&request, &m->process, err);
+	trace_mark("process started");
+	if (r < 0)
+		launch_undo(launch);
+	return r;
+}
+
+/* Also ends the process, where there is one. */
+void launch_undo(struct launch *launch)
+{
+	struct monitor *m = launch->monitor;
+	launch_close(launch);
+	if (m->process.pidfd >= 0)
+		sys_pidfd_send_signal(m->process.pidfd, SIGKILL);
+	exec_container_close(&m->process);
+	container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
+	cgroup_close(m->cgroup);
+	m->cgroup = NULL;
 }

@@ -73,8 +73,11 @@ static void leave_starter(struct monitor *m, const struct monitor_start *start)
 		sigaction(sig, &standard, NULL);
 	setsid();
 	close_all_but(kept, 7);
-	null_fd(STDIN_FILENO);
-	null_fd(STDOUT_FILENO);
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+	}
 	if (chdir("/") < 0)
 		log_debug("monitor: chdir /: %s", strerror(errno));
 }
@@ -290,6 +293,7 @@ static int adopt_engine(const struct engine *from, struct engine *ret)
 
 /* In .bss rather than on the stack or heap: only the pages in use count. */
 static struct monitor the_monitor;
+static struct launch the_launch;
 static struct engine own_engine;
 
 void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
@@ -298,21 +302,17 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	struct monitor *m = &the_monitor;
 	struct masu_error err = { 0 };
 	trace_process("monitor");
-	*m = (struct monitor) {
-		.engine = &own_engine,
-		.arena = arena,
-		.container = *container,
-		.epoll_fd = -1,
-		.lock_fd = start->lock_fd,
-		.control_fd = start->control_fd,
-		.process = EXEC_CONTAINER_NONE,
-		.ctl.listen_fd = -1,
-		.io = { .epoll_fd = -1,
-			.tty = container->config.tty,
-			.stdin_once = container->config.stdin_once,
-			.outputs = { -1, -1 },
-			.stdin_fd = -1 },
-	};
+	/* Zero it is: what is not set is not touched. */
+	m->engine = &own_engine;
+	m->arena = arena;
+	m->container = *container;
+	m->lock_fd = start->lock_fd;
+	m->control_fd = start->control_fd;
+	m->process = EXEC_CONTAINER_NONE;
+	m->epoll_fd = m->io.epoll_fd = m->ctl.listen_fd = -1;
+	m->io.outputs[0] = m->io.outputs[1] = m->io.stdin_fd = m->io.log.fd = -1;
+	m->io.tty = container->config.tty;
+	m->io.stdin_once = container->config.stdin_once;
 	for (unsigned i = 0; i < IO_CLIENTS_MAX; i++)
 		m->io.clients[i].fd = -1;
 	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
@@ -325,7 +325,9 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	if (r == 0)
 		r = monitor_open(m, &err);
 	if (r == 0)
-		r = launch(m, start->rows, start->columns, &err);
+		r = launch_prepare(&the_launch, m, false, &err);
+	if (r == 0)
+		r = launch_start(&the_launch, start->rows, start->columns, &err);
 	if (r == 0)
 		r = start_loop(m, start, &err);
 	if (r < 0) {

@@ -125,9 +125,25 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 
 /* ---- launch.c ---- */
 
-/*
- * Makes the container's processes up to running ones. On failure everything it made is gone again.
- * @rows, @columns: of the terminal, 0 unknown.
- */
-int launch(struct monitor *monitor, unsigned short rows, unsigned short columns,
-	   struct masu_error *err);
+struct launch {
+	struct monitor *monitor;
+	bool parked; /* prepared by create, not asked to start yet: without a network */
+	const struct exec_ops *driver;
+	struct oci_spec spec;
+	int rootfs_fd, netns_fd;
+	int stdio[3]; /* the container's ends */
+	char bundle[4096];
+	const char *join_pid, *join_ipc;
+};
+
+/* Makes everything up to the process that waits before its execve. On failure, here and in
+ * launch_start(), all that was made is gone again. */
+int launch_prepare(struct launch *launch, struct monitor *monitor, bool parked,
+		   struct masu_error *err);
+/* Lets it go. @rows, @columns: of the terminal, 0 unknown. */
+int launch_start(struct launch *launch, unsigned short rows, unsigned short columns,
+		 struct masu_error *err);
+/* Ends the process and takes everything down. */
+void launch_undo(struct launch *launch);
+/* Closes what only the making needed. */
+void launch_close(struct launch *launch);

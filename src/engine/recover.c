@@ -34,8 +34,13 @@ int container_cleanup(struct engine *engine, struct arena *arena, struct contain
 {
 	int result = engine_network_disconnect(engine, container, err);
 	if (cgroup) {
-		int r = cgroup_kill(cgroup, SIGKILL, err);
+		/* With a pid namespace of its own nothing outlives its init. */
+		int r = container->config.pid_mode && container->config.pid_mode[0]
+				? cgroup_kill(cgroup, SIGKILL, err)
+				: 0;
 		if (r == 0)
+			r = cgroup_remove(cgroup, err);
+		if (r == -EBUSY && (r = cgroup_kill(cgroup, SIGKILL, err)) == 0)
 			r = cgroup_remove(cgroup, err);
 		if (r < 0)
 			result = r;

@@ -45,8 +45,10 @@ struct exec_request {
 	/*
 	 * Called in the caller's process when the pid exists and its namespaces do, before the root
 	 * is entered: the place for networks. Runs while the child prepares its mounts. May be
-	 * NULL. A failure aborts the creation.
+	 * NULL. A failure aborts the creation. With @sysctl_last the sysctls are applied after it,
+	 * because they name interfaces that it makes.
 	 */
+	bool sysctl_last;
 	int (*on_namespaces)(void *opaque, pid_t pid, struct masu_error *err);
 	void *opaque;
 };

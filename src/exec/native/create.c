@@ -67,7 +67,8 @@ static bool waits_mounted(const struct exec_request *request)
 {
 	const struct oci_hooks *hooks = request->spec->hooks;
 	return hooks[OCI_HOOK_PRESTART].count || hooks[OCI_HOOK_CREATE_RUNTIME].count ||
-	       ((request->on_namespaces || request->spec->net_device_count) &&
+	       (((request->on_namespaces && request->sysctl_last) ||
+		 request->spec->net_device_count) &&
 		request->spec->sysctl_count);
 }
 
