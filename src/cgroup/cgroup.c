@@ -220,12 +220,34 @@ static int join_tree(const struct cgroup_tree *tree)
 	return fd < 0 || write(fd, "0", 1) != 1 ? -errno : 0;
 }
 
-int cgroup_join_self(const struct cgroup *cgroup, struct masu_error *err)
+/* Which groups the manager has put this process into. */
+static int take_over_groups(struct cgroup *cgroup, struct masu_error *err)
 {
+	_cleanup_cgroup_ struct cgroup *now = cgroup_new();
+	if (!now)
+		return error_set(err, -ENOMEM, "out of memory");
+	int r = cgroup_detect_self(now, err);
+	for (size_t i = 0; r == 0 && i < now->tree_count; i++) {
+		const struct cgroup_tree *from = &now->trees[i];
+		for (size_t k = 0; k < cgroup->tree_count; k++) {
+			struct cgroup_tree *to = &cgroup->trees[k];
+			if (to->v2 != from->v2 || !streq(to->list, from->list) ||
+			    !str_ends_with(from->own, cgroup->unit))
+				continue;
+			to->path = arena_strdup(&cgroup->arena, from->own);
+			to->used = to->path != NULL;
+		}
+	}
+	return r;
+}
+
+int cgroup_join_self(struct cgroup *cgroup, struct masu_error *err)
+{
+	if (cgroup_awaits_attach(cgroup))
+		return take_over_groups(cgroup, err);
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		const struct cgroup_tree *tree = &cgroup->trees[i];
-		/* With systemd the parent moves the process, in cgroup_attach(). */
-		if (!tree->used || cgroup->shared || (tree->v2 && cgroup->cloned))
+		if (!tree->used || (tree->v2 && cgroup->cloned))
 			continue;
 		int r = join_tree(tree);
 		if (r < 0)
@@ -236,7 +258,7 @@ int cgroup_join_self(const struct cgroup *cgroup, struct masu_error *err)
 
 bool cgroup_awaits_attach(const struct cgroup *cgroup)
 {
-	return cgroup->manager == CGROUP_SYSTEMD;
+	return cgroup->shared;
 }
 
 int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct masu_error *err)

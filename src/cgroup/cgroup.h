@@ -95,10 +95,13 @@ int cgroup_clone_fd(struct cgroup *cgroup);
 /*
  * Called in the new process, before it leaves the host's mount namespace and while it is single
  * threaded: joins every hierarchy that clone3 did not. Async-signal-safe (prepared fds, write(2)).
+ * Where cgroup_awaits_attach(), the parent has moved it already, and only the groups' names are
+ * taken over into the child's copy of @cgroup.
  */
-int cgroup_join_self(const struct cgroup *cgroup, struct masu_error *err);
+int cgroup_join_self(struct cgroup *cgroup, struct masu_error *err);
 
-/* The child must not go on to cgroup_join_self() before the parent has called cgroup_attach(). */
+/* True where cgroup_attach() is what puts the process into its groups: then the child waits for the
+ * parent's cgroup_attach() before cgroup_join_self() and before it unshares a cgroup namespace. */
 bool cgroup_awaits_attach(const struct cgroup *cgroup);
 
 /*

@@ -62,6 +62,9 @@ static int has_processes(int dir_fd, void *opaque)
 /* What may be done with a group that exists already: see cgroup_create(). */
 static int adopt(struct cgroup *cgroup, struct cgroup_tree *tree, struct masu_error *err)
 {
+	/* Those of a container just killed are on their way out. */
+	if (tree_walk(tree, has_processes, NULL) == -EBUSY)
+		tree_wait_empty(tree, NULL);
 	if (cgroup->own_path && group_rmdir(tree) == 0) {
 		int r = make_path(tree);
 		return r < 0 ? error_errno(err, r, "cgroup %s%s: cannot be made", tree->mount,

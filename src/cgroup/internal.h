@@ -84,7 +84,7 @@ struct cgroup {
 	gid_t owner_gid;
 	/* systemd manager */
 	const char *unit, *slice, *libexec;
-	const struct cgroup_request *request; /* between create and attach; borrowed */
+	struct cgroup_request request; /* what cgroup_attach() needs of it; pointers are borrowed */
 	bool shared; /* the manager makes groups too, and the process is inside: no leftover check
 		      */
 };
@@ -286,6 +286,8 @@ int v2_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount 
 int tree_pids(struct cgroup_tree *tree, struct arena *arena, pid_t **ret, size_t *ret_count);
 /* @sig to each process, by pidfd and only while it is still in the group. */
 int tree_signal(struct cgroup_tree *tree, int sig, struct masu_error *err);
+/* Waits for processes that are dying; -EBUSY, naming one, where there are others. */
+int tree_wait_empty(struct cgroup_tree *tree, struct masu_error *err);
 /* True where the process is on its way out: a zombie, exiting, or SIGKILL pending. */
 bool process_is_dying(pid_t pid);
 

@@ -240,24 +240,12 @@ int cgroup_wait_event(int events_fd, const char *key, uint64_t value, int64_t ti
 	}
 }
 
-int v2_wait_empty(struct cgroup *cgroup, struct masu_error *err)
+/* cgroup2: the kernel says when the last process has gone. */
+static int wait_populated(struct cgroup_tree *tree)
 {
-	struct cgroup_tree *tree = &cgroup->trees[cgroup->unified];
-	int r = tree_open(tree);
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0)
-		r = refuse_live(tree, err);
-	if (r < 0)
-		return r;
 	_cleanup_close_ int events = openat(tree->dir_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-	r = events < 0 ? -errno : cgroup_wait_event(events, "populated", 0, EMPTY_TIMEOUT_MS);
-	if (r == -ENOENT || r == -ENODEV)
-		return 0;
-	if (r < 0)
-		return error_errno(err, r, "cgroup %s%s: wait for killed processes", tree->mount,
-				   tree->path);
-	return 0;
+	int r = events < 0 ? -errno : cgroup_wait_event(events, "populated", 0, EMPTY_TIMEOUT_MS);
+	return r == -ENODEV ? -ENOENT : r;
 }
 
 /* Waits for one process by pidfd: readable once its last thread has gone. */
@@ -283,33 +271,52 @@ static int wait_process(pid_t pid, int64_t deadline)
  * v1 tells nobody when a group empties, but its processes can be held: each is waited for by pidfd.
  * A task leaves its groups before its end is reported (kernel/exit.c), so the group is empty then.
  */
-int v1_wait_empty(struct cgroup *cgroup, struct masu_error *err)
+static int wait_processes(struct cgroup_tree *tree)
 {
 	int64_t deadline = now_ms() + EMPTY_TIMEOUT_MS;
-	for (size_t i = 0; i < cgroup->tree_count; i++) {
-		struct cgroup_tree *tree = &cgroup->trees[i];
-		if (!tree->used || tree->v2)
-			continue;
-		for (;;) {
-			_cleanup_arena_ struct arena arena;
-			arena_init(&arena, 0);
-			pid_t *pids;
-			size_t count;
-			int r = refuse_live(tree, err);
-			if (r == 0)
-				r = tree_pids(tree, &arena, &pids, &count);
-			if (r < 0)
-				return r;
-			for (size_t k = 0; r == 0 && k < count; k++)
-				r = wait_process(pids[k], deadline);
-			if (r < 0)
-				return error_errno(err, r, "cgroup %s%s: wait for killed processes",
-						   tree->mount, tree->path);
-			if (count == 0)
-				break;
-		}
+	for (;;) {
+		_cleanup_arena_ struct arena arena;
+		arena_init(&arena, 0);
+		pid_t *pids;
+		size_t count;
+		int r = tree_pids(tree, &arena, &pids, &count);
+		for (size_t i = 0; r == 0 && i < count; i++)
+			r = wait_process(pids[i], deadline);
+		if (r < 0 || count == 0)
+			return r;
+		/* Those that were forked meanwhile come in the next round. */
+		if (now_ms() >= deadline)
+			return -ETIMEDOUT;
 	}
-	return 0;
+}
+
+int tree_wait_empty(struct cgroup_tree *tree, struct masu_error *err)
+{
+	int r = tree_open(tree);
+	if (r == 0) {
+		r = refuse_live(tree, err);
+		if (r < 0)
+			return r;
+		r = tree->v2 ? wait_populated(tree) : wait_processes(tree);
+	}
+	if (r == 0 || r == -ENOENT)
+		return 0;
+	return error_errno(err, r, "cgroup %s%s: wait for killed processes", tree->mount,
+			   tree->path);
+}
+
+int v2_wait_empty(struct cgroup *cgroup, struct masu_error *err)
+{
+	return tree_wait_empty(&cgroup->trees[cgroup->unified], err);
+}
+
+int v1_wait_empty(struct cgroup *cgroup, struct masu_error *err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < cgroup->tree_count; i++)
+		if (cgroup->trees[i].used && !cgroup->trees[i].v2)
+			r = tree_wait_empty(&cgroup->trees[i], err);
+	return r;
 }
 
 int v2_kill_all(struct cgroup *cgroup, struct masu_error *err)

@@ -83,7 +83,7 @@ int systemd_prepare(struct cgroup *cgroup, const struct cgroup_request *request,
 	if (r < 0)
 		return r;
 	cgroup->libexec = request->libexec ? arena_strdup(&cgroup->arena, request->libexec) : NULL;
-	cgroup->request = request;
+	cgroup->request = *request;
 	cgroup->shared = true;
 	for (size_t i = 0; i < cgroup->tree_count; i++)
 		cgroup->trees[i].path = path;
@@ -134,7 +134,7 @@ static int move_process(struct cgroup *cgroup, pid_t pid, struct masu_error *err
 
 int systemd_start(struct cgroup *cgroup, pid_t pid, struct masu_error *err)
 {
-	const struct cgroup_request *request = cgroup->request;
+	const struct cgroup_request *request = &cgroup->request;
 	_cleanup_buf_ struct buf text, answer;
 	buf_init(&text, 0);
 	buf_init(&answer, ANSWER_MAX + 1);
@@ -166,7 +166,6 @@ int systemd_start(struct cgroup *cgroup, pid_t pid, struct masu_error *err)
 		r = move_process(cgroup, pid, err);
 	if (r < 0)
 		systemd_stop(cgroup, NULL);
-	cgroup->request = NULL;
 	return r;
 }
 

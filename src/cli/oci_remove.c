@@ -34,7 +34,12 @@ static int reopen_cgroup(const struct oci_container *container, struct cgroup **
 		.owner_uid = (uid_t)-1,
 		.owner_gid = (gid_t)-1,
 	};
-	return cgroup_create(&request, ret, err);
+	int r = cgroup_create(&request, ret, err);
+	/* The path is refused, or the group is somebody else's: nothing there was made for us. */
+	if (r != -EINVAL && r != -ENAMETOOLONG && r != -EBUSY)
+		return r;
+	error_clear(err);
+	return 0;
 }
 
 /* Kills the init and, without a pid namespace, whatever else is in the group. */

@@ -2,6 +2,11 @@
 # masu-systemd against a private bus on which tests/lib/fake-systemd.py plays systemd.
 
 setup() {
+	FAKE_ROOTS=
+	if [[ "$BATS_TEST_DESCRIPTION" == oci:* ]]; then
+		[ -d /sys/fs/cgroup/systemd ] || skip "needs a hybrid machine"
+		FAKE_ROOTS="/sys/fs/cgroup/systemd /sys/fs/cgroup/unified"
+	fi
 	[ -x "$MASU_LIBEXEC/masu-systemd" ] || skip "masu-systemd is not built"
 	/usr/bin/python3 -c 'import dbus, gi' 2>/dev/null || skip "needs python3-dbus and python3-gi"
 	export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$BATS_TEST_TMPDIR/bus
@@ -23,6 +28,7 @@ setup() {
 }
 
 teardown() {
+	find /sys/fs/cgroup/ -depth -type d -path "*/masutest$$.slice*" -exec rmdir {} + 2>/dev/null || true
 	[ -z "${fake:-}" ] || kill "$fake" || true
 	[ -z "${daemon:-}" ] || kill "$daemon" || true
 }
@@ -126,4 +132,66 @@ request() { # JSON
 	DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nonexistent request '{"verb": "stop", "unit": "x.scope"}'
 	[ "$status" -eq 1 ]
 	[[ "$output" == *"use cgroupfs"* ]]
+}
+
+make_bundle() { # jq program
+	bundle=$BATS_TEST_TMPDIR/bundle
+	export MASU_RUNROOT=$BATS_TEST_TMPDIR/run
+	mkdir -p "$bundle"/rootfs/{bin,dev,proc,sys,tmp}
+	cp /bin/busybox "$bundle/rootfs/bin/sh"
+	"$MASU" oci spec --bundle "$bundle"
+	jq ".process.terminal = false | .linux.cgroupsPath = \"masutest$$.slice:libpod:c1\" | $1" \
+		"$bundle/config.json" >"$bundle/new"
+	mv "$bundle/new" "$bundle/config.json"
+}
+
+@test "oci: a container runs in its scope's group of every hierarchy" {
+	make_bundle '.process.args = ["sh", "-c", "while read -r l; do echo $l; done </proc/self/cgroup"]
+		| .linux.namespaces |= map(select(.type != "cgroup"))
+		| .linux.resources += {"pids": {"limit": 77}, "memory": {"limit": 33554432}}
+		| .annotations = {"org.systemd.property.TimeoutStopSec": "3"}'
+	run "$MASU" oci --systemd-cgroup run --bundle "$bundle" c1
+	[ "$status" -eq 0 ]
+	for line in "${lines[@]}"; do
+		list=${line#*:}
+		list=${list%%:*}
+		dir=/sys/fs/cgroup/${list#name=}
+		[ -n "$list" ] || dir=/sys/fs/cgroup/unified
+		[ -d "$dir" ] || continue
+		[[ "$line" == *":/masutest$$.slice/libpod-c1.scope" ]]
+	done
+	run jq -ce 'select(.call == "start") | .properties | [.TasksMax, .MemoryLimit, .DevicePolicy, .TimeoutStopUSec]' "$calls"
+	[ "$output" = '[["t",77],["t",33554432],["s","strict"],["t",3000000]]' ]
+	jq -se 'any(.call == "stop" and .unit == "libpod-c1.scope")' "$calls"
+	[ -z "$(find /sys/fs/cgroup/ -name 'libpod-c1.scope')" ]
+}
+
+@test "oci: a cgroup namespace begins at the scope, and update tells systemd" {
+	make_bundle '.process.args = ["sh", "-c", "while read -r l; do echo $l; done </proc/self/cgroup >/tmp/groups; exec sleep 100"]
+		| .root.readonly = false
+		| .linux.namespaces |= (map(select(.type != "cgroup")) + [{"type": "cgroup"}])'
+	ln -s sh "$bundle/rootfs/bin/sleep"
+	"$MASU" oci --systemd-cgroup run --detach --bundle "$bundle" c1 >/dev/null 2>&1 </dev/null 3>&-
+	for _ in $(seq 200); do
+		[ ! -s "$bundle/rootfs/tmp/groups" ] || break
+		sleep 0.02
+	done
+	grep -qx '0::/' "$bundle/rootfs/tmp/groups"
+	grep -q 'name=systemd:/$' "$bundle/rootfs/tmp/groups"
+	"$MASU" oci update --pids-limit 55 c1
+	run jq -ce 'select(.call == "set") | .properties' "$calls"
+	[ "$output" = '{"TasksMax":["t",55]}' ]
+	[ "$(cat "/sys/fs/cgroup/pids/masutest$$.slice/libpod-c1.scope/pids.max")" = 55 ]
+	"$MASU" oci delete --force c1
+	[ -z "$(find /sys/fs/cgroup/ -name 'libpod-c1.scope')" ]
+}
+
+@test "oci: a scope that cannot be started is the container's error, and nothing is left" {
+	make_bundle '.process.args = ["sh"] | .linux.cgroupsPath |= sub("c1"; "fail")'
+	run "$MASU" oci --systemd-cgroup run --bundle "$bundle" c1
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"libpod-fail.scope"*"failed"* ]]
+	[ -z "$(find /sys/fs/cgroup/ -name 'libpod-fail.scope')" ]
+	run "$MASU" oci list -q
+	[ -z "$output" ]
 }
