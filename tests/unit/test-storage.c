@@ -116,9 +116,8 @@ static void test_only_chain_ids_are_names(void **state)
 		int fd;
 		assert_int_equal(f->ops->layer_exists(f->storage, bad[i], &ret), -EINVAL);
 		assert_int_equal(f->ops->layer_remove(f->storage, bad[i], NULL), -EINVAL);
-		assert_int_equal(
-			f->ops->layer_prepare(f->storage, bad[i], &fd, staging, NULL),
-			-EINVAL);
+		assert_int_equal(f->ops->layer_prepare(f->storage, bad[i], &fd, staging, NULL),
+				 -EINVAL);
 	}
 }
 
@@ -127,8 +126,7 @@ static void test_sweep_spares_the_living(void **state)
 	struct fixture *f = *state;
 	char alive[STORAGE_STAGING_MAX], dead[STORAGE_STAGING_MAX], path[256];
 	int alive_fd = -1, dead_fd = -1;
-	assert_int_equal(f->ops->layer_prepare(f->storage, NULL, &alive_fd, alive, NULL),
-			 0);
+	assert_int_equal(f->ops->layer_prepare(f->storage, NULL, &alive_fd, alive, NULL), 0);
 	assert_int_equal(f->ops->layer_prepare(f->storage, NULL, &dead_fd, dead, NULL), 0);
 	close(dead_fd);
 	assert_int_equal(f->ops->layer_sweep(f->storage), 0);

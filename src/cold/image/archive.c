@@ -52,8 +52,7 @@ static struct archive_member *add_member(struct archive *a, const char *path)
 
 static int too_many(struct masu_error *err)
 {
-	return error_set(err, -E2BIG, "the archive has more than %u members",
-			 ARCHIVE_MAX_MEMBERS);
+	return error_set(err, -E2BIG, "the archive has more than %u members", ARCHIVE_MAX_MEMBERS);
 }
 
 /* "a/b", "../c/layer.tar" -> "c/layer.tar"; NULL where it leads out. */

@@ -18,4 +18,4 @@
  * reaches 1032 with nothing but zeroes, real layers 2 to 10.
  */
 #define LIMIT_RATIO	 200u
-#define LIMIT_RATIO_FROM (1ull << 30)
+#define LIMIT_RATIO_FROM (1ull << 28)
