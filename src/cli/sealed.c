@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "sys/syscalls.h"
 
 #define SELF_VARIABLE "_MASU_SELF"
@@ -29,6 +30,8 @@ const char *sealed_self_path(struct arena *arena)
 
 int sealed_ensure(const char *self_path, char **argv, struct masu_error *err)
 {
+	if (fault_without("sealed"))
+		return 0;
 	_cleanup_close_ int exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	if (exe < 0)
 		return error_errno(err, -errno, "cannot open /proc/self/exe; is /proc mounted?");

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "base/trace.h"
 #include "cgroup/cgroup.h"
@@ -117,6 +118,15 @@ static int run_container_hooks(const struct create_plan *plan, struct masu_error
 	return exec_run_hooks(hooks, OCI_HOOK_CREATE_CONTAINER, buf_str(&state), 0, err);
 }
 
+/* Through the host's procfs: the container's may have anything mounted in it (CVE-2025-52881). */
+static int set_sysctls(const struct create_plan *plan, struct masu_error *err)
+{
+	_cleanup_close_ int inside = -1;
+	if (fault_without("host-proc"))
+		inside = fs_open_in(rootfs_fd(plan->rootfs), "proc", O_PATH | O_DIRECTORY, 0);
+	return sysctl_apply(spec_of(plan), inside >= 0 ? inside : plan->proc_fd, err);
+}
+
 static int build_root(struct create_plan *plan, int *ret_slave, struct masu_error *err)
 {
 	const struct oci_spec *spec = spec_of(plan);
@@ -139,7 +149,7 @@ static int build_root(struct create_plan *plan, int *ret_slave, struct masu_erro
 	if (r == 0)
 		r = run_container_hooks(plan, err);
 	if (r == 0)
-		r = sysctl_apply(spec, plan->proc_fd, err);
+		r = set_sysctls(plan, err);
 	if (r == 0) {
 		/* A missing working directory is made, as runc does; what cannot be made is
 		 * reported when it is entered. */
@@ -206,7 +216,7 @@ static int child_run(struct create_plan *plan, struct masu_error *err)
 	int gate = plan->request->gate_listen_fd;
 	int r = enter_namespaces(plan, err);
 	trace_mark("namespaces");
-	if (r == 0 && setsid() < 0)
+	if (r == 0 && !fault_without("new-session") && setsid() < 0)
 		r = error_errno(err, -errno, "cannot create a session");
 	if (r == 0)
 		r = set_names(spec, err);

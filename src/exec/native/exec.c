@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "base/trace.h"
 #include "cgroup/cgroup.h"
@@ -77,7 +78,10 @@ static int enter_container(const struct exec_plan *plan, struct masu_error *err)
 		return 0;
 	if (setns(request->init_pidfd, CLONE_NEWUSER) < 0)
 		return error_errno(err, -errno, "cannot join the container's user namespace");
-	return userns_become_root(err);
+	r = userns_become_root(err);
+	if (fault_without("not-dumpable"))
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	return r;
 }
 
 static int make_console(const struct exec_plan *plan, int *ret_slave, struct masu_error *err)
@@ -99,7 +103,7 @@ static int child_run(struct exec_plan *plan, struct masu_error *err)
 	_cleanup_close_ int slave = -1;
 	int r = enter_container(plan, err);
 	trace_mark("joined");
-	if (r == 0 && setsid() < 0)
+	if (r == 0 && !fault_without("new-session") && setsid() < 0)
 		r = error_errno(err, -errno, "cannot create a session");
 	if (r == 0 && plan->request->process->terminal)
 		r = make_console(plan, &slave, err);

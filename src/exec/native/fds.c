@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "sys/syscalls.h"
 
 #define FIRST_FD  3
@@ -46,7 +47,7 @@ int fds_arrange(const int *extra, int count, int *const keep[], size_t keep_coun
 			r = move_up(keep[i], FIRST_FD + count);
 	if (r == 0 && extra)
 		r = place(extra, count);
-	if (r == 0)
+	if (r == 0 && !fault_without("close-fds"))
 		r = sys_close_range((unsigned)(FIRST_FD + count), ~0u, CLOSE_RANGE_CLOEXEC);
 	return r < 0 ? error_errno(err, r, "cannot arrange the preserved file descriptors") : 0;
 }

@@ -1,0 +1,60 @@
+# For the hostile-*.bats files: bundles whose inside attacks, and masu with a defence taken out.
+
+# Builds the attackers and the root that bundles share. Call in setup_file.
+hostile_setup() {
+	# The debug build has the fault switches; every attack must succeed against it.
+	export MASU_DEBUG=${MASU_DEBUG:-$REPO/build-debug/bin/masu}
+	[ -x "$MASU_DEBUG" ] || { echo "$MASU_DEBUG is missing; run tools/build debug" >&2; return 1; }
+	export INSIDE=$BATS_FILE_TMPDIR/inside OUTSIDE=$BATS_FILE_TMPDIR/outside
+	cc -O1 -D_GNU_SOURCE -static -o "$INSIDE" "$REPO/tests/integration/src/inside.c"
+	cc -O1 -D_GNU_SOURCE -static -o "$OUTSIDE" "$REPO/tests/integration/src/outside.c"
+	export OCI_ROOT=$BATS_FILE_TMPDIR/oci
+}
+
+# Makes $BUNDLE, whose config.json is masu's own template changed by the jq filter $1.
+make_bundle() {
+	export BUNDLE=$BATS_TEST_TMPDIR/bundle
+	rm -rf "$BUNDLE"
+	make_busybox_root "$BUNDLE/rootfs"
+	cp "$INSIDE" "$BUNDLE/rootfs/bin/inside"
+	(cd "$BUNDLE" && "$MASU" oci spec)
+	configure '.process.terminal=false | .root.readonly=false | del(.process.rlimits)'
+	[ -z "${1:-}" ] || configure "$1"
+}
+
+configure() {
+	jq "$1" "$BUNDLE/config.json" >"$BUNDLE/config.new"
+	mv "$BUNDLE/config.new" "$BUNDLE/config.json"
+}
+
+# The release, on a container of this test's own.
+oci() {
+	"${OCI_MASU:-$MASU}" oci --root "$OCI_ROOT" "$@"
+}
+
+# without DEFENCE[,DEFENCE] COMMAND...: what `oci` runs then is the debug build that lacks them.
+without() {
+	local defence=$1
+	shift
+	ASAN_OPTIONS=detect_leaks=0 MASU_TEST_WITHOUT=$defence OCI_MASU=$MASU_DEBUG \
+		MASU_LIBEXEC=${MASU_DEBUG%/*}/libexec/masu "$@"
+}
+
+# held COMMAND / breached COMMAND: the attack's own verdict, which must be there at all.
+held() {
+	run "$@"
+	[[ "$output" == *held* && "$output" != *breached* ]] || {
+		echo "not held: $output"
+		return 1
+	}
+}
+
+breached() {
+	run "$@"
+	[[ "$output" == *breached* ]] || {
+		echo "the test is toothless: nothing breached without the defence: $output"
+		return 1
+	}
+}
+
+ALL_CAPABILITIES='.process.capabilities |= (["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_DAC_READ_SEARCH","CAP_FOWNER","CAP_FSETID","CAP_KILL","CAP_SETGID","CAP_SETUID","CAP_SETPCAP","CAP_LINUX_IMMUTABLE","CAP_NET_BIND_SERVICE","CAP_NET_ADMIN","CAP_NET_RAW","CAP_IPC_LOCK","CAP_IPC_OWNER","CAP_SYS_CHROOT","CAP_SYS_PTRACE","CAP_SYS_ADMIN","CAP_SYS_NICE","CAP_MKNOD","CAP_LEASE","CAP_AUDIT_WRITE","CAP_SETFCAP"] as $all | {bounding:$all,effective:$all,permitted:$all})'
