@@ -49,6 +49,10 @@ int bridge_publish(struct bridge *bridge, const struct network_port *ports, size
 int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
 		     struct in_addr ipv4, struct masu_error *err);
 
+/* Whether some lease has no interface: its container is gone, or it is being connected just now.
+ * False without looking where there are more than @max leases. */
+bool bridge_has_dead_lease(struct bridge *bridge, size_t max);
+
 /* Takes away the leases whose containers are gone, with their elements; how many. The caller's own
  * unfinished lease would go too, so it has none. *ret_left: leases that remain. */
 int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err);

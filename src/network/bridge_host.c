@@ -14,6 +14,9 @@
 #include "network/nft_expr.h"
 #include "network/port.h"
 
+/* A taken port, then the same without what was expiring, then the same if it expired meanwhile. */
+#define PUBLISH_ATTEMPTS 3
+
 /* The definition does not exist yet: whoever gets the lock alone makes it. */
 static int define(int root_fd, struct bridge *bridge, const char *network, struct masu_error *err)
 {
@@ -98,7 +101,7 @@ void bridge_target(const struct bridge *bridge, struct in_addr ipv4, struct nft_
 /* Whether the container of this lease still has its network namespace. */
 static bool lease_lives(const struct bridge *bridge, const struct lease *lease)
 {
-	return link_index(bridge->route_fd, lease->interface) >= 0;
+	return *lease->interface && link_index(bridge->route_fd, lease->interface) >= 0;
 }
 
 int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
@@ -186,15 +189,11 @@ static int put_all_expired(struct bridge *bridge, struct netlink_batch *batch,
 			   const struct network_port *ports, size_t count,
 			   const struct nft_target *target)
 {
-	int any = 0;
-	for (size_t i = 0; i < count; i++) {
-		int r = nft_put_expired(batch, bridge->nft_fd, bridge->definition.bridge, &ports[i],
-					target);
-		if (r < 0)
-			return r;
-		any |= r;
-	}
-	return any;
+	int r = 0;
+	for (size_t i = 0; r >= 0 && i < count; i++)
+		r = nft_put_expired(batch, bridge->nft_fd, bridge->definition.bridge, &ports[i],
+				    target);
+	return r;
 }
 
 /* Which port the failed message was about. */
@@ -222,21 +221,23 @@ int bridge_publish(struct bridge *bridge, const struct network_port *ports, size
 	int r = 0;
 	netlink_batch_init(&batch);
 	bridge_target(bridge, ipv4, &target);
-	for (unsigned attempt = 0; attempt < 2; attempt++) {
+	for (unsigned attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
 		netlink_batch_reset(&batch);
 		nft_begin(&batch);
-		if (attempt > 0) {
-			int expired = put_all_expired(bridge, &batch, ports, count, &target);
-			if (expired <= 0)
-				break;
-		}
+		if (attempt > 0)
+			r = put_all_expired(bridge, &batch, ports, count, &target);
+		if (r < 0)
+			return error_errno(err, r, "table inet %s: cannot read it", table);
 		first = batch.sequence + 1;
 		for (size_t i = 0; i < count; i++)
 			nft_put_port(&batch, table, &ports[i], &target, NFT_ADD);
 		nft_end(&batch);
 		r = netlink_transact(bridge->nft_fd, &batch, &failure);
-		if (r != -EEXIST && r != -EBUSY)
+		/* ENOENT later than at first: what was to be deleted has just expired. */
+		bool again = r == -EEXIST || r == -EBUSY || (r == -ENOENT && attempt > 0);
+		if (!again || attempt + 1 == PUBLISH_ATTEMPTS)
 			break;
+		r = 0;
 	}
 	if (r == -EEXIST || r == -EBUSY)
 		return port_conflict(port_of(ports, count, &target, first, failure.sequence), err);
@@ -273,6 +274,21 @@ int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, si
 	return r < 0 && !changed ? nft_error(err, r, &failure, table) : 0;
 }
 
+bool bridge_has_dead_lease(struct bridge *bridge, size_t max)
+{
+	_cleanup_arena_ struct arena arena;
+	struct lease *leases;
+	size_t count;
+	arena_init(&arena, 0);
+	if (lease_count(&bridge->pool, max + 1) > max ||
+	    lease_list(&bridge->pool, &arena, &leases, &count) < 0)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!lease_lives(bridge, &leases[i]))
+			return true;
+	return false;
+}
+
 int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
@@ -295,7 +311,10 @@ int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err
 				     err);
 		if (r < 0)
 			return r;
-		swept += lease_give(&bridge->pool, leases[i].ipv4, leases[i].id) > 0;
+		r = lease_remove(&bridge->pool, leases[i].ipv4);
+		if (r < 0)
+			return error_errno(err, r, "network %s: leases", bridge->definition.name);
+		swept++;
 	}
 	*ret_left = left;
 	r = lease_lock(&bridge->pool, LOCK_SH);

@@ -13,7 +13,7 @@
 #include "network/network.h"
 #include "sys/fs.h"
 
-#define DEFINITION_MAX_BYTES (64u << 10)
+#define DEFINITION_MAX_BYTES 8192
 #define BRIDGE_OPTION	     "com.docker.network.bridge.name"
 #define MTU_OPTION	     "com.docker.network.driver.mtu"
 
@@ -71,21 +71,20 @@ static int parse_options(const struct json *options, struct definition *definiti
 int definition_load(int root_fd, const char *name, struct definition *ret, struct masu_error *err)
 {
 	char path[96];
-	_cleanup_buf_ struct buf text;
+	char text[DEFINITION_MAX_BYTES];
 	_cleanup_arena_ struct arena arena;
 	struct definition definition = { 0 };
 	const struct json *document;
 	arena_init(&arena, 1u << 20);
-	buf_init(&text, DEFINITION_MAX_BYTES + 1);
 	if (str_format(path, sizeof(path), "networks/%s.json", name) < 0 ||
 	    str_format(definition.name, sizeof(definition.name), "%s", name) < 0)
 		return error_set(err, -ENAMETOOLONG, "network %s: the name is too long", name);
-	int r = fs_read_at(root_fd, path, DEFINITION_MAX_BYTES, &text);
+	int r = fs_read_small(root_fd, path, text, sizeof(text));
 	if (r == -ENOENT)
 		return r;
 	if (r < 0)
 		return error_errno(err, r, "network %s: cannot read %s", name, path);
-	r = json_parse(&arena, buf_str(&text), text.len, &document, err);
+	r = json_parse(&arena, text, strlen(text), &document, err);
 	if (r < 0)
 		return error_wrap(err, "network %s: %s", name, path);
 	r = parse_options(json_get(document, "Options"), &definition);

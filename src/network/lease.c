@@ -143,68 +143,103 @@ int lease_give(struct lease_pool *pool, struct in_addr ipv4, const char *id)
 	return 1;
 }
 
-/* A file that its writer has not finished, or that is none of ours, has no lease in it: -EINVAL. */
-static int lease_parse(struct arena *arena, const char *name, char *text, struct lease *ret)
+int lease_remove(struct lease_pool *pool, struct in_addr ipv4)
 {
-	struct lease lease = { 0 };
+	char name[INET_ADDRSTRLEN];
+	return unlinkat(pool->dir_fd, lease_name(ipv4, name), 0) < 0 && errno != ENOENT ? -errno
+											: 0;
+}
+
+/* What follows the address; -EINVAL where the writer has not finished or was killed. */
+static int lease_parse(struct arena *arena, char *text, struct lease *lease)
+{
 	char *rest = text, *line;
 	size_t lines = 0;
-	if (inet_pton(AF_INET, name, &lease.ipv4) != 1)
-		return -EINVAL;
 	for (const char *p = text; *p; p++)
 		lines += *p == '\n';
 	line = strsep(&rest, "\n");
-	if (!rest || str_format(lease.id, sizeof(lease.id), "%s", line) < 0)
+	if (!rest || str_format(lease->id, sizeof(lease->id), "%s", line) < 0)
 		return -EINVAL;
 	line = strsep(&rest, "\n");
-	if (!rest || str_format(lease.interface, sizeof(lease.interface), "%s", line) < 0)
+	if (!rest || str_format(lease->interface, sizeof(lease->interface), "%s", line) < 0)
 		return -EINVAL;
-	lease.ports = arena_array(arena, struct network_port, lines);
-	if (!lease.ports)
+	lease->ports = arena_array(arena, struct network_port, lines);
+	if (!lease->ports)
 		return -ENOMEM;
 	while ((line = strsep(&rest, "\n")) && *line) {
-		if (!rest || port_parse_line(line, &lease.ports[lease.port_count]) < 0)
+		if (!rest || port_parse_line(line, &lease->ports[lease->port_count]) < 0)
 			return -EINVAL;
-		lease.port_count++;
+		lease->port_count++;
 	}
-	*ret = lease;
 	return 0;
+}
+
+/* One file of the pool: 1 if it is a lease, 0 if not. */
+static int lease_read(struct lease_pool *pool, struct arena *arena, const char *name,
+		      struct lease *ret)
+{
+	_cleanup_buf_ struct buf content;
+	struct in_addr ipv4;
+	buf_init(&content, LEASE_MAX_BYTES + 1);
+	*ret = (struct lease) { 0 };
+	if (inet_pton(AF_INET, name, &ipv4) != 1)
+		return 0;
+	int r = fs_read_at(pool->dir_fd, name, LEASE_MAX_BYTES, &content);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0 && content.data)
+		r = lease_parse(arena, content.data, ret);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		*ret = (struct lease) { 0 };
+	ret->ipv4 = ipv4;
+	return 1;
+}
+
+static DIR *open_pool(const struct lease_pool *pool)
+{
+	int fd = openat(pool->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir && fd >= 0)
+		close(fd);
+	return dir;
+}
+
+size_t lease_count(const struct lease_pool *pool, size_t max)
+{
+	_cleanup_closedir_ DIR *dir = open_pool(pool);
+	struct dirent *entry;
+	size_t count = 0;
+	if (!dir)
+		return max;
+	while (count < max && (entry = readdir(dir)))
+		count += entry->d_name[0] >= '0' && entry->d_name[0] <= '9';
+	return count;
 }
 
 int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret, size_t *ret_count)
 {
-	int fd = openat(pool->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	_cleanup_closedir_ DIR *dir = open_pool(pool);
 	struct lease *leases = NULL;
 	size_t count = 0, room = 0;
 	struct dirent *entry;
+	if (!dir)
+		return -errno;
 	while ((errno = 0, entry = readdir(dir))) {
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9')
-			continue;
 		if (count == room) {
-			struct lease *more =
-				arena_array(arena, struct lease, room = room ? 2 * room : 16);
+			room = room ? 2 * room : 16;
+			struct lease *more = arena_array(arena, struct lease, room);
 			if (!more)
 				return -ENOMEM;
 			if (count)
 				memcpy(more, leases, count * sizeof(*leases));
 			leases = more;
 		}
-		_cleanup_buf_ struct buf content;
-		buf_init(&content, LEASE_MAX_BYTES + 1);
-		if (fs_read_at(pool->dir_fd, entry->d_name, LEASE_MAX_BYTES, &content) < 0 ||
-		    !content.data)
-			continue;
-		int r = lease_parse(arena, entry->d_name, content.data, &leases[count]);
-		if (r == -ENOMEM)
+		int r = lease_read(pool, arena, entry->d_name, &leases[count]);
+		if (r < 0)
 			return r;
-		count += r == 0;
+		count += r > 0;
 	}
 	if (errno)
 		return -errno;

@@ -52,5 +52,12 @@ int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix,
 int lease_give(struct lease_pool *pool, struct in_addr ipv4, const char *id);
 bool lease_is_of(struct lease_pool *pool, struct in_addr ipv4, const char *id);
 
-/* All leases that are whole, in no order. */
+/* Takes a lease away, whosever it is: only with the lock held alone. */
+int lease_remove(struct lease_pool *pool, struct in_addr ipv4);
+
+/* How many leases there are, at most @max (also where that cannot be told). */
+size_t lease_count(const struct lease_pool *pool, size_t max);
+
+/* All leases, in no order. One that its writer has not finished, or never will, has an empty id
+ * and interface and no ports. */
 int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret, size_t *ret_count);

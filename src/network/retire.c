@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -6,36 +5,35 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "network/bridge.h"
 
-/* Whether the directory has a lease; their names begin with a digit. */
-static bool has_leases(int dir_fd)
+/* With more containers than this the dead ones among them are left to the last ones to leave. */
+#define SWEEP_MAX 64
+
+/* Takes back what killed processes left. */
+static void sweep(int root_fd, int run_fd, const char *network)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return true;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return true;
-	}
-	struct dirent *entry;
-	while ((entry = readdir(dir)))
-		if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9')
-			return true;
-	return false;
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
+	struct masu_error err = { 0 };
+	size_t left;
+	int r = bridge_open(root_fd, run_fd, network, &bridge, &err);
+	if (r == 0 && bridge_has_dead_lease(&bridge, SWEEP_MAX))
+		r = bridge_sweep(&bridge, &left, &err);
+	if (r < 0)
+		log_debug("%s", err.message);
 }
 
 /* Sleeps until no lease has come or gone for @linger_ms. False: there is a lease. */
-static bool wait_unused(int dir_fd, unsigned linger_ms)
+static bool wait_unused(const struct lease_pool *pool, unsigned linger_ms)
 {
 	struct stat before, after;
 	do {
-		if (has_leases(dir_fd) || fstat(dir_fd, &before) < 0)
+		if (lease_count(pool, 1) || fstat(pool->dir_fd, &before) < 0)
 			return false;
 		poll(NULL, 0, (int)linger_ms);
-		if (fstat(dir_fd, &after) < 0)
+		if (fstat(pool->dir_fd, &after) < 0)
 			return false;
 	} while (before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
 		 before.st_mtim.tv_nsec != after.st_mtim.tv_nsec);
@@ -50,7 +48,7 @@ static int remove_unused(int root_fd, int run_fd, const char *network, struct ma
 		return r;
 	/* A connection that is being made holds the lock shared: then it is used again. */
 	r = lease_lock(&bridge.pool, LOCK_EX | LOCK_NB);
-	if (r < 0 || has_leases(bridge.pool.dir_fd))
+	if (r < 0 || lease_count(&bridge.pool, 1))
 		return r < 0 && r != -EWOULDBLOCK ? error_errno(err, r, "network %s: lock", network)
 						  : 0;
 	const char *name = bridge.definition.bridge;
@@ -72,8 +70,11 @@ int network_retire(int root_fd, int run_fd, const char *network, unsigned linger
 	_cleanup_close_ int dir = openat(run_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return errno == ENOENT ? 0 : error_errno(err, -errno, "network %s", network);
+	const struct lease_pool pool = { .dir_fd = dir, .lock_fd = -1 };
+	if (lease_count(&pool, 1))
+		sweep(root_fd, run_fd, network);
 	/* Again where the last lease went after it was seen and before the lock was free. */
-	while (!has_leases(dir)) {
+	while (lease_count(&pool, 1) == 0) {
 		_cleanup_close_ int waiting =
 			openat(dir, "retire", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (waiting < 0)
@@ -82,7 +83,7 @@ int network_retire(int root_fd, int run_fd, const char *network, unsigned linger
 			return errno == EWOULDBLOCK
 				       ? 0
 				       : error_errno(err, -errno, "network %s: retire", network);
-		if (wait_unused(dir, linger_ms))
+		if (wait_unused(&pool, linger_ms))
 			return remove_unused(root_fd, run_fd, network, err);
 	}
 	return 0;

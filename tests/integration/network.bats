@@ -397,3 +397,51 @@ route_loopback() {
 	drive disconnect c1
 	wait_until 2 eval '[ "$(elements)" = 0 ]'
 }
+
+killed_at() { # system call, which of them, arguments
+	ASAN_OPTIONS=detect_leaks=0 strace -o /dev/null -e "inject=$1:signal=SIGKILL:when=$2" \
+		"$DRIVER" "$ROOT" "$RUN" "${@:3}" >/dev/null || return 1
+} 2>/dev/null
+
+# Kills the driver at every call of every system call that it makes while connecting or
+# disconnecting; whatever that left, the same connection must work afterwards.
+@test "killed anywhere, a connection leaves nothing that stops the next" {
+	local call n verb calls points=0
+	ip netns add probe
+	ASAN_OPTIONS=detect_leaks=0 strace -o "$BATS_TEST_TMPDIR/calls" "$DRIVER" "$ROOT" "$RUN" connect probe /run/netns/probe - \
+		8080:80 >/dev/null
+	drive disconnect probe
+	ip netns del probe
+	# From the first use of the state on, the calls that change or take something.
+	calls=$(sed -n '/networks\/bridge/,$s/^\([a-z0-9_]*\)(.*/\1/p' "$BATS_TEST_TMPDIR/calls" |
+		grep -E '^(openat|socket|bind|flock|sendto|recvfrom|write|pwrite64|setns|close|ioctl)$' | sort -u)
+	for verb in connect disconnect; do
+		for call in $calls; do
+			for n in $(seq 1 40); do
+				ip netns add victim
+				[ $verb = connect ] || drive connect victim /run/netns/victim - 8080:80 >/dev/null
+				local arguments=(connect victim /run/netns/victim - 8080:80)
+				[ $verb = connect ] || arguments=(disconnect victim)
+				if killed_at "$call" "$n" "${arguments[@]}"; then
+					drive disconnect victim
+					ip netns del victim
+					break
+				fi
+				points=$((points + 1))
+				ip netns del victim
+				wait_until 5 no_links
+				ip netns add next
+				drive connect next /run/netns/next - 8080:80 >/dev/null
+				[ "$(elements)" = 2 ]
+				drive disconnect next
+				ip netns del next
+			done
+		done
+	done
+	echo "# killed at $points points" >&3
+	[ "$points" -ge 40 ]
+	wait_until 5 no_links
+	drive retire 0
+	[ -z "$(find "$RUN/networks/bridge" -name '[0-9]*')" ]
+	[ -z "$(nft list ruleset)" ]
+}

@@ -263,13 +263,23 @@ static void test_leases(void **state)
 	struct lease *leases;
 	size_t count;
 	assert_int_equal(lease_list(&pool, &arena, &leases, &count), 0);
-	assert_int_equal(count, 4);
+	assert_int_equal(count, 5);
+	assert_int_equal(lease_count(&pool, 9), 5);
+	assert_int_equal(lease_count(&pool, 3), 3);
 	for (size_t i = 0; i < count; i++) {
+		if (leases[i].ipv4.s_addr == htonl(0x0a000005)) {
+			assert_string_equal(leases[i].id, "");
+			assert_string_equal(leases[i].interface, "");
+			assert_int_equal(leases[i].port_count, 0);
+			continue;
+		}
 		assert_string_equal(leases[i].id, "a");
 		assert_string_equal(leases[i].interface, "veth0");
 		assert_int_equal(leases[i].port_count, 1);
 		assert_memory_equal(leases[i].ports, &port, sizeof(port));
 	}
+	assert_int_equal(lease_remove(&pool, (struct in_addr) { htonl(0x0a000005) }), 0);
+	assert_int_equal(lease_count(&pool, 9), 4);
 	lease_close(&pool);
 	assert_int_equal(fs_remove_tree(AT_FDCWD, dir), 0);
 }
