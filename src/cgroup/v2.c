@@ -4,7 +4,6 @@
  * spec asks ("If the conversion is not possible the runtime MUST generate an error").
  */
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -21,11 +20,39 @@ static const char *max_or(struct arena *arena, int64_t value)
 	return value < 0 ? "max" : arena_printf(arena, "%lld", (long long)value);
 }
 
+/* log2 of @n >= 1 with 32 binary places: each squaring of the mantissa yields the next. */
+static uint64_t log2_fixed(uint64_t n)
+{
+	unsigned whole = 63 - (unsigned)__builtin_clzll(n);
+	uint64_t mantissa = n << (62 - whole), fraction = 0; /* 62 places, in [1, 2) */
+	for (int bit = 0; bit < 32; bit++) {
+		unsigned __int128 square = (unsigned __int128)mantissa * mantissa >> 62;
+		bool carry = square >> 63;
+		mantissa = (uint64_t)(carry ? square >> 1 : square);
+		fraction = fraction << 1 | carry;
+	}
+	return (uint64_t)whole << 32 | fraction;
+}
+
+/* 2 to the power of @x with 32 binary places, rounded up; @x below 32. */
+static uint64_t exp2_ceil(uint64_t x)
+{
+	const uint64_t one = UINT64_C(1) << 60, ln2 = UINT64_C(799144290325165979);
+	uint64_t t = (uint64_t)((unsigned __int128)(x & UINT32_MAX) * ln2 >> 32);
+	uint64_t sum = one, term = one;
+	for (unsigned n = 1; term; n++) {
+		term = (uint64_t)((unsigned __int128)term * t >> 60) / n;
+		sum += term;
+	}
+	return (uint64_t)((((unsigned __int128)sum << (x >> 32)) + one - 1) >> 60);
+}
+
 /*
- * shares 2, 1024, 262144 (least, default, most) are the weights 1, 100, 10000; in between a
- * quadratic in log(shares) keeps the ratios to the default that users know from v1. The function is
- * the one that runc, crun and Kubernetes agreed upon in 2025; the earlier linear one gave shares
- * 1024 the weight 39.
+ * shares 2, 1024, 262144 (least, default, most) are the weights 1, 100, 10000; in between the weight
+ * is 10 to the power of a quadratic in l = log2(shares), (l^2 + 125 l) / 612 - 7 / 34, which keeps
+ * the ratios to the default that users know from v1. The function is the one that runc, crun and
+ * Kubernetes agreed upon in 2025; the earlier linear one gave shares 1024 the weight 39. Whole
+ * numbers do it, so that the program needs no libm.
  */
 uint64_t cpu_weight_from_shares(uint64_t shares)
 {
@@ -33,8 +60,13 @@ uint64_t cpu_weight_from_shares(uint64_t shares)
 		return 1;
 	if (shares >= 262144)
 		return 10000;
-	double l = log2((double)shares);
-	return (uint64_t)ceil(pow(10, (l * l + 125 * l) / 612.0 - 7.0 / 34.0));
+	if (shares == 1024)
+		return 100; /* no room for a rounding error in what is exact */
+	const uint64_t log2_of_10 = UINT64_C(14267572527); /* 32 places, as everything here */
+	uint64_t l = log2_fixed(shares);
+	uint64_t square = (uint64_t)((unsigned __int128)l * l >> 32);
+	uint64_t exponent = (square + 125 * l) / 612 - (UINT64_C(7) << 32) / 34;
+	return exp2_ceil((uint64_t)((unsigned __int128)exponent * log2_of_10 >> 32));
 }
 
 /* [10, 1000] -> [1, 10000], linear. */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <linux/bpf.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -116,6 +117,9 @@ static void test_weights(void **state)
 		uint64_t w = cpu_weight_from_shares(s);
 		assert_true(w >= last && w >= 1 && w <= 10000);
 		last = w;
+		double l = log2((double)s);
+		if (s > 2 && s != 1024 && s < 262144)
+			assert_int_equal(w, ceil(pow(10, (l * l + 125 * l) / 612 - 7.0 / 34)));
 	}
 	assert_int_equal(io_weight_from_blkio(10), 1);
 	assert_int_equal(io_weight_from_blkio(1000), 10000);
