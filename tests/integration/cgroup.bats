@@ -172,7 +172,7 @@ until_true() { # command: tried for five seconds
 	for ns in true false; do
 		command_is '
 			find /sys/fs/cgroup -name release_agent
-			mkdir /sys/fs/cgroup/x /sys/fs/cgroup/*/x /sys/fs/cgroup/unified/x 2>/dev/null && echo made
+			for d in /sys/fs/cgroup /sys/fs/cgroup/*/; do mkdir $d/x 2>/dev/null && echo made $d; done
 			mount -o remount,rw /sys/fs/cgroup 2>/dev/null && echo remounted
 			grep -c . $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs | head -n 1)'
 		config 'del(.linux.namespaces[] | select(.type == "cgroup"))
