@@ -418,8 +418,9 @@ int engine_image_remove(int root_fd, const char *storage_driver_name, const char
 		r = image_index_load(images_fd, &arena, &rm.index, err);
 	if (r == 0)
 		r = image_index_find(images_fd, &rm.index, name, &rm.entry, err);
-	if (r == 0)
-		r = image_load(images_fd, &arena, rm.entry, &rm.image, NULL, err);
+	/* One whose documents are damaged can go too; it is known by its manifest only then. */
+	if (r == 0 && image_load(images_fd, &arena, rm.entry, &rm.image, NULL, NULL) < 0)
+		str_format(rm.image.id, sizeof(rm.image.id), "%s", rm.entry->digest);
 	if (r == 0)
 		r = rm.ops->open(root_fd, &rm.storage, err);
 	if (r < 0)

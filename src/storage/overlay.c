@@ -314,6 +314,7 @@ const struct storage_ops overlay_ops = {
 	.layer_prepare = overlay_layer_prepare,
 	.layer_commit = overlay_layer_commit,
 	.layer_abort = overlay_layer_abort,
+	.layer_open = overlay_layer_open,
 	.layer_sweep = overlay_layer_sweep,
 	.layer_exists = overlay_layer_exists,
 	.layer_size = overlay_layer_size,

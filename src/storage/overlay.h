@@ -22,6 +22,7 @@ int overlay_layer_prepare(struct storage *s, const char *parent, int *ret_fd,
 int overlay_layer_commit(struct storage *s, const char *chain_id, const char *parent_chain_id,
 			 const char *staging, uint64_t size, struct masu_error *err);
 int overlay_layer_abort(struct storage *s, const char *staging);
+int overlay_layer_open(struct storage *s, const char *name, int *ret_fd);
 int overlay_layer_sweep(struct storage *s);
 int overlay_layer_exists(struct storage *s, const char *chain_id, bool *ret);
 int overlay_layer_size(struct storage *s, const char *chain_id, uint64_t *ret);

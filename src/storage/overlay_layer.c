@@ -34,17 +34,38 @@ int overlay_trash_name(const char *chain_id, char ret[128])
 	return str_format(ret, 128, "layer-%s", chain_id);
 }
 
+static bool layer_name_valid(const char *name)
+{
+	return overlay_chain_id_valid(name) ||
+	       (strlen(name) == STAGING_NAME_LENGTH && id_prefix_valid(name));
+}
+
+int overlay_layer_open(struct storage *s, const char *name, int *ret_fd)
+{
+	char path[128];
+	if (!layer_name_valid(name))
+		return -EINVAL;
+	const char *below = overlay_chain_id_valid(name) ? "" : OVERLAY_STAGING "/";
+	int r = str_format(path, sizeof(path), "%s%s/" OVERLAY_DIFF, below, name);
+	if (r < 0)
+		return r;
+	int fd = openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
 /* The layer's directory starts with the look of its parent's, which a root entry may change. */
 static int inherit_root(struct storage *s, const char *parent, int diff)
 {
-	char path[128];
 	struct stat st = { .st_mode = 0755 };
 	if (parent) {
-		const char *below = overlay_chain_id_valid(parent) ? "" : OVERLAY_STAGING "/";
-		int r = str_format(path, sizeof(path), "%s%s/" OVERLAY_DIFF, below, parent);
+		_cleanup_close_ int fd = -1;
+		int r = overlay_layer_open(s, parent, &fd);
 		if (r < 0)
 			return r;
-		if (fstatat(s->layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstat(fd, &st) < 0)
 			return -errno;
 	}
 	if (fchown(diff, st.st_uid, st.st_gid) < 0 || fchmod(diff, st.st_mode & 07777) < 0)
@@ -90,16 +111,10 @@ static int make_staging(struct storage *s, char *ret_name, int *ret_fd)
 	return -EBUSY;
 }
 
-static bool parent_valid(const char *parent)
-{
-	return overlay_chain_id_valid(parent) ||
-	       (strlen(parent) == STAGING_NAME_LENGTH && id_prefix_valid(parent));
-}
-
 int overlay_layer_prepare(struct storage *s, const char *parent, int *ret_fd,
 			  char ret_staging[STORAGE_STAGING_MAX], struct masu_error *err)
 {
-	if (parent && !parent_valid(parent))
+	if (parent && !layer_name_valid(parent))
 		return error_set(err, -EINVAL, "layer %s: not a chain id", parent);
 	_cleanup_close_ int fd = -1;
 	char name[STORAGE_STAGING_MAX];

@@ -57,6 +57,8 @@ struct storage_ops {
 	int (*layer_commit)(struct storage *s, const char *chain_id, const char *parent_chain_id,
 			    const char *staging, uint64_t size, struct masu_error *err);
 	int (*layer_abort)(struct storage *s, const char *staging);
+	/* The files of a layer (a chain id) or of a staged one, as a directory to look into. */
+	int (*layer_open)(struct storage *s, const char *name, int *ret_fd);
 	int (*layer_sweep)(struct storage *s);
 	int (*layer_exists)(struct storage *s, const char *chain_id, bool *ret);
 	/* Bytes of the unpacked files, as given to commit. */

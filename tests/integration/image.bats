@@ -170,6 +170,7 @@ staged() { find "$MASU_ROOT/layers/overlay/.staging" "$MASU_ROOT/images/.masu/st
 	mkdir -p "$d/1/a/b" "$d/2"
 	echo 1 >"$d/1/a/b/f"
 	echo 2 >"$d/1/a/g"
+	chmod 711 "$d/1/a"
 	umoci init --layout "$l"
 	umoci new --image "$l:m"
 	umoci insert --image "$l:m" "$d/1" /
@@ -181,6 +182,9 @@ staged() { find "$MASU_ROOT/layers/overlay/.staging" "$MASU_ROOT/images/.masu/st
 	[ "$(layers | wc -l)" = 3 ]
 	run -0 find "$MASU_ROOT/layers/overlay" -path '*/diff/a/g' -type c -printf '%l%y\n'
 	[ "$output" = c ]
+	# The layer with the whiteout does not mention "a", so "a" looks as it did.
+	run -0 find "$MASU_ROOT/layers/overlay" -path '*/diff/a' -printf '%m '
+	[ "$output" = "711 711 711 " ]
 	skopeo copy -q "oci:$l:base" "oci-archive:$BATS_TEST_TMPDIR/b.tar:b:1"
 	masu load -q -i "$BATS_TEST_TMPDIR/b.tar"
 	[ "$(layers | wc -l)" = 3 ]
@@ -339,6 +343,23 @@ docker_archive() { # config-json [manifest-json]
 	for id in $(masu images -q); do masu rmi -f "$id"; done
 	[ -z "$(layers)" ]
 	[ -z "$(find "$MASU_ROOT/images/blobs/sha256" -type f)" ]
+}
+
+@test "an image whose blobs are damaged is listed as a warning and can be removed" {
+	id=$(import)
+	printf x >>"$MASU_ROOT/images/blobs/sha256/${id:7}"
+	run -0 --separate-stderr masu images -q
+	[ -z "$output" ]
+	[[ "$stderr" == *"damaged"* ]]
+	run -0 masu rmi busybox:local
+	[[ "$output" == "Untagged: busybox:local"* ]]
+	[ -z "$(layers)" ]
+	import
+	# The same import brings a damaged blob back.
+	id=$(masu images -q --no-trunc)
+	printf x >>"$MASU_ROOT/images/blobs/sha256/${id:7}"
+	import
+	[ -n "$(masu images -q)" ]
 }
 
 @test "a full disk is an error that leaves nothing" {

@@ -126,27 +126,65 @@ static int use_existing(int fd, const char *expected, struct built_layer *layer,
 	return check_diff_id(expected, digest, err);
 }
 
-static int unpack_new(struct image_builder *b, int fd, const struct built_layer *below,
-		      const char *expected, struct built_layer *layer, struct masu_error *err)
+/* What the driver calls the layer: its chain id, or its name in staging until the commit. */
+static const char *storage_name(const struct image_builder *b, const struct built_layer *layer)
 {
+	const struct built_layer *staged = layer;
+	if (layer->shared)
+		staged = find_unpacked(b, layer->chain_id);
+	return staged && staged->unpacked ? staged->staging : layer->chain_id;
+}
+
+/* Opens the files of all layers below. */
+static int open_below(struct image_builder *b, const struct built_layer *below, size_t count,
+		      int *fds, size_t *ret_opened)
+{
+	int r = 0;
+	for (*ret_opened = 0; *ret_opened < count && r == 0; *ret_opened += r == 0)
+		r = b->ops->layer_open(b->storage, storage_name(b, &below[*ret_opened]),
+				       &fds[*ret_opened]);
+	return r;
+}
+
+static int unpack_staged(struct image_builder *b, int fd, const struct built_layer *below,
+			 size_t below_count, struct built_layer *layer, const char *expected,
+			 struct masu_error *err)
+{
+	int fds[IMAGE_MAX_LAYERS] = { 0 };
+	size_t opened;
 	struct unpacked_layer unpacked;
-	const char *parent = !below ? NULL : below->unpacked ? below->staging : below->chain_id;
-	if (below && below->shared)
-		parent = find_unpacked(b, below->chain_id)->staging;
-	int r = b->ops->layer_prepare(b->storage, parent, &layer->lock_fd, layer->staging, err);
-	if (r < 0)
-		return r;
-	layer->unpacked = true;
-	layer->next = b->unpacked;
-	b->unpacked = layer;
-	r = unpack_layer(fd, layer->lock_fd, below != NULL, &unpacked, err);
+	int r = open_below(b, below, below_count, fds, &opened);
+	if (r == 0)
+		r = unpack_layer(fd, layer->lock_fd, fds, opened, &unpacked, err);
+	else
+		error_errno(err, r, "layers below");
+	for (size_t i = 0; i < opened; i++)
+		close(fds[i]);
 	if (r == 0)
 		r = check_diff_id(expected, unpacked.diff_id, err);
 	if (r < 0)
 		return r;
 	memcpy(layer->diff_id, unpacked.diff_id, sizeof(layer->diff_id));
 	layer->size = unpacked.size;
-	r = image_chain_id(below ? below->chain_id : NULL, layer->diff_id, layer->chain_id);
+	return 0;
+}
+
+static int unpack_new(struct image_builder *b, int fd, const struct built_layer *below,
+		      size_t below_count, const char *expected, struct built_layer *layer,
+		      struct masu_error *err)
+{
+	const struct built_layer *top = below_count ? &below[below_count - 1] : NULL;
+	int r = b->ops->layer_prepare(b->storage, top ? storage_name(b, top) : NULL,
+				      &layer->lock_fd, layer->staging, err);
+	if (r < 0)
+		return r;
+	layer->unpacked = true;
+	layer->next = b->unpacked;
+	b->unpacked = layer;
+	r = unpack_staged(b, fd, below, below_count, layer, expected, err);
+	if (r < 0)
+		return r;
+	r = image_chain_id(top ? top->chain_id : NULL, layer->diff_id, layer->chain_id);
 	return r < 0 ? error_errno(err, r, "layer") : 0;
 }
 
@@ -183,27 +221,28 @@ static int find_layer(struct image_builder *b, const struct built_layer *below, 
 	return 0;
 }
 
-int image_build_layer(struct image_builder *b, const struct built_layer *below,
+int image_build_layer(struct image_builder *b, const struct built_layer *below, size_t below_count,
 		      const char *expected, struct built_layer *layer, struct masu_error *err)
 {
 	bool exists = false;
+	const struct built_layer *top = below_count ? &below[below_count - 1] : NULL;
 	const char *known = expected;
 	_cleanup_close_ int fd = staging_read(&b->staging, &layer->blob);
 	if (fd < 0)
 		return error_errno(err, fd, "images: staging");
 	layer->lock_fd = -1;
 	layer->shared = false;
-	str_format(layer->parent, sizeof(layer->parent), "%s", below ? below->chain_id : "");
+	str_format(layer->parent, sizeof(layer->parent), "%s", top ? top->chain_id : "");
 	if (!known && streq(layer->media_type, MEDIA_TYPE_LAYER))
 		known = layer->blob.digest;
 	if (known) {
-		int r = find_layer(b, below, known, layer, &exists);
+		int r = find_layer(b, top, known, layer, &exists);
 		if (r < 0)
 			return error_errno(err, r, "layer");
 	}
 	if (exists)
 		return use_existing(fd, expected, layer, err);
-	int r = unpack_new(b, fd, below, expected, layer, err);
+	int r = unpack_new(b, fd, below, below_count, expected, layer, err);
 	if (r < 0)
 		abort_layer(b, layer);
 	return r;

@@ -45,12 +45,13 @@ void image_builder_close(struct image_builder *builder);
 #define _cleanup_image_builder_ __attribute__((cleanup(image_builder_close)))
 
 /*
- * Unpacks layer->blob on top of @below (NULL: none) unless the driver has that layer already, and
- * fills the rest of *layer. @expected: the diff_id that the image's config claims, which is checked
- * in any case; NULL: whatever comes out.
+ * Unpacks layer->blob on top of the @below_count layers of @below, lowest first, unless the driver
+ * has that layer already, and fills the rest of *layer. @expected: the diff_id that the image's
+ * config claims, which is checked in any case; NULL: whatever comes out.
  */
 int image_build_layer(struct image_builder *builder, const struct built_layer *below,
-		      const char *expected, struct built_layer *layer, struct masu_error *err);
+		      size_t below_count, const char *expected, struct built_layer *layer,
+		      struct masu_error *err);
 
 /* What the blob is compressed with, in OCI's words; NULL for what OCI has no word for. */
 int image_blob_media_type(struct image_builder *builder, const struct staged_blob *blob,

@@ -188,7 +188,7 @@ static int build_and_commit(struct image_builder *b, int fd, struct config_build
 	struct built_layer *layer = image->layers;
 	int r = take_archive(b, fd, layer, err);
 	if (r == 0)
-		r = image_build_layer(b, NULL, NULL, layer, err);
+		r = image_build_layer(b, NULL, 0, NULL, layer, err);
 	if (r == 0)
 		r = write_config(b, c, reference, layer->diff_id, &image->config, err);
 	if (r == 0)
@@ -198,7 +198,7 @@ static int build_and_commit(struct image_builder *b, int fd, struct config_build
 	r = image_commit(b, image, 1, err);
 	while (r == -EAGAIN) {
 		/* The layer was there, and somebody removed it meanwhile. */
-		r = image_build_layer(b, NULL, NULL, layer, err);
+		r = image_build_layer(b, NULL, 0, NULL, layer, err);
 		if (r == 0)
 			r = image_commit(b, image, 1, err);
 	}

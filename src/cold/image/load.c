@@ -60,8 +60,7 @@ static int build_layers(struct image_builder *b, const struct archive_image *fro
 				      "does not know",
 				      layer->blob.digest);
 		if (r == 0)
-			r = image_build_layer(b, i ? layer - 1 : NULL, from->diff_ids[i], layer,
-					      err);
+			r = image_build_layer(b, image->layers, i, from->diff_ids[i], layer, err);
 		if (r < 0)
 			return error_wrap(err, "layer %zu of %zu", i + 1, image->layer_count);
 	}

@@ -7,20 +7,18 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/sha256.h"
 #include "base/str.h"
 #include "cold/image/decoder.h"
+#include "cold/image/marks.h"
 #include "cold/image/sandbox.h"
 #include "cold/image/writer.h"
 #include "sys/fs.h"
-#include "sys/syscalls.h"
 
-#define PIPE_SIZE	  (1 << 20)
-#define OPAQUE_LIST_LIMIT (16u << 20)
+#define PIPE_SIZE (1 << 20)
 
 /* A child and the page it reports through. */
 struct worker {
@@ -120,18 +118,18 @@ static _Noreturn void run_layer_decoder(int in, int out, EVP_MD_CTX *sha256,
 	worker_exit(report, r, &err);
 }
 
-static _Noreturn void run_writer(int in, int root, int opaque_fd, struct worker_report *report)
+static _Noreturn void run_writer(int in, int root, int marks_fd, struct worker_report *report)
 {
 	struct masu_error err = { 0 };
-	const int fds[] = { in, root, opaque_fd };
+	const int fds[] = { in, root, marks_fd };
 	int r = sandbox_writer(root, fds, ARRAY_SIZE(fds), &err);
 	if (r == 0)
-		r = write_layer(in, root, opaque_fd, report, &err);
+		r = write_layer(in, root, marks_fd, report, &err);
 	worker_exit(report, r, &err);
 }
 
 static int start_layer_workers(struct worker *decoder, struct worker *writer, int blob_fd,
-			       int target_fd, int opaque_fd, struct masu_error *err)
+			       int target_fd, int marks_fd, struct masu_error *err)
 {
 	int ends[2];
 	int r = make_pipe(ends, err);
@@ -149,7 +147,7 @@ static int start_layer_workers(struct worker *decoder, struct worker *writer, in
 	if (r == 0) {
 		writer->pid = fork();
 		if (writer->pid == 0)
-			run_writer(reader, target_fd, opaque_fd, writer->report);
+			run_writer(reader, target_fd, marks_fd, writer->report);
 		r = writer->pid < 0 ? -errno : 0;
 	}
 	return r < 0 ? error_errno(err, r, "fork") : 0;
@@ -170,59 +168,26 @@ static int wait_for_both(struct worker *decoder, struct worker *writer, struct m
 	return err->code;
 }
 
-/* trusted.overlay.opaque takes CAP_SYS_ADMIN, so it is set here, on directories the writer named.
- */
-static int mark_opaque(int target_fd, int opaque_fd, bool has_parent, struct masu_error *err)
-{
-	_cleanup_buf_ struct buf list;
-	buf_init(&list, 2 * OPAQUE_LIST_LIMIT);
-	int r = lseek(opaque_fd, 0, SEEK_SET) < 0 ? -errno : 0;
-	char path[FS_PROC_FD_MAX];
-	if (r == 0)
-		r = fs_read_at(AT_FDCWD, fs_proc_fd(opaque_fd, path), OPAQUE_LIST_LIMIT, &list);
-	if (r < 0)
-		return error_errno(err, r, "list of opaque directories");
-	for (size_t at = 0; at < list.len; at += strlen(list.data + at) + 1) {
-		const char *name = list.data + at;
-		/* A root has nothing to be hidden from it in overlay: the kernel merges it always.
-		 */
-		if (!*name && has_parent)
-			return error_set(err, -EOPNOTSUPP,
-					 "an opaque whiteout of the layer's root is not supported");
-		if (!*name)
-			continue;
-		_cleanup_close_ int fd =
-			sys_openat2(target_fd, name, O_RDONLY | O_DIRECTORY, 0,
-				    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
-		if (fd < 0 && (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP))
-			continue; /* a later entry put something else there */
-		if (fd < 0 || fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0)
-			return error_errno(err, fd < 0 ? fd : -errno,
-					   "entry \"%.200s\": cannot be made opaque", name);
-	}
-	return 0;
-}
-
-int unpack_layer(int blob_fd, int target_fd, bool has_parent, struct unpacked_layer *ret,
-		 struct masu_error *err)
+int unpack_layer(int blob_fd, int target_fd, const int *below, size_t below_count,
+		 struct unpacked_layer *ret, struct masu_error *err)
 {
 	_cleanup_worker_ struct worker decoder = { .pid = -1 };
 	_cleanup_worker_ struct worker writer = { .pid = -1 };
 	char hex[SHA256_HEX + 1];
 	if (lseek(blob_fd, 0, SEEK_SET) < 0)
 		return error_errno(err, -errno, "layer blob");
-	_cleanup_close_ int opaque_fd = memfd_create("opaque", MFD_CLOEXEC);
-	if (opaque_fd < 0)
+	_cleanup_close_ int marks_fd = memfd_create("marks", MFD_CLOEXEC);
+	if (marks_fd < 0)
 		return error_errno(err, -errno, "memfd_create");
 	int r = worker_init(&decoder, "decoder", err);
 	if (r == 0)
 		r = worker_init(&writer, "unpacker", err);
 	if (r == 0)
-		r = start_layer_workers(&decoder, &writer, blob_fd, target_fd, opaque_fd, err);
+		r = start_layer_workers(&decoder, &writer, blob_fd, target_fd, marks_fd, err);
 	if (r == 0)
 		r = wait_for_both(&decoder, &writer, err);
 	if (r == 0)
-		r = mark_opaque(target_fd, opaque_fd, has_parent, err);
+		r = marks_apply(marks_fd, target_fd, below, below_count, err);
 	if (r < 0)
 		return r;
 	sha256_to_hex(decoder.report->sha256, hex);

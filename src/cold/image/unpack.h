@@ -18,10 +18,11 @@ struct unpacked_layer {
 
 /*
  * Unpacks the layer in the file @blob_fd (from its beginning) into the directory @target_fd.
- * @has_parent: whether there are layers below, which an opaque root would hide.
+ * @below: the files of the @below_count layers under it, lowest first, whose directories an archive
+ * that does not mention them keeps as they are.
  */
-int unpack_layer(int blob_fd, int target_fd, bool has_parent, struct unpacked_layer *ret,
-		 struct masu_error *err);
+int unpack_layer(int blob_fd, int target_fd, const int *below, size_t below_count,
+		 struct unpacked_layer *ret, struct masu_error *err);
 
 /* What a decoder for an archive of files or for a stream is doing, while its output is read. */
 struct decoder_process;

@@ -25,7 +25,7 @@ struct directory {
 
 struct writer {
 	struct frame_channel *channel;
-	int root, opaque_fd;
+	int root, marks_fd;
 	int parent; /* of the last entry; entries of one directory come one after the other */
 	char parent_path[LIMIT_PATH + 1];
 	bool parent_valid;
@@ -56,9 +56,12 @@ static bool is_whiteout(const struct stat *st)
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
-static int note_opaque(struct writer *w, const char *path)
+static int mark(struct writer *w, char what, const char *path)
 {
-	int r = fs_write_all(w->opaque_fd, path, strlen(path) + 1);
+	char text[LIMIT_PATH + 2] = { what };
+	size_t len = strlen(path);
+	memcpy(text + 1, path, len + 1);
+	int r = fs_write_all(w->marks_fd, text, len + 2);
 	return r < 0 ? fail(w, r, path) : 0;
 }
 
@@ -87,7 +90,7 @@ static int make_parent(struct writer *w, int dirfd, const char *name, const char
 	}
 	if (mkdirat(dirfd, name, 0755) < 0 || fchownat(dirfd, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(w, -errno, path);
-	return opaque ? note_opaque(w, path) : 0;
+	return mark(w, opaque ? MARK_OPAQUE : MARK_IMPLIED, path);
 }
 
 /* Opens @path one component at a time, making what is missing. */
@@ -336,14 +339,14 @@ static int make_or_replace(struct writer *w, const struct frame_entry *e, int di
 		return 0;
 	if (e->kind == FRAME_DIRECTORY && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    S_ISDIR(st.st_mode))
-		return 0;
+		return mark(w, MARK_EXPLICIT, e->path);
 	r = clear_name(w, dirfd, name, e->path, &was_whiteout);
 	if (r < 0)
 		return r;
 	r = make(w, e, dirfd, name);
 	if (r < 0)
 		return fail(w, r, e->path);
-	return was_whiteout && e->kind == FRAME_DIRECTORY ? note_opaque(w, e->path) : 0;
+	return was_whiteout && e->kind == FRAME_DIRECTORY ? mark(w, MARK_OPAQUE, e->path) : 0;
 }
 
 static int remember_directory(struct writer *w, const struct frame_entry *e)
@@ -393,14 +396,14 @@ static int apply_whiteout(struct writer *w, const struct frame_entry *e, int dir
 	if (errno != EEXIST || fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return fail(w, -errno, e->path);
 	/* What this layer itself has under the name stays and hides the rest as it is. */
-	return S_ISDIR(st.st_mode) ? note_opaque(w, e->path) : 0;
+	return S_ISDIR(st.st_mode) ? mark(w, MARK_OPAQUE, e->path) : 0;
 }
 
 static int apply_opaque(struct writer *w, const struct frame_entry *e)
 {
 	_cleanup_close_ int fd = -1;
 	int r = open_directory(w, e->path, &fd);
-	return r < 0 ? r : note_opaque(w, e->path);
+	return r < 0 ? r : mark(w, MARK_OPAQUE, e->path);
 }
 
 static int apply_entry(struct writer *w, const struct frame_entry *e)
@@ -461,11 +464,11 @@ static int receive_all(struct writer *w)
 	}
 }
 
-int write_layer(int in, int root, int opaque_fd, struct worker_report *report,
+int write_layer(int in, int root, int marks_fd, struct worker_report *report,
 		struct masu_error *err)
 {
 	struct writer w = { .root = root,
-			    .opaque_fd = opaque_fd,
+			    .marks_fd = marks_fd,
 			    .parent = -1,
 			    .file = -1,
 			    .report = report,

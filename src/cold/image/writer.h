@@ -11,9 +11,12 @@
 #include "cold/image/decoder.h"
 
 /*
- * Reads frames from @in until FRAME_DONE. The overlay marks that take CAP_SYS_ADMIN, which a writer
- * does not have, are left to the parent: paths of opaque directories go to @opaque_fd, each with a
- * NUL.
+ * Reads frames from @in until FRAME_DONE. What takes more than a writer may do is left to the
+ * parent, as marks in @marks_fd: a letter, a path and a NUL.
  */
-int write_layer(int in, int root, int opaque_fd, struct worker_report *report,
+#define MARK_OPAQUE   'o' /* the directory hides the layers below: trusted.* takes CAP_SYS_ADMIN */
+#define MARK_IMPLIED  'i' /* made because something in it came; looks like the one below it */
+#define MARK_EXPLICIT 'e' /* an entry of its own came after all */
+
+int write_layer(int in, int root, int marks_fd, struct worker_report *report,
 		struct masu_error *err);
