@@ -248,6 +248,7 @@ int engine_create(struct engine *engine, struct arena *arena, const struct conta
 	if (r < 0)
 		return engine_failure(err, r);
 	memcpy(ret_id, container.id, sizeof(container.id));
+	supervise_park(engine, arena, &container, lock);
 	close(lock);
 	container_close(&container);
 	return 0;

@@ -13,17 +13,12 @@
 
 #define ETC_FILE_MAX (1u << 20)
 
-/* In place: the file may be bound into the container, and a new inode would not be seen there. */
 static int write_file(const struct container *container, const char *name, const struct buf *text,
 		      struct masu_error *err)
 {
 	int r = buf_error(text);
-	if (r == 0) {
-		_cleanup_close_ int fd =
-			openat(container->dir_fd, name,
-			       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-		r = fd < 0 ? -errno : fs_write_all(fd, buf_str(text), text->len);
-	}
+	if (r == 0)
+		r = fs_rewrite(container->dir_fd, name, buf_str(text), text->len, 0644);
 	return r < 0 ? error_errno(err, r, "container %.12s: cannot write %s", container->id, name)
 		     : 0;
 }

@@ -19,7 +19,7 @@ static void state_write(struct json_writer *w, const struct container *container
 	json_field_bool(w, "Restarting", status == CONTAINER_RESTARTING);
 	json_field_bool(w, "OOMKilled", container->oom_killed);
 	json_field_bool(w, "Dead", status == CONTAINER_DEAD);
-	json_field_i64(w, "Pid", container->pid);
+	json_field_i64(w, "Pid", running ? container->pid : 0);
 	json_field_i64(w, "ExitCode", container->exit_code);
 	json_field_string(w, "Error", container->error);
 	json_field_string(w, "StartedAt", container->started);

@@ -124,11 +124,9 @@ static int write_bundle(struct launch *launch, struct masu_error *err)
 	json_writer_init(&w, &text, false);
 	oci_spec_write(&w, &launch->spec);
 	int r = buf_error(&text);
-	if (r == 0) {
-		_cleanup_close_ int fd = openat(launch->monitor->container.dir_fd, "config.json",
-						O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		r = fd < 0 ? -errno : fs_write_all(fd, buf_str(&text), text.len);
-	}
+	if (r == 0)
+		r = fs_rewrite(launch->monitor->container.dir_fd, "config.json", buf_str(&text),
+			       text.len, 0600);
 	trace_mark("bundle written");
 	return r < 0 ? error_errno(err, r, "%s/config.json", launch->bundle) : 0;
 }

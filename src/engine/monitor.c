@@ -77,6 +77,8 @@ static void leave_starter(struct monitor *m, const struct monitor_start *start)
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
+		if (start->parked)
+			dup2(null, STDERR_FILENO);
 	}
 	if (chdir("/") < 0)
 		log_debug("monitor: chdir /: %s", strerror(errno));
@@ -112,25 +114,31 @@ static int monitor_open(struct monitor *m, struct masu_error *err)
 	return r < 0 ? error_errno(err, r, "cannot watch the control socket") : 0;
 }
 
-static int start_loop(struct monitor *m, const struct monitor_start *start, struct masu_error *err)
+static int prepare(struct monitor *m, bool parked, struct masu_error *err)
 {
-	int r = io_start(&m->io);
-	if (r == 0 && start->stream_fd >= 0)
-		r = io_client_add(&m->io, start->stream_fd, start->streams, true);
+	int r = monitor_open(m, err);
 	if (r == 0)
-		r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN);
-	return r < 0 ? error_errno(err, r, "cannot watch the container") : 0;
+		r = launch_prepare(m->launch, m, parked, err);
+	if (r == 0 && (r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN)) < 0)
+		error_errno(err, r, "cannot watch the container");
+	return r;
 }
 
-/* What the starter is told, and the record that says why it does not run. */
-static void report_failure(struct monitor *m, const struct masu_error *err)
+static int start_now(struct monitor *m, const struct monitor_start *start, struct masu_error *err)
 {
-	struct ctl_message message = { .type = CTL_ERROR,
-				       .value = err->code,
-				       .value2 = err->exit_status ? err->exit_status : 125 };
-	snprintf(message.text, sizeof(message.text), "%s", err->message);
-	m->container.exit_code = message.value2;
-	m->container.error = message.text;
+	int r = launch_start(m->launch, start->rows, start->columns, err);
+	if (r < 0)
+		return r;
+	r = io_start(&m->io);
+	if (r == 0 && start->stream_fd >= 0)
+		r = io_client_add(&m->io, start->stream_fd, start->streams, true);
+	return r < 0 ? error_errno(err, r, "cannot watch the container's output") : 0;
+}
+
+void monitor_failed(struct monitor *m, const struct masu_error *err)
+{
+	m->container.exit_code = err->exit_status ? err->exit_status : 125;
+	m->container.error = err->message;
 	m->container.pid = 0;
 	m->container.status = CONTAINER_CREATED;
 	if (m->container.config.auto_remove)
@@ -138,8 +146,18 @@ static void report_failure(struct monitor *m, const struct masu_error *err)
 	else
 		store_write_state(&m->container, false, NULL);
 	store_remove_run(m->engine, m->container.id);
-	if (m->control_fd >= 0)
-		ctl_send(m->control_fd, &message, -1);
+}
+
+/* Ends the monitor of a container that could not be started. */
+static void __attribute__((noreturn)) fail(struct monitor *m, const struct masu_error *err)
+{
+	monitor_failed(m, err);
+	ctl_send_error(m->control_fd, err);
+	cleanup_close(&m->lock_fd);
+	null_fd(STDERR_FILENO);
+	storage_trash_empty(m->engine->root_fd, 0);
+	engine_network_retire(m->engine, &m->container.config);
+	_exit(EXIT_FAILURE);
 }
 
 static void report_started(struct monitor *m)
@@ -151,7 +169,7 @@ static void report_started(struct monitor *m)
 		ctl_send(m->control_fd, &message, -1);
 }
 
-static void dispatch(struct monitor *m, const struct epoll_event *event, bool *ret_ended)
+void monitor_dispatch(struct monitor *m, const struct epoll_event *event, bool *ret_ended)
 {
 	unsigned index = (unsigned)event->data.u64;
 	switch ((enum source)(event->data.u64 >> 32)) {
@@ -194,7 +212,7 @@ static void supervise(struct monitor *m)
 			m->trimmed = true;
 		}
 		for (int i = 0; i < count; i++)
-			dispatch(m, &events[i], &ended);
+			monitor_dispatch(m, &events[i], &ended);
 	}
 }
 
@@ -276,6 +294,23 @@ static void end(struct monitor *m)
 		engine_network_retire(m->engine, &m->container.config);
 }
 
+static void __attribute__((noreturn)) run(struct monitor *m)
+{
+	supervise(m);
+	end(m);
+	_exit(EXIT_SUCCESS);
+}
+
+/* A prepared container that nobody started: back to a record and a layer. */
+static void __attribute__((noreturn)) unpark(struct monitor *m)
+{
+	m->launch->gone = true;
+	launch_undo(m->launch);
+	store_remove_run(m->engine, m->container.id);
+	ctl_finish(m, 0, false);
+	_exit(EXIT_SUCCESS);
+}
+
 /* The engine's own strings are somewhere in what the starter had; the monitor keeps copies. */
 static int adopt_engine(const struct engine *from, struct engine *ret)
 {
@@ -306,6 +341,7 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	m->engine = &own_engine;
 	m->arena = arena;
 	m->container = *container;
+	m->launch = &the_launch;
 	m->lock_fd = start->lock_fd;
 	m->control_fd = start->control_fd;
 	m->process = EXEC_CONTAINER_NONE;
@@ -323,22 +359,17 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	leave_starter(m, start);
 	trace_mark("monitor ready");
 	if (r == 0)
-		r = monitor_open(m, &err);
-	if (r == 0)
-		r = launch_prepare(&the_launch, m, false, &err);
-	if (r == 0)
-		r = launch_start(&the_launch, start->rows, start->columns, &err);
-	if (r == 0)
-		r = start_loop(m, start, &err);
-	if (r < 0) {
-		report_failure(m, &err);
-		null_fd(STDERR_FILENO);
-		storage_trash_empty(m->engine->root_fd, 0);
-		engine_network_retire(m->engine, &m->container.config);
-		_exit(EXIT_FAILURE);
+		r = prepare(m, start->parked, &err);
+	if (start->parked) {
+		/* Nobody waits for the outcome: where it fails, the start goes the long way. */
+		if (r == 0 && park(m))
+			run(m);
+		unpark(m);
 	}
+	if (r == 0)
+		r = start_now(m, start, &err);
+	if (r < 0)
+		fail(m, &err);
 	report_started(m);
-	supervise(m);
-	end(m);
-	_exit(EXIT_SUCCESS);
+	run(m);
 }

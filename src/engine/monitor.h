@@ -1,8 +1,8 @@
 /*
  * The monitor: one small process a container, forked by whoever starts it. It makes the container
- * (launch.c), holds its stdio and log (monitor_io.c), answers the control socket (monitor_ctl.c),
- * waits for the end by pidfd and tidies up (monitor.c). One thread, one epoll loop, no timer but
- * the one after which it gives back the memory it was forked with.
+ * (launch.c; park.c where it waits in between), holds its stdio and log (monitor_io.c), answers the
+ * control socket (monitor_ctl.c), waits for the end by pidfd and tidies up (monitor.c). One thread,
+ * one epoll loop, no timer but the one after which it gives back the memory it was forked with.
  */
 #pragma once
 
@@ -97,11 +97,13 @@ void ctl_finish(struct monitor *monitor, int status, bool oom_killed);
 
 /* ---- monitor.c ---- */
 
+struct launch;
 struct monitor {
 	struct engine *engine;
 	struct arena *arena; /* what it was forked with; given back after a while */
 	struct container container;
-	bool trimmed; /* the arena is gone, and with it what container points to */
+	struct launch *launch; /* while it is being made */
+	bool trimmed;	       /* the arena is gone, and with it what container points to */
 	int epoll_fd;
 	int lock_fd;	/* the container's lock, held until it runs */
 	int control_fd; /* of who started it */
@@ -114,6 +116,7 @@ struct monitor {
 
 /* What a monitor is forked with. All fds are its own. */
 struct monitor_start {
+	bool parked; /* prepare only, then wait to be asked for the start: park.c */
 	int lock_fd, control_fd, stream_fd; /* -1: none */
 	unsigned streams;
 	unsigned short rows, columns;
@@ -123,11 +126,29 @@ struct monitor_start {
 void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
 		  const struct monitor_start *start) __attribute__((noreturn));
 
+/* Begins the container's stdio: streams of clients may be added from now on. */
+int monitor_start_io(struct monitor *monitor);
+/* Records why it does not run and takes the container away if it goes by itself. */
+void monitor_failed(struct monitor *monitor, const struct masu_error *err);
+/* One event of the loop; *ret_ended when it was the end of the process. */
+void monitor_dispatch(struct monitor *monitor, const struct epoll_event *event, bool *ret_ended);
+
+/* ---- park.c ---- */
+
+/* Whether preparing the container when it is created cannot go wrong by what changes until it is
+ * started, and there are not too many prepared ones. */
+bool park_worthwhile(struct engine *engine, const struct container_config *config);
+/* Waits with the prepared container until somebody asks for the start. false: it never came. */
+bool park(struct monitor *monitor);
+/* Answers CTL_START. */
+void park_start(struct monitor *monitor, int client_fd, const struct ctl_message *request);
+
 /* ---- launch.c ---- */
 
 struct launch {
 	struct monitor *monitor;
 	bool parked; /* prepared by create, not asked to start yet: without a network */
+	bool gone;   /* parked no longer, and not started either */
 	const struct exec_ops *driver;
 	struct oci_spec spec;
 	int rootfs_fd, netns_fd;

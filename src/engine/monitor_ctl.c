@@ -140,6 +140,10 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 	case CTL_WAIT:
 		client->wants_exit = true;
 		break;
+	case CTL_START:
+		client->wants_exit = true;
+		park_start(monitor, client->fd, &message);
+		break;
 	case CTL_STOPPING:
 		ctl_send(client->fd, &ok, -1);
 		break;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 
 #define HEADER_SIZE offsetof(struct ctl_message, text)
 
@@ -77,4 +78,14 @@ int ctl_receive(int socket, struct ctl_message *ret, int *ret_fd)
 	if (ret_fd)
 		*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+void ctl_send_error(int socket, const struct masu_error *err)
+{
+	struct ctl_message message = { .type = CTL_ERROR,
+				       .value = err->code,
+				       .value2 = err->exit_status ? err->exit_status : 125 };
+	str_format(message.text, sizeof(message.text), "%s", err->message);
+	if (socket >= 0)
+		ctl_send(socket, &message, -1);
 }

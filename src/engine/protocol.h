@@ -10,7 +10,8 @@
  *   CTL_ATTACH  flags = streams   ->    CTL_ATTACHED + stream fd, or CTL_ERROR
  *   CTL_RESIZE  value x value2    ->    (nothing)
  *   CTL_WAIT                      ->    CTL_EXIT when the container has ended
- *   CTL_START                     ->    CTL_STARTED or CTL_ERROR     (a prepared container)
+ *   CTL_START   flags = streams,  ->    CTL_STARTED + stream fd where streams were asked for, or
+ *               rows x columns          CTL_ERROR: of a parked container (park.c)
  *   CTL_STOPPING                  ->    CTL_OK: whoever asked is about to end the container, so no
  *                                       restart policy applies to this end
  * A caller that forked the monitor, or asked for CTL_START or CTL_WAIT, gets CTL_EXIT once, last.
@@ -53,14 +54,17 @@ enum ctl_type {
 struct ctl_message {
 	uint32_t type;	/* enum ctl_type */
 	uint32_t flags; /* CTL_STREAM_* */
-	/* CTL_RESIZE: rows, columns. CTL_STARTED: the container's pid. CTL_EXIT: exit status,
-	 * 1 where the OOM killer was at work. CTL_ERROR: errno (negative), exit status or 0. */
+	/* CTL_RESIZE, CTL_START: rows, columns. CTL_STARTED: the container's pid. CTL_EXIT: exit
+	 * status, 1 where the OOM killer was at work. CTL_ERROR: errno (negative), exit status or
+	 * 0. */
 	int32_t value, value2;
 	char text[CTL_TEXT_MAX]; /* CTL_ERROR: the message; only the used part is sent */
 };
 
 /* Sends one message, with @fd unless it is -1. 0 or -errno; a closed peer is -EPIPE, no signal. */
 int ctl_send(int socket, const struct ctl_message *message, int fd);
+/* Sends an error as CTL_ERROR, exit status 125 where it has none. */
+void ctl_send_error(int socket, const struct masu_error *err);
 /*
  * Receives one message; *ret_fd (may be NULL: a passed fd is refused and closed) is -1 where none
  * came. -EPIPE at end of file, -EBADMSG for what is no message, -EAGAIN on an empty non-blocking

@@ -103,6 +103,14 @@ static int record_unknown_end(struct container *container, struct masu_error *er
 	return r;
 }
 
+/* A parked container was prepared, not started. */
+static bool was_started(const struct container *container)
+{
+	const char *status;
+	return json_string(json_get(container->live, "Status"), &status) &&
+	       !streq(status, container_status_name(CONTAINER_CREATED));
+}
+
 int recover_container(struct engine *engine, struct arena *arena, struct container *container,
 		      bool *ret_gone, struct masu_error *err)
 {
@@ -124,7 +132,7 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 	r = open_cgroup(engine, arena, &now, &cgroup, err);
 	if (r == 0)
 		r = container_cleanup(engine, arena, &now, cgroup, err);
-	if (r == 0 && now.config.auto_remove && now.live) {
+	if (r == 0 && now.config.auto_remove && was_started(&now)) {
 		r = container_discard(engine, arena, &now, err);
 		*ret_gone = r == 0;
 		storage_trash_empty(engine->root_fd, TRASH_BOUND);

@@ -20,6 +20,9 @@ static int remove_locked(struct engine *engine, struct arena *arena, const char 
 	if (r < 0)
 		return r;
 	r = lifecycle_check(&container, VERB_REMOVE, err);
+	/* With the lock held nobody can start it any more. */
+	if (r == 0)
+		container_unpark(&container);
 	if (r == 0) {
 		/* Before the record is gone that says which they are. */
 		if (flags & ENGINE_REMOVE_VOLUMES)
@@ -51,11 +54,12 @@ int engine_remove(struct engine *engine, const char *id, unsigned flags, struct 
 		return r;
 	bool alive = container.pid || container.monitor_pid;
 	bool auto_remove = container.config.auto_remove;
+	bool parked = alive && container.status == CONTAINER_CREATED;
 	r = lifecycle_check(&container, force ? VERB_REMOVE_FORCE : VERB_REMOVE, err);
-	if (r == 0 && alive)
+	if (r == 0 && alive && !parked)
 		r = container_force_end(engine, id, err);
 	/* Its monitor has removed it. */
-	if (r == 0 && alive && auto_remove) {
+	if (r == 0 && alive && !parked && auto_remove) {
 		container_close(&container);
 		return 0;
 	}

@@ -6,10 +6,13 @@
 
 #include "base/cleanup.h"
 #include "base/trace.h"
+#include "engine/attach.h"
 #include "engine/lifecycle.h"
 #include "engine/monitor.h"
 #include "engine/start.h"
 #include "state/record.h"
+
+#define START_TRIES 5
 
 static unsigned attach_streams(const struct engine_attach *attach)
 {
@@ -28,16 +31,22 @@ static int make_pair(int type, int *ret_ours, int *ret_theirs, struct masu_error
 }
 
 /* The monitor's first word. Its death without one is a failure of the engine's. */
-static int await_started(int control_fd, struct masu_error *err)
+static int await_started(int control_fd, int *ret_stream, struct masu_error *err)
 {
 	struct ctl_message message;
-	int r = ctl_receive(control_fd, &message, NULL);
-	if (r == 0 && message.type == CTL_STARTED)
+	_cleanup_close_ int stream = -1;
+	int r = ctl_receive(control_fd, &message, &stream);
+	if (r == 0 && message.type == CTL_STARTED) {
+		if (ret_stream)
+			*ret_stream = take_fd(&stream);
 		return 0;
+	}
 	if (r == 0 && message.type == CTL_ERROR) {
 		error_set(err, message.value < 0 ? message.value : -EIO, "%s", message.text);
 		return error_exit_status(err, message.value2);
 	}
+	if (r == 0 && message.type == CTL_EXIT)
+		return error_set(err, -ECHILD, "the container's monitor ended");
 	if (r == -EPIPE)
 		error_set(err, r, "the container's monitor died while it started the container");
 	else
@@ -72,13 +81,60 @@ int supervise_start(struct engine *engine, struct arena *arena, const struct con
 	if (r < 0)
 		return engine_failure(err, error_errno(err, r, "cannot fork the monitor"));
 	trace_mark("forked");
-	r = await_started(control, err);
+	r = await_started(control, NULL, err);
 	trace_mark("started");
 	if (r == 0 && attach) {
 		attach->control_fd = take_fd(&control);
 		attach->stream_fd = take_fd(&stream);
 	}
 	return r;
+}
+
+static bool is_parked(const struct container *container)
+{
+	return container->status == CONTAINER_CREATED && container->monitor_pid;
+}
+
+/* 1: it is not parked, or no longer. */
+static int start_parked(const struct container *container, struct engine_attach *attach,
+			struct masu_error *err)
+{
+	struct ctl_message message = { .type = CTL_START };
+	_cleanup_close_ int control = -1;
+	_cleanup_close_ int stream = -1;
+	if (!is_parked(container) || monitor_connect(container, &control) < 0)
+		return 1;
+	if (attach) {
+		message.flags = attach_streams(attach);
+		message.value = attach->rows;
+		message.value2 = attach->columns;
+	}
+	if (ctl_send(control, &message, -1) < 0)
+		return 1;
+	int r = await_started(control, &stream, err);
+	trace_mark("started");
+	/* It went away before it read the request. */
+	if (r == -EPIPE || r == -ECHILD)
+		return 1;
+	if (r == 0 && attach) {
+		attach->control_fd = take_fd(&control);
+		attach->stream_fd = take_fd(&stream);
+	}
+	return r;
+}
+
+void supervise_park(struct engine *engine, struct arena *arena, const struct container *container,
+		    int lock_fd)
+{
+	const struct monitor_start start = {
+		.parked = true, .lock_fd = lock_fd, .control_fd = -1, .stream_fd = -1
+	};
+	if (!park_worthwhile(engine, &container->config))
+		return;
+	pid_t pid = fork();
+	if (pid == 0)
+		monitor_main(engine, arena, container, &start);
+	trace_mark("parked");
 }
 
 /* The lock first, the truth after it: another start may have been faster. */
@@ -101,23 +157,44 @@ static int load_locked(struct engine *engine, struct arena *arena, const char *i
 	return r;
 }
 
+/* By one message where it is parked (no lock is needed), else with a monitor of its own. 1: it was
+ * found parked only once it was locked, so it is to be asked after all. */
+static int start_either_way(struct engine *engine, struct arena *arena, const char *id,
+			    struct engine_attach *attach, bool *ret_running, struct masu_error *err)
+{
+	struct container container;
+	_cleanup_close_ int lock = -1;
+	int r = store_load(engine, arena, id, &container, err);
+	if (r == 0) {
+		r = start_parked(&container, attach, err);
+		container_close(&container);
+	}
+	if (r <= 0)
+		return r;
+	r = load_locked(engine, arena, id, &container, &lock, err);
+	if (r < 0)
+		return r;
+	bool parked = is_parked(&container);
+	r = lifecycle_check(&container, VERB_START, err);
+	*ret_running = r == 1;
+	if (r == 0 && !parked)
+		r = supervise_start(engine, arena, &container, take_fd(&lock), attach, err);
+	container_close(&container);
+	return r < 0 ? r : parked;
+}
+
 int engine_start(struct engine *engine, struct arena *arena, const char *id,
 		 struct engine_attach *attach, struct masu_error *err)
 {
-	struct container container;
-	int lock = -1;
+	bool running = false;
+	int r = 1;
 	if (attach)
 		attach->control_fd = attach->stream_fd = -1;
-	int r = load_locked(engine, arena, id, &container, &lock, err);
-	if (r < 0)
-		return engine_failure(err, r);
-	r = lifecycle_check(&container, VERB_START, err);
-	if (r == 0)
-		r = supervise_start(engine, arena, &container, lock, attach, err);
-	else
-		close(lock);
-	container_close(&container);
+	for (int tries = 0; r == 1 && tries < START_TRIES; tries++)
+		r = start_either_way(engine, arena, id, attach, &running, err);
 	if (r == 1)
-		return attach ? engine_attach(engine, id, attach, err) : 0;
+		r = error_set(err, -EAGAIN, "container %.12s: its monitor does not answer", id);
+	if (r == 0 && running && attach)
+		r = engine_attach(engine, id, attach, err);
 	return engine_failure(err, r);
 }

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -7,6 +8,7 @@
 #include "engine/internal.h"
 #include "engine/protocol.h"
 #include "sys/proc.h"
+#include "sys/syscalls.h"
 
 /* Waits for a process that has no monitor. */
 static void wait_process(const struct container *container)
@@ -33,7 +35,8 @@ static int wait_monitor(const struct container *container, int *ret_status)
 static int wait_once(const struct container *container, int *ret_status)
 {
 	*ret_status = container->exit_code;
-	if (!container->pid && !container->monitor_pid)
+	/* As with docker, one that was never started is not waited for; it may be parked. */
+	if ((!container->pid && !container->monitor_pid) || container->status == CONTAINER_CREATED)
 		return 0;
 	if (container->monitor_pid && wait_monitor(container, ret_status) == 0)
 		return 0;
@@ -41,6 +44,24 @@ static int wait_once(const struct container *container, int *ret_status)
 	if (container->pid)
 		wait_process(container);
 	return 1;
+}
+
+void container_unpark(const struct container *container)
+{
+	_cleanup_close_ int control = -1;
+	const struct ctl_message message = { .type = CTL_WAIT };
+	int status;
+	if (container->status != CONTAINER_CREATED || !container->pid)
+		return;
+	_cleanup_close_ int pidfd = proc_open(container->pid, container->pid_start_time);
+	int r = monitor_connect(container, &control);
+	if (r == 0)
+		r = ctl_send(control, &message, -1);
+	if (pidfd >= 0)
+		sys_pidfd_send_signal(pidfd, SIGKILL);
+	/* Its monitor takes down what it had prepared; without one recovery does. */
+	if (r == 0)
+		engine_attach_wait(control, &status, NULL);
 }
 
 int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err)

@@ -342,6 +342,19 @@ int fs_write_atomic(int dirfd, const char *name, const void *data, size_t len, m
 	return durable ? fs_fsync_dir(dirfd) : 0;
 }
 
+int fs_rewrite(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
+{
+	struct stat st;
+	_cleanup_close_ int fd =
+		openat(dirfd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	int r = fs_write_all(fd, data, len);
+	if (r == 0 && (uint64_t)st.st_size > len && ftruncate(fd, (off_t)len) < 0)
+		r = -errno;
+	return r;
+}
+
 int fs_fsync_dir(int dirfd)
 {
 	if (fsync(dirfd) == 0)

@@ -74,6 +74,13 @@ int fs_write_all(int fd, const void *data, size_t len);
 int fs_write_atomic(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
 		    bool durable);
 
+/*
+ * Makes the content of @name in @dirfd exactly @data without replacing the inode, which may be
+ * bound somewhere; neither atomic nor durable. Never truncates to nothing on the way: ext4 takes
+ * that for a replacement and flushes the file when it is closed.
+ */
+int fs_rewrite(int dirfd, const char *name, const void *data, size_t len, mode_t mode);
+
 int fs_fsync_dir(int dirfd);
 
 /* rm -rf of @name in @dirfd; never follows a symlink, never leaves the filesystem of @name. -ENOENT
