@@ -406,7 +406,7 @@ static const struct {
 	{ "WORKDIR", change_workdir },
 };
 
-int config_change(struct config_builder *c, const char *instruction, struct masu_error *err)
+int image_config_change(struct config_builder *c, const char *instruction, struct masu_error *err)
 {
 	const char *text = skip_blanks(instruction);
 	size_t len = strcspn(text, " \t");

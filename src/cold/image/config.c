@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "json/json.h"
 
-void config_builder_init(struct config_builder *c, struct arena *arena)
+void image_config_init(struct config_builder *c, struct arena *arena)
 {
 	*c = (struct config_builder) {
 		.arena = arena,
@@ -95,7 +95,7 @@ static void write_container_config(struct json_writer *w, const struct config_bu
 	json_end_object(w);
 }
 
-int config_write(const struct config_builder *c, const char *diff_id, struct buf *ret)
+int image_config_write(const struct config_builder *c, const char *diff_id, struct buf *ret)
 {
 	struct json_writer w;
 	json_writer_init(&w, ret, false);

@@ -13,13 +13,13 @@ struct config_builder {
 	const char *author, *comment;
 };
 
-void config_builder_init(struct config_builder *c, struct arena *arena);
+void image_config_init(struct config_builder *c, struct arena *arena);
 
 /*
  * Applies one Dockerfile instruction ("CMD [\"sh\"]") as `docker import --change` does: CMD,
  * ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR.
  */
-int config_change(struct config_builder *c, const char *instruction, struct masu_error *err);
+int image_config_change(struct config_builder *c, const char *instruction, struct masu_error *err);
 
 /* The config document of an image of one layer. */
-int config_write(const struct config_builder *c, const char *diff_id, struct buf *ret);
+int image_config_write(const struct config_builder *c, const char *diff_id, struct buf *ret);

@@ -89,13 +89,13 @@ static int prepare_config(struct config_builder *c, struct arena *arena,
 			  const struct import_options *o, const char *source,
 			  struct masu_error *err)
 {
-	config_builder_init(c, arena);
+	image_config_init(c, arena);
 	c->comment = o->message		  ? o->message
 		     : streq(source, "-") ? "Imported from -"
 					  : arena_printf(arena, "Imported from %s", source);
 	int r = o->platform ? set_platform(c, o->platform, err) : 0;
 	for (size_t i = 0; i < o->change.count && r == 0; i++)
-		r = config_change(c, o->change.items[i], err);
+		r = image_config_change(c, o->change.items[i], err);
 	return r;
 }
 
@@ -162,7 +162,7 @@ static int write_config(struct image_builder *b, struct config_builder *c, const
 	if (reference && image_find(b->root_fd, b->arena, reference, &existing, NULL) == 0) {
 		struct staged_blob blob;
 		c->created = existing.created;
-		int r = config_write(c, diff_id, &text);
+		int r = image_config_write(c, diff_id, &text);
 		if (r == 0)
 			r = staging_store_bytes(&b->staging, text.data, text.len, &blob, err);
 		if (r < 0)
@@ -175,7 +175,7 @@ static int write_config(struct image_builder *b, struct config_builder *c, const
 	}
 	int r = current_time(b->arena, &c->created);
 	if (r == 0)
-		r = config_write(c, diff_id, &text);
+		r = image_config_write(c, diff_id, &text);
 	if (r < 0)
 		return error_errno(err, r, "config");
 	return staging_store_bytes(&b->staging, text.data, text.len, ret, err);
