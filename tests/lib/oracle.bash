@@ -31,7 +31,7 @@ oracle_podman() {
 	cgroup_manager = "cgroupfs"
 	events_logger = "none"
 	CONF
-	CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
+	CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "${ORACLE_PODMAN_RUNROOT:-$dir/run}" \
 		--storage-driver "${ORACLE_PODMAN_STORAGE:-overlay}" "$@"
 }
 

@@ -289,7 +289,7 @@ static int accompany(struct create_plan *plan, struct exec_container *container,
 		r = serve_until(plan, container, SYNC_READY, err);
 	trace_mark("child ready");
 	if (r == 0)
-		r = limits_apply(container->pid, plan->process.process, err);
+		r = limits_apply(container->pid, plan->process.process, plan->ns.user, err);
 	if (r == 0 && (r = proc_start_time(container->pid, &container->start_time)) < 0)
 		error_errno(err, r, "the container's process is gone");
 	return r;

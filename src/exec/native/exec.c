@@ -137,10 +137,10 @@ static void __attribute__((noreturn)) exec_child(struct exec_plan *plan)
 
 /* ---- parent ---- */
 
-static bool has_limits(const struct oci_process *process)
+static bool has_limits(const struct oci_process *process, bool user_ns)
 {
-	return process->rlimit_count || process->has_oom_score_adj || process->has_io_priority ||
-	       process->scheduler.present;
+	return (user_ns && process->rlimit_count) || process->has_oom_score_adj ||
+	       process->has_io_priority || process->scheduler.present;
 }
 
 static int open_root(struct exec_plan *plan, struct masu_error *err)
@@ -180,7 +180,7 @@ static int plan_make(struct exec_plan *plan, struct masu_error *err)
 		.listen_fds = request->listen_fds,
 		.extra_fds = request->extra_fds,
 	};
-	plan->limits = has_limits(request->process);
+	plan->limits = has_limits(request->process, plan->process.user_ns);
 	r = process_check(&plan->process, err);
 	if (r == 0)
 		r = open_root(plan, err);
@@ -253,7 +253,7 @@ static int serve_child(const struct exec_plan *plan, struct sync_message *messag
 	case SYNC_CONSOLE:
 		return take_console(plan, message, process, err);
 	case SYNC_READY:
-		r = limits_apply(process->pid, request->process, err);
+		r = limits_apply(process->pid, request->process, plan->process.user_ns, err);
 		return r < 0 ? r : sync_send(plan->parent_sync, SYNC_START, 0, -1);
 	case SYNC_LISTENER:
 		return listener_send(&listener, message->passed_fd, err);

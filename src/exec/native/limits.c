@@ -26,7 +26,7 @@ struct scheduling {
 	uint64_t runtime, deadline, period;
 };
 
-static int set_rlimits(pid_t pid, const struct oci_process *process, struct masu_error *err)
+int limits_set_resources(pid_t pid, const struct oci_process *process, struct masu_error *err)
 {
 	for (size_t i = 0; i < process->rlimit_count; i++) {
 		const struct oci_rlimit *limit = &process->rlimits[i];
@@ -76,7 +76,7 @@ static int set_scheduler(pid_t pid, const struct oci_scheduler *scheduler, struc
 	return 0;
 }
 
-int limits_apply(pid_t pid, const struct oci_process *process, struct masu_error *err)
+int limits_apply(pid_t pid, const struct oci_process *process, bool user_ns, struct masu_error *err)
 {
 	int r = 0;
 	if (process->has_oom_score_adj)
@@ -88,8 +88,8 @@ int limits_apply(pid_t pid, const struct oci_process *process, struct masu_error
 	}
 	if (r == 0 && process->scheduler.present)
 		r = set_scheduler(pid, &process->scheduler, err);
-	if (r == 0)
-		r = set_rlimits(pid, process, err);
+	if (r == 0 && user_ns)
+		r = limits_set_resources(pid, process, err);
 	return r;
 }
 

@@ -183,6 +183,8 @@ int process_prepare(struct process_plan *plan, int *const keep[], size_t keep_co
 	r = fds_arrange(plan->extra_fds, plan->preserve_fds, keep, keep_count, err);
 	if (r == 0 && caps_permitted(&plan->full_caps) < 0)
 		r = error_errno(err, -errno, "cannot read the capabilities");
+	if (r == 0 && !plan->user_ns)
+		r = limits_set_resources(0, process, err);
 	if (r == 0)
 		r = set_identity(plan, err);
 	if (r == 0 && !seccomp_needs_privilege(plan))
