@@ -1,0 +1,536 @@
+/* The engine's parts that need no container: table, names, records, users, log. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "engine/config.h"
+#include "engine/internal.h"
+#include "engine/lifecycle.h"
+#include "engine/log_writer.h"
+#include "engine/protocol.h"
+#include "engine/validate.h"
+#include "state/record.h"
+#include "sys/fs.h"
+
+struct fixture {
+	char root[64], run[64];
+	struct engine engine;
+	struct arena arena;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct masu_error err = { 0 };
+	strcpy(f->root, "/tmp/masu-engine-XXXXXX");
+	assert_non_null(mkdtemp(f->root));
+	snprintf(f->run, sizeof(f->run), "%s/run", f->root);
+	arena_init(&f->arena, 0);
+	assert_int_equal(engine_open(f->root, f->run, "/nonexistent", "masu", &f->engine, &err), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	engine_close(&f->engine);
+	arena_free(&f->arena);
+	assert_int_equal(fs_remove_tree(AT_FDCWD, f->root), 0);
+	free(f);
+	return 0;
+}
+
+/* ---- lifecycle ---- */
+
+static void test_lifecycle_is_complete(void **state)
+{
+	for (int status = CONTAINER_CREATED; status <= CONTAINER_DEAD; status++)
+		for (int verb = 0; verb < VERB_COUNT; verb++) {
+			const struct lifecycle_rule *rule = lifecycle_rule(
+				(enum container_status)status, (enum lifecycle_verb)verb);
+			assert_true((rule->answer == LIFECYCLE_REFUSED) == (rule->message != NULL));
+		}
+}
+
+static void test_lifecycle_answers(void **state)
+{
+	struct masu_error err = { 0 };
+	struct container c = { .name = "web", .status = CONTAINER_RUNNING };
+	assert_int_equal(lifecycle_check(&c, VERB_START, &err), 1);
+	assert_int_equal(lifecycle_check(&c, VERB_STOP, &err), 0);
+	assert_int_equal(lifecycle_check(&c, VERB_REMOVE, &err), -EBUSY);
+	assert_non_null(strstr(err.message, "running container web"));
+	assert_int_equal(lifecycle_check(&c, VERB_REMOVE_FORCE, &err), 0);
+	c.status = CONTAINER_EXITED;
+	assert_int_equal(lifecycle_check(&c, VERB_STOP, &err), 1);
+	assert_int_equal(lifecycle_check(&c, VERB_EXEC, &err), -EBUSY);
+	assert_string_equal(err.message, "container web is not running");
+}
+
+/* ---- names ---- */
+
+static const char id_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+static const char id_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+static void make_record(struct fixture *f, const char *id)
+{
+	int dir, lock;
+	assert_int_equal(store_make(&f->engine, id, &dir, &lock, NULL), 0);
+	int fd = openat(dir, "container.json", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	close(dir);
+	close(lock);
+}
+
+static void test_name_belongs_to_one(void **state)
+{
+	struct fixture *f = *state;
+	struct masu_error err = { 0 };
+	char found[65];
+	make_record(f, id_a);
+	assert_int_equal(name_claim(&f->engine, "web", id_a, &err), 0);
+	assert_int_equal(name_claim(&f->engine, "web", id_b, &err), -EEXIST);
+	assert_non_null(strstr(err.message, "already in use by container \"aaaa"));
+	assert_int_equal(name_lookup(&f->engine, "web", found), 0);
+	assert_string_equal(found, id_a);
+	/* Not its own: nothing happens. */
+	name_release(&f->engine, "web", id_b);
+	assert_int_equal(name_lookup(&f->engine, "web", found), 0);
+	name_release(&f->engine, "web", id_a);
+	assert_int_equal(name_lookup(&f->engine, "web", found), -ENOENT);
+}
+
+static void test_name_of_killed_creation_is_taken_over(void **state)
+{
+	struct fixture *f = *state;
+	struct masu_error err = { 0 };
+	char found[65];
+	int dir, lock;
+	/* Being made: a directory without a record whose lock is held. */
+	assert_int_equal(store_make(&f->engine, id_a, &dir, &lock, &err), 0);
+	assert_int_equal(name_claim(&f->engine, "web", id_a, &err), 0);
+	assert_int_equal(name_claim(&f->engine, "web", id_b, &err), -EEXIST);
+	/* Its maker dies. */
+	close(lock);
+	close(dir);
+	assert_int_equal(name_claim(&f->engine, "web", id_b, &err), 0);
+	assert_int_equal(name_lookup(&f->engine, "web", found), 0);
+	assert_string_equal(found, id_b);
+}
+
+/* HOSTILE 7 and 33 */
+static void test_hostile_names(void **state)
+{
+	struct fixture *f = *state;
+	char long_name[301], found[65];
+	memset(long_name, 'a', 300);
+	long_name[300] = '\0';
+	const char *const bad[] = {
+		"", "../../x", "a/b", ".hidden", "-dash", "a", long_name, "a\nb"
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct masu_error err = { 0 };
+		assert_int_equal(name_claim(&f->engine, bad[i], id_a, &err), -EINVAL);
+		assert_true(engine_resolve(&f->engine, bad[i], found, &err) < 0);
+	}
+}
+
+static void test_hundred_claims_one_winner(void **state)
+{
+	struct fixture *f = *state;
+	int winners = 0;
+	for (int i = 0; i < 100; i++) {
+		pid_t pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			char id[ID_LENGTH + 1];
+			int dir, lock;
+			id_random(id);
+			if (store_make(&f->engine, id, &dir, &lock, NULL) < 0)
+				_exit(2);
+			int r = name_claim(&f->engine, "one", id, NULL);
+			if (r == 0) /* the winner's record appears before it lets go */
+				close(openat(dir, "container.json", O_WRONLY | O_CREAT, 0600));
+			_exit(r == 0 ? 0 : r == -EEXIST ? 1 : 3);
+		}
+	}
+	for (int i = 0; i < 100; i++) {
+		int status;
+		assert_true(wait(&status) > 0);
+		assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+		winners += WEXITSTATUS(status) == 0;
+	}
+	assert_int_equal(winners, 1);
+}
+
+/* ---- records ---- */
+
+static char *strings_a[] = { (char *)"A=1", (char *)"B=<&>", NULL };
+
+static void test_config_survives_the_record(void **state)
+{
+	struct fixture *f = *state;
+	struct masu_error err = { 0 };
+	struct mount_config mounts[] = {
+		{ .kind = MOUNT_BIND,
+		  .source = "/src",
+		  .target = "/dst",
+		  .readonly = true,
+		  .create_source = true,
+		  .propagation = "rslave" },
+		{ .kind = MOUNT_TMPFS,
+		  .target = "/t",
+		  .tmpfs_options = "size=1m",
+		  .tmpfs_mode = 0700 },
+	};
+	struct network_port ports[] = {
+		{ .protocol = NETWORK_UDP, .container_port = 53, .host_port = 5353 }
+	};
+	struct oci_rlimit limits[] = { { .name = "nofile", .soft = 10, .hard = UINT64_MAX } };
+	struct oci_pair labels[] = { { "k", "v" }, { "empty", "" } };
+	struct container c = {
+		.name = "web",
+		.image_id = "sha256:x",
+		.created = "2026-01-01T00:00:00.000000000Z",
+		.chain_ids = (const char *[]) { id_b, NULL },
+		.config = { .image = "busybox",
+			    .env = strings_a,
+			    .cmd = strings_a,
+			    .tty = true,
+			    .stop_timeout = 7,
+			    .memory_swappiness = -1,
+			    .mounts = mounts,
+			    .mount_count = 2,
+			    .ports = ports,
+			    .port_count = 1,
+			    .ulimits = limits,
+			    .ulimit_count = 1,
+			    .labels = labels,
+			    .label_count = 2,
+			    .memory = 123456789,
+			    .network = "none",
+			    .oom_score_adj = -5,
+			    .restart = RESTART_ON_FAILURE,
+			    .restart_max = 3,
+			    .log_driver = "none" },
+	};
+	struct container back;
+	int lock;
+	strcpy(c.id, id_a);
+	assert_int_equal(store_make(&f->engine, c.id, &c.dir_fd, &lock, &err), 0);
+	assert_int_equal(store_write_record(&c, false, &err), 0);
+	assert_int_equal(store_load(&f->engine, &f->arena, c.id, &back, &err), 0);
+	const struct container_config *k = &back.config;
+	assert_string_equal(back.name, "web");
+	assert_string_equal(k->env[1], "B=<&>");
+	assert_null(k->env[2]);
+	assert_true(k->tty && !k->open_stdin);
+	assert_int_equal(k->stop_timeout, 7);
+	assert_int_equal(k->memory_swappiness, -1);
+	assert_int_equal(k->mount_count, 2);
+	assert_true(k->mounts[0].readonly && k->mounts[0].create_source);
+	assert_string_equal(k->mounts[0].propagation, "rslave");
+	assert_string_equal(k->mounts[1].tmpfs_options, "size=1m");
+	assert_int_equal(k->mounts[1].tmpfs_mode, 0700);
+	assert_int_equal(k->ports[0].host_port, 5353);
+	assert_int_equal(k->ports[0].protocol, NETWORK_UDP);
+	assert_true(k->ulimits[0].hard == UINT64_MAX);
+	assert_string_equal(k->labels[1].value, "");
+	assert_int_equal(k->memory, 123456789);
+	assert_int_equal(k->oom_score_adj, -5);
+	assert_int_equal(k->restart, RESTART_ON_FAILURE);
+	assert_string_equal(back.args[0], "A=1");
+	assert_string_equal(back.log_path, "");
+	assert_int_equal(back.status, CONTAINER_CREATED);
+	close(c.dir_fd);
+	close(lock);
+	container_close(&back);
+}
+
+static void test_damaged_record_is_refused(void **state)
+{
+	static const char *const bad[] = { "{",
+					   "[]",
+					   "{\"Config\":{\"Env\":[1]}}",
+					   "{\"HostConfig\":{\"Memory\":\"x\"}}",
+					   "{\"Name\":\"x\"}",
+					   "{\"Mounts\":[{\"Type\":\"odd\"}]}" };
+	struct fixture *f = *state;
+	int dir, lock;
+	assert_int_equal(store_make(&f->engine, id_a, &dir, &lock, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct masu_error err = { 0 };
+		struct container c;
+		assert_int_equal(
+			fs_write_atomic(dir, "container.json", bad[i], strlen(bad[i]), 0600, false),
+			0);
+		assert_true(store_load(&f->engine, &f->arena, id_a, &c, &err) < 0);
+		assert_true(err.message[0] != '\0');
+	}
+	close(dir);
+	close(lock);
+}
+
+/* A live record of another boot, or of a pid that is somebody else's now, says nothing. */
+static void test_reused_pid_is_not_believed(void **state)
+{
+	struct fixture *f = *state;
+	struct masu_error err = { 0 };
+	struct container back,
+		c = { .name = "web",
+		      .image_id = "x",
+		      .created = "2026",
+		      .chain_ids = (const char *[]) { NULL },
+		      .status = CONTAINER_RUNNING,
+		      .started = "2026",
+		      .run_fd = -1,
+		      .config = { .stop_timeout = -1, .memory_swappiness = -1, .cmd = strings_a } };
+	int lock;
+	strcpy(c.id, id_a);
+	assert_int_equal(store_make(&f->engine, c.id, &c.dir_fd, &lock, &err), 0);
+	assert_int_equal(store_write_record(&c, false, &err), 0);
+	assert_int_equal(store_open_run(&f->engine, &c, &err), 0);
+	c.pid = c.monitor_pid = getpid();
+	c.pid_start_time = 1; /* not ours */
+	assert_int_equal(store_write_live(&c, 1, NULL, &err), 0);
+	assert_int_equal(store_load(&f->engine, &f->arena, id_a, &back, &err), 0);
+	assert_int_equal(back.pid, 0);
+	assert_int_equal(back.monitor_pid, 0);
+	assert_int_not_equal(back.status, CONTAINER_RUNNING);
+	container_close(&back);
+	container_close(&c);
+	close(lock);
+}
+
+/* ---- users ---- */
+
+static int make_etc(struct fixture *f, const char *passwd, const char *group)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/etc", f->root);
+	mkdir(path, 0755);
+	int etc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(fs_write_atomic(etc, "passwd", passwd, strlen(passwd), 0644, false), 0);
+	assert_int_equal(fs_write_atomic(etc, "group", group, strlen(group), 0644, false), 0);
+	close(etc);
+	return f->engine.root_fd;
+}
+
+static void test_users(void **state)
+{
+	static const struct {
+		const char *user;
+		int r;
+		uint32_t uid, gid;
+		size_t groups;
+	} cases[] = {
+		{ "", 0, 0, 0, 1 },
+		{ "bob", 0, 1000, 100, 2 },
+		{ "1000", 0, 1000, 100, 2 },
+		{ "bob:wheel", 0, 1000, 10, 0 },
+		{ "4242", 0, 4242, 0, 0 },
+		{ "4242:7", 0, 4242, 7, 0 },
+		{ ":wheel", 0, 0, 10, 0 },
+		{ "nobody", -EINVAL, 0, 0, 0 },
+		{ "bob:nogroup", -EINVAL, 0, 0, 0 },
+		{ "-1", -EINVAL, 0, 0, 0 },
+		{ "2147483648", -ERANGE, 0, 0, 0 },
+		{ "4294967296", -ERANGE, 0, 0, 0 },
+		{ "bob:2147483648", -ERANGE, 0, 0, 0 },
+		{ "evil", -EINVAL, 0, 0, 0 },
+	};
+	struct fixture *f = *state;
+	int root = make_etc(f,
+			    "root:x:0:0:root:/root:/bin/sh\n# comment\n:::\nshort:x\n"
+			    "evil:x:4294967295:0::/:\nbob:x:1000:100:Bob:/home/bob:/bin/sh\n",
+			    "root:x:0:\nwheel:x:10:root,bob\nusers:x:100:\nbad:x:notanumber:bob\n"
+			    "games:x:20:alice,bob\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct masu_error err = { 0 };
+		struct user_identity user;
+		int r = user_resolve(&f->arena, root, cases[i].user, NULL, &user, &err);
+		assert_int_equal(r, cases[i].r);
+		if (r < 0)
+			continue;
+		assert_int_equal(user.uid, cases[i].uid);
+		assert_int_equal(user.gid, cases[i].gid);
+		assert_int_equal(user.group_count, cases[i].groups);
+	}
+}
+
+/* HOSTILE 20: a FIFO that nobody writes, a link out of the root. */
+static void test_hostile_passwd(void **state)
+{
+	struct fixture *f = *state;
+	struct masu_error err = { 0 };
+	struct user_identity user;
+	char path[128];
+	snprintf(path, sizeof(path), "%s/etc", f->root);
+	mkdir(path, 0755);
+	snprintf(path, sizeof(path), "%s/etc/passwd", f->root);
+	assert_int_equal(mkfifo(path, 0644), 0);
+	snprintf(path, sizeof(path), "%s/etc/group", f->root);
+	assert_int_equal(symlink("/../../../../etc/group", path), 0);
+	assert_int_equal(user_resolve(&f->arena, f->engine.root_fd, "1:root", NULL, &user, &err),
+			 -EINVAL);
+	assert_int_equal(user_resolve(&f->arena, f->engine.root_fd, "12:13", NULL, &user, &err), 0);
+	assert_int_equal(user.uid, 12);
+}
+
+/* ---- log ---- */
+
+static void test_log_record_is_dockers(void **state)
+{
+	static char record[LOG_RECORD_MAX + 1];
+	static const char text[] = "a\"\\\t<&>\x1b\xc3\xa4\xff\n";
+	size_t len = log_record_format(record, 2, text, sizeof(text) - 1, "T");
+	record[len] = '\0';
+	assert_string_equal(record,
+			    "{\"log\":\"a\\\"\\\\\\u0009\\u003c\\u0026\\u003e\\u001b\xc3\xa4"
+			    "\\ufffd\\n\",\"stream\":\"stderr\",\"time\":\"T\"}\n");
+}
+
+static size_t count_lines(int dir, const char *name)
+{
+	_cleanup_buf_ struct buf text;
+	size_t lines = 0;
+	buf_init(&text, 0);
+	if (fs_read_at(dir, name, 1 << 20, &text) < 0)
+		return 0;
+	for (size_t i = 0; i < text.len; i++)
+		lines += text.data[i] == '\n';
+	return lines;
+}
+
+static void test_log_splits_and_rotates(void **state)
+{
+	struct fixture *f = *state;
+	static struct log_stream stream;
+	static char big[LOG_LINE_MAX + 10];
+	struct log_writer log;
+	const struct log_options options = { .max_size = 60000, .max_file = 2 };
+	memset(&stream, 0, sizeof(stream));
+	assert_int_equal(log_writer_open(&log, f->engine.root_fd, "x", true, &options, NULL), 0);
+	log_writer_put(&log, &stream, 1, "ab", 2);
+	assert_int_equal(count_lines(f->engine.root_fd, "x-json.log"), 0);
+	log_writer_put(&log, &stream, 1, "c\nd\ne", 5);
+	assert_int_equal(count_lines(f->engine.root_fd, "x-json.log"), 2);
+	log_writer_finish(&log, &stream, 1);
+	assert_int_equal(count_lines(f->engine.root_fd, "x-json.log"), 3);
+	/* Longer than a record: two of them, in order. */
+	memset(big, 'x', sizeof(big));
+	big[sizeof(big) - 1] = '\n';
+	log_writer_put(&log, &stream, 1, big, sizeof(big));
+	assert_int_equal(count_lines(f->engine.root_fd, "x-json.log"), 5);
+	for (int i = 0; i < 8; i++)
+		log_writer_put(&log, &stream, 1, big, sizeof(big));
+	struct stat st;
+	assert_int_equal(fstatat(f->engine.root_fd, "x-json.log.1", &st, 0), 0);
+	assert_true(st.st_size <= 60000);
+	assert_int_equal(fstatat(f->engine.root_fd, "x-json.log.2", &st, 0), -1);
+	log_writer_close(&log);
+}
+
+static void test_log_options(void **state)
+{
+	struct log_options o;
+	struct masu_error err = { 0 };
+	const struct oci_pair good[] = { { "max-size", "1k" }, { "max-file", "5" } };
+	const struct oci_pair zero = { "max-file", "0" }, odd = { "tag", "x" };
+	assert_int_equal(log_options_parse(NULL, good, 2, &o, &err), 0);
+	assert_int_equal(o.max_size, 1024);
+	assert_int_equal(o.max_file, 5);
+	assert_int_equal(log_options_parse("json-file", &zero, 1, &o, &err), -EINVAL);
+	assert_int_equal(log_options_parse("json-file", &odd, 1, &o, &err), -EINVAL);
+	assert_int_equal(log_options_parse("syslog", NULL, 0, &o, &err), -ENOTSUP);
+	assert_non_null(strstr(err.message, "syslog"));
+}
+
+/* ---- signals, protocol ---- */
+
+static void test_signals(void **state)
+{
+	int sig;
+	assert_int_equal(signal_parse("SIGTERM", &sig, NULL), 0);
+	assert_int_equal(sig, 15);
+	assert_int_equal(signal_parse("kill", &sig, NULL), 0);
+	assert_int_equal(sig, 9);
+	assert_int_equal(signal_parse("SIGRTMIN+3", &sig, NULL), 0);
+	assert_int_equal(sig, 37);
+	assert_int_equal(signal_parse("64", &sig, NULL), 0);
+	assert_int_equal(signal_parse("65", &sig, NULL), -EINVAL);
+	assert_int_equal(signal_parse("0", &sig, NULL), -EINVAL);
+	assert_int_equal(signal_parse("SIGFOO", &sig, NULL), -EINVAL);
+	assert_int_equal(signal_parse("RTMAX-31", &sig, NULL), -EINVAL);
+}
+
+static void test_protocol(void **state)
+{
+	int pair[2], fd;
+	struct ctl_message in;
+	const struct ctl_message attach = { .type = CTL_ATTACHED, .flags = 7, .value = 3 };
+	const struct masu_error err = { .code = -ENOENT, .exit_status = 127, .message = "no" };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	assert_int_equal(ctl_send(pair[0], &attach, pair[1]), 0);
+	assert_int_equal(ctl_receive(pair[1], &in, &fd), 0);
+	assert_int_equal(in.type, CTL_ATTACHED);
+	assert_true(fd >= 0);
+	close(fd);
+	ctl_send_error(pair[0], &err);
+	assert_int_equal(ctl_receive(pair[1], &in, &fd), 0);
+	assert_int_equal(in.value2, 127);
+	assert_string_equal(in.text, "no");
+	assert_int_equal(fd, -1);
+	/* Short and oversized packets are no messages. */
+	static char junk[sizeof(struct ctl_message) + 1];
+	assert_int_equal(send(pair[0], junk, 3, 0), 3);
+	assert_int_equal(ctl_receive(pair[1], &in, NULL), -EBADMSG);
+	assert_int_equal(send(pair[0], junk, sizeof(junk), 0), sizeof(junk));
+	assert_int_equal(ctl_receive(pair[1], &in, NULL), -EBADMSG);
+	close(pair[0]);
+	assert_int_equal(ctl_receive(pair[1], &in, NULL), -EPIPE);
+	assert_int_equal(ctl_send(pair[1], &attach, -1), -EPIPE);
+	close(pair[1]);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_lifecycle_is_complete),
+		TEST(test_lifecycle_answers),
+		TEST(test_name_belongs_to_one),
+		TEST(test_name_of_killed_creation_is_taken_over),
+		TEST(test_hostile_names),
+		TEST(test_hundred_claims_one_winner),
+		TEST(test_config_survives_the_record),
+		TEST(test_damaged_record_is_refused),
+		TEST(test_reused_pid_is_not_believed),
+		TEST(test_users),
+		TEST(test_hostile_passwd),
+		TEST(test_log_record_is_dockers),
+		TEST(test_log_splits_and_rotates),
+		TEST(test_log_options),
+		TEST(test_signals),
+		TEST(test_protocol),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
