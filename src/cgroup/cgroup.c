@@ -450,11 +450,11 @@ int cgroup_stats(struct cgroup *cgroup, struct cgroup_stats *ret, struct masu_er
 }
 
 int cgroup_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
-		 struct masu_error *err)
+		 bool writable, struct masu_error *err)
 {
 	if (!cgroup)
 		return error_set(
 			err, -ENOTSUP,
 			"the container has no cgroup that could be mounted; remove the mount");
-	return cgroup->ops->mount(cgroup, target_fd, mount, ns, err);
+	return cgroup->ops->mount(cgroup, target_fd, mount, ns, writable, err);
 }

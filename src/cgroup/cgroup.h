@@ -156,11 +156,26 @@ int cgroup_stats(struct cgroup *cgroup, struct cgroup_stats *ret, struct masu_er
  * The mounts that a container's "cgroup" mount needs (spec: mount type "cgroup"): called in the
  * container's mount namespace by exec/native with the target directory's fd, while the host's
  * /sys/fs/cgroup can still be reached and after cgroup_join_self(). @ns: a cgroup namespace is in
- * use, so cgroup2 is mounted anew, else the group's own directories are bound. Read-only unless the
- * mount says "rw": a writable v1 hierarchy has a release_agent (CVE-2022-0492).
+ * use, so cgroup2 is mounted anew, else the group's own directories are bound. @writable:
+ * cgroup_mount_writable().
  */
 int cgroup_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
-		 struct masu_error *err);
+		 bool writable, struct masu_error *err);
+
+/*
+ * Whether a container may write to its "cgroup" mount: where it says "rw", or says nothing and the
+ * process has CAP_SYS_ADMIN, with which it could remount it (dockerd's --privileged only leaves the
+ * "ro" out). Else read-only: what can write to a v1 hierarchy may reach a release_agent
+ * (CVE-2022-0492).
+ */
+bool cgroup_mount_writable(const struct oci_spec *spec, const struct oci_mount *mount);
+
+/*
+ * Who owns the container's group, for owner_uid and owner_gid: the host's ids of the process's user
+ * where the group is the container's to use (a new cgroup namespace, user namespace maps and a
+ * writable mount at /sys/fs/cgroup: config-linux.md, "Cgroup ownership"), else -1.
+ */
+void cgroup_owner(const struct oci_spec *spec, uid_t *ret_uid, gid_t *ret_gid);
 
 enum cgroup_layout cgroup_layout(void);
 const char *cgroup_layout_name(enum cgroup_layout layout);

@@ -105,7 +105,7 @@ struct cgroup_ops {
 	int (*oom_killed)(struct cgroup *cgroup, bool *ret);
 	int (*stats)(struct cgroup *cgroup, struct cgroup_stats *ret);
 	int (*mount)(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount,
-		     bool ns, struct masu_error *err);
+		     bool ns, bool writable, struct masu_error *err);
 };
 extern const struct cgroup_ops v1_ops, v2_ops, hybrid_ops;
 
@@ -270,7 +270,7 @@ int v1_wait_empty(struct cgroup *cgroup, struct masu_error *err);
 int v1_oom_killed(struct cgroup *cgroup, bool *ret);
 int v1_stats(struct cgroup *cgroup, struct cgroup_stats *ret);
 int v1_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
-	     struct masu_error *err);
+	     bool writable, struct masu_error *err);
 int v2_freeze(struct cgroup *cgroup, bool freeze, struct masu_error *err);
 int v2_is_frozen(struct cgroup *cgroup, bool *ret);
 int v2_kill_all(struct cgroup *cgroup, struct masu_error *err);
@@ -278,7 +278,7 @@ int v2_wait_empty(struct cgroup *cgroup, struct masu_error *err);
 int v2_oom_killed(struct cgroup *cgroup, bool *ret);
 int v2_stats(struct cgroup *cgroup, struct cgroup_stats *ret);
 int v2_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
-	     struct masu_error *err);
+	     bool writable, struct masu_error *err);
 
 /* ---- process.c ---- */
 

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -29,14 +30,48 @@ static int refuse_options(const struct oci_mount *mount, struct masu_error *err)
 	return 0;
 }
 
-/* Read-only unless the mount says "rw". */
-static bool is_readonly(const struct oci_mount *mount)
+bool cgroup_mount_writable(const struct oci_spec *spec, const struct oci_mount *mount)
 {
-	return !((mount->attr_clear | mount->rec_attr_clear) & MOUNT_ATTR_RDONLY) ||
-	       (mount->attr_set | mount->rec_attr_set) & MOUNT_ATTR_RDONLY;
+	if ((mount->attr_set | mount->rec_attr_set) & MOUNT_ATTR_RDONLY)
+		return false;
+	if ((mount->attr_clear | mount->rec_attr_clear) & MOUNT_ATTR_RDONLY)
+		return true;
+	return spec->process.has_capabilities &&
+	       spec->process.capabilities.effective & OCI_CAP_BIT(CAP_SYS_ADMIN);
 }
 
-static int set_attributes(int mount_fd, const struct oci_mount *mount)
+static bool map_id(const struct oci_id_mapping *map, size_t count, uint32_t id, uint32_t *ret)
+{
+	for (size_t i = 0; i < count; i++)
+		if (id >= map[i].container_id && id - map[i].container_id < map[i].size) {
+			*ret = map[i].host_id + (id - map[i].container_id);
+			return true;
+		}
+	return false;
+}
+
+void cgroup_owner(const struct oci_spec *spec, uid_t *ret_uid, gid_t *ret_gid)
+{
+	const struct oci_ns *ns = &spec->namespaces[OCI_NS_CGROUP];
+	bool writable = false;
+	*ret_uid = (uid_t)-1;
+	*ret_gid = (gid_t)-1;
+	for (size_t i = 0; i < spec->mount_count; i++) {
+		const struct oci_mount *mount = &spec->mounts[i];
+		if (mount->type && streq(mount->type, "cgroup") &&
+		    streq(mount->destination, "/sys/fs/cgroup"))
+			writable = cgroup_mount_writable(spec, mount);
+	}
+	uint32_t uid, gid;
+	if (writable && ns->present && !ns->path && spec->namespaces[OCI_NS_USER].present &&
+	    map_id(spec->id_map.uid, spec->id_map.uid_count, spec->process.uid, &uid) &&
+	    map_id(spec->id_map.gid, spec->id_map.gid_count, spec->process.gid, &gid)) {
+		*ret_uid = uid;
+		*ret_gid = gid;
+	}
+}
+
+static int set_attributes(int mount_fd, const struct oci_mount *mount, bool writable)
 {
 	struct mount_attr attr = {
 		.attr_set = mount->attr_set | mount->rec_attr_set,
@@ -44,30 +79,30 @@ static int set_attributes(int mount_fd, const struct oci_mount *mount)
 		.propagation = mount->propagation ? mount->propagation & ~(unsigned long)MS_REC
 						  : MS_PRIVATE,
 	};
-	if (is_readonly(mount))
+	if (!writable)
 		attr.attr_set |= MOUNT_ATTR_RDONLY;
 	attr.attr_clr &= ~attr.attr_set;
 	return sys_mount_setattr(mount_fd, "", AT_EMPTY_PATH, &attr);
 }
 
 /* A detached copy of the mount at a host path. */
-static int clone_path(const char *path, const struct oci_mount *mount)
+static int clone_path(const char *path, const struct oci_mount *mount, bool writable)
 {
 	_cleanup_close_ int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE);
 	if (fd < 0)
 		return fd;
-	int r = set_attributes(fd, mount);
+	int r = set_attributes(fd, mount, writable);
 	return r < 0 ? r : take_fd(&fd);
 }
 
-static int clone_group(const struct cgroup_tree *tree, const struct oci_mount *mount)
+static int clone_group(const struct cgroup_tree *tree, const struct oci_mount *mount, bool writable)
 {
 	char path[PATH_MAX];
 	int r = str_format(path, sizeof(path), "%s%s", tree->mount, tree->path);
-	return r < 0 ? r : clone_path(path, mount);
+	return r < 0 ? r : clone_path(path, mount, writable);
 }
 
-static int new_cgroup2(const struct oci_mount *mount)
+static int new_cgroup2(const struct oci_mount *mount, bool writable)
 {
 	_cleanup_close_ int context = sys_fsopen("cgroup2", 0);
 	if (context < 0)
@@ -78,7 +113,7 @@ static int new_cgroup2(const struct oci_mount *mount)
 	_cleanup_close_ int fd = sys_fsmount(context, 0, 0);
 	if (fd < 0)
 		return fd;
-	r = set_attributes(fd, mount);
+	r = set_attributes(fd, mount, writable);
 	return r < 0 ? r : take_fd(&fd);
 }
 
@@ -89,7 +124,7 @@ static int attach_at(int mount_fd, int dir_fd, const char *name)
 }
 
 int v2_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
-	     struct masu_error *err)
+	     bool writable, struct masu_error *err)
 {
 	int r = refuse_options(mount, err);
 	if (r < 0)
@@ -97,10 +132,11 @@ int v2_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount 
 	const struct cgroup_tree *tree = &cgroup->trees[cgroup->unified];
 	_cleanup_close_ int fd = -1;
 	if (ns)
-		fd = new_cgroup2(mount);
+		fd = new_cgroup2(mount, writable);
 	/* EPERM: in a user namespace that does not own the cgroup namespace. */
 	if (!ns || fd == -EPERM)
-		fd = tree->used ? clone_group(tree, mount) : clone_path(tree->mount, mount);
+		fd = tree->used ? clone_group(tree, mount, writable)
+				: clone_path(tree->mount, mount, writable);
 	r = fd < 0 ? fd : attach_at(fd, target_fd, "");
 	return r < 0 ? error_errno(err, r, "cgroup2") : 0;
 }
@@ -138,9 +174,10 @@ static int link_controllers(int tmpfs, const char *list)
 	return 0;
 }
 
-static int mount_tree(int tmpfs, const struct cgroup_tree *tree, const struct oci_mount *mount)
+static int mount_tree(int tmpfs, const struct cgroup_tree *tree, const struct oci_mount *mount,
+		      bool writable)
 {
-	_cleanup_close_ int fd = clone_group(tree, mount);
+	_cleanup_close_ int fd = clone_group(tree, mount, writable);
 	if (fd < 0)
 		return fd;
 	if (mkdirat(tmpfs, tree->name, 0755) < 0)
@@ -150,7 +187,7 @@ static int mount_tree(int tmpfs, const struct cgroup_tree *tree, const struct oc
 }
 
 int v1_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
-	     struct masu_error *err)
+	     bool writable, struct masu_error *err)
 {
 	int r = refuse_options(mount, err);
 	if (r < 0)
@@ -162,10 +199,10 @@ int v1_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount 
 		return error_errno(err, r, "tmpfs for cgroups");
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		const struct cgroup_tree *tree = &cgroup->trees[i];
-		r = tree->used ? mount_tree(tmpfs, tree, mount) : 0;
+		r = tree->used ? mount_tree(tmpfs, tree, mount, writable) : 0;
 		if (r < 0)
 			return error_errno(err, r, "cgroup %s%s", tree->mount, tree->path);
 	}
-	r = set_attributes(tmpfs, mount);
+	r = set_attributes(tmpfs, mount, writable);
 	return r < 0 ? error_errno(err, r, "attributes") : 0;
 }

@@ -48,10 +48,10 @@ static uint64_t exp2_ceil(uint64_t x)
 }
 
 /*
- * shares 2, 1024, 262144 (least, default, most) are the weights 1, 100, 10000; in between the weight
- * is 10 to the power of a quadratic in l = log2(shares), (l^2 + 125 l) / 612 - 7 / 34, which keeps
- * the ratios to the default that users know from v1. The function is the one that runc, crun and
- * Kubernetes agreed upon in 2025; the earlier linear one gave shares 1024 the weight 39. Whole
+ * shares 2, 1024, 262144 (least, default, most) are the weights 1, 100, 10000; in between the
+ * weight is 10 to the power of a quadratic in l = log2(shares), (l^2 + 125 l) / 612 - 7 / 34, which
+ * keeps the ratios to the default that users know from v1. The function is the one that runc, crun
+ * and Kubernetes agreed upon in 2025; the earlier linear one gave shares 1024 the weight 39. Whole
  * numbers do it, so that the program needs no libm.
  */
 uint64_t cpu_weight_from_shares(uint64_t shares)

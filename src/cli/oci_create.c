@@ -164,14 +164,6 @@ static int claim(struct creation *creation, const char *id, struct masu_error *e
 	return oci_save(&creation->container, NULL, err);
 }
 
-static uint32_t host_id(const struct oci_id_mapping *map, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (map[i].container_id == 0)
-			return map[i].host_id;
-	return (uint32_t)-1;
-}
-
 static int make_cgroup(struct creation *creation, struct masu_error *err)
 {
 	const struct oci_spec *spec = &creation->spec;
@@ -186,13 +178,8 @@ static int make_cgroup(struct creation *creation, struct masu_error *err)
 		.annotations = spec->annotations,
 		.annotation_count = spec->annotation_count,
 		.rootless = oci_runtime.rootless,
-		.owner_uid = (uid_t)-1,
-		.owner_gid = (gid_t)-1,
 	};
-	if (spec->namespaces[OCI_NS_USER].present && spec->id_map.uid_count) {
-		request.owner_uid = host_id(spec->id_map.uid, spec->id_map.uid_count);
-		request.owner_gid = host_id(spec->id_map.gid, spec->id_map.gid_count);
-	}
+	cgroup_owner(spec, &request.owner_uid, &request.owner_gid);
 	return cgroup_create(&request, &creation->cgroup, err);
 }
 

@@ -561,11 +561,9 @@ static int look_at_mount(void)
 	struct oci_mount request = { .destination = "/sys/fs/cgroup",
 				     .type = "cgroup",
 				     .attr_set = MOUNT_ATTR_NOSUID };
-	if (mount_rw)
-		request.attr_clear = MOUNT_ATTR_RDONLY;
 	_cleanup_close_ int fd = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct masu_error err = { 0 };
-	if (cgroup_mount(mounted, fd, &request, mount_in_ns, &err) < 0) {
+	if (cgroup_mount(mounted, fd, &request, mount_in_ns, mount_rw, &err) < 0) {
 		dprintf(2, "%s\n", err.message);
 		return 3;
 	}

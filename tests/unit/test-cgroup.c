@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "cgroup/internal.h"
 #include "sys/fs.h"
+#include "sys/syscalls.h"
 
 static struct arena arena;
 
@@ -467,6 +468,44 @@ static void test_unified(void **state)
 	assert_non_null(strstr(plan_text(true, &r), "controller.parameter"));
 }
 
+static void test_who_may_write_the_mount(void **state)
+{
+	struct oci_mount mount = { .destination = "/sys/fs/cgroup", .type = "cgroup" };
+	struct oci_id_mapping ids[] = { { 0, 100000, 1000 }, { 1000, 1000, 1 } };
+	struct oci_spec spec = { .mounts = &mount, .mount_count = 1, .id_map = { ids, 2, ids, 2 } };
+	uid_t uid;
+	gid_t gid;
+	spec.process.has_capabilities = true;
+	assert_false(cgroup_mount_writable(&spec, &mount));
+	spec.process.capabilities.effective = OCI_CAP_BIT(21); /* CAP_SYS_ADMIN */
+	assert_true(cgroup_mount_writable(&spec, &mount));
+	mount.attr_set = MOUNT_ATTR_RDONLY;
+	assert_false(cgroup_mount_writable(&spec, &mount));
+	mount.attr_set = 0;
+	mount.attr_clear = MOUNT_ATTR_RDONLY;
+	spec.process.capabilities.effective = 0;
+	assert_true(cgroup_mount_writable(&spec, &mount));
+	cgroup_owner(&spec, &uid, &gid);
+	assert_int_equal(uid, (uid_t)-1); /* the host's user namespace */
+	spec.namespaces[OCI_NS_USER].present = spec.namespaces[OCI_NS_CGROUP].present = true;
+	spec.process.uid = 5;
+	spec.process.gid = 1000;
+	cgroup_owner(&spec, &uid, &gid);
+	assert_int_equal(uid, 100005);
+	assert_int_equal(gid, 1000);
+	spec.process.uid = 1001; /* not mapped */
+	cgroup_owner(&spec, &uid, &gid);
+	assert_int_equal(uid, (uid_t)-1);
+	spec.process.uid = 5;
+	mount.attr_set = MOUNT_ATTR_RDONLY;
+	cgroup_owner(&spec, &uid, &gid);
+	assert_int_equal(uid, (uid_t)-1);
+	mount.attr_set = 0;
+	spec.namespaces[OCI_NS_CGROUP].path = "/proc/1/ns/cgroup";
+	cgroup_owner(&spec, &uid, &gid);
+	assert_int_equal(uid, (uid_t)-1);
+}
+
 /* ---- detection and the v2 files on a tree of plain files ---- */
 
 static char tree_dir[64];
@@ -673,6 +712,7 @@ int main(void)
 		TEST(test_cpu_limits),
 		TEST(test_other_limits),
 		TEST(test_unified),
+		TEST(test_who_may_write_the_mount),
 		TREE_TEST(test_v2_files),
 		TREE_TEST(test_live_process_in_existing_group),
 		TREE_TEST(test_detection),

@@ -316,7 +316,8 @@ static int mount_cgroup(struct rootfs *rootfs, const struct oci_mount *mount,
 	if (!rootfs->request->cgroup)
 		return mount_host_cgroups(rootfs, mount, target, err);
 	int r = cgroup_mount(rootfs->request->cgroup, target, mount,
-			     rootfs->child.context.cgroup_ns, err);
+			     rootfs->child.context.cgroup_ns,
+			     cgroup_mount_writable(rootfs->spec, mount), err);
 	return r < 0 ? error_wrap(err, "mount %s", mount->destination) : 0;
 }
 
