@@ -267,5 +267,8 @@ int engine_run(struct engine *engine, struct arena *arena, const struct containe
 	memcpy(ret_id, container.id, sizeof(container.id));
 	r = supervise_start(engine, arena, &container, lock, attach, err);
 	container_close(&container);
+	/* Where it did not come to a monitor nobody else removes what --rm promises to. */
+	if (r < 0 && config->auto_remove)
+		(void)engine_remove(engine, ret_id, ENGINE_REMOVE_FORCE, NULL);
 	return engine_failure(err, r);
 }

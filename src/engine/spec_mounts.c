@@ -54,9 +54,10 @@ static int add_default(const struct spec_context *context, const struct default_
 	const char *options[ARRAY_SIZE(from->options) + 1];
 	size_t count = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(from->options) && from->options[i]; i++)
-		if (!config->privileged || !streq(from->options[i], "ro") ||
-		    !is_writable_when_privileged(from->destination))
-			options[count++] = from->options[i];
+		options[count++] = config->privileged && streq(from->options[i], "ro") &&
+						   is_writable_when_privileged(from->destination)
+					   ? "rw" /* said aloud: cgroup mounts are else read-only */
+					   : from->options[i];
 	if (streq(from->destination, "/dev/shm")) {
 		int64_t size = config->shm_size ? config->shm_size : SHM_DEFAULT_BYTES;
 		options[count++] = arena_printf(context->arena, "size=%lld", (long long)size);

@@ -58,3 +58,37 @@ breached() {
 }
 
 ALL_CAPABILITIES='.process.capabilities |= (["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_DAC_READ_SEARCH","CAP_FOWNER","CAP_FSETID","CAP_KILL","CAP_SETGID","CAP_SETUID","CAP_SETPCAP","CAP_LINUX_IMMUTABLE","CAP_NET_BIND_SERVICE","CAP_NET_ADMIN","CAP_NET_RAW","CAP_IPC_LOCK","CAP_IPC_OWNER","CAP_SYS_CHROOT","CAP_SYS_PTRACE","CAP_SYS_ADMIN","CAP_SYS_NICE","CAP_MKNOD","CAP_LEASE","CAP_AUDIT_WRITE","CAP_SETFCAP"] as $all | {bounding:$all,effective:$all,permitted:$all})'
+
+# --- masu itself, with images ---
+
+# A store with busybox:local in it. Call in setup_file after hostile_setup.
+hostile_image() {
+	export MASU_ROOT=$BATS_FILE_TMPDIR/root MASU_RUNROOT=$BATS_FILE_TMPDIR/run
+	make_busybox_root "$BATS_FILE_TMPDIR/rootfs"
+	cp "$INSIDE" "$BATS_FILE_TMPDIR/rootfs/bin/inside"
+	tar -C "$BATS_FILE_TMPDIR/rootfs" --numeric-owner -cf "$BATS_FILE_TMPDIR/busybox.tar" .
+	"$MASU" import "$BATS_FILE_TMPDIR/busybox.tar" busybox:local
+}
+
+masu() {
+	"${OCI_MASU:-$MASU}" "$@"
+}
+
+# Everything that outlives a process and that masu could have left, as text.
+machine_state() {
+	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' | grep -v -e ' \.lock$' -e ' lock$' | sort
+	find /sys/fs/cgroup -type d -path "*masu/*" 2>/dev/null | sort
+	ip -o link | awk '{ print $2 }'
+	nft list ruleset
+	wc -l </proc/self/mountinfo
+}
+
+# left_nothing STATE: the machine comes to be as it was; the trash is emptied after the reply.
+left_nothing() {
+	same() { [ "$(machine_state)" = "$1" ]; }
+	wait_until 10 same "$1" || {
+		echo "left behind:"
+		diff <(echo "$1") <(machine_state)
+		return 1
+	}
+}
