@@ -299,6 +299,7 @@ static void end(struct monitor *m)
 
 static void __attribute__((noreturn)) run(struct monitor *m)
 {
+	engine_network_settle(m->engine, &m->container);
 	supervise(m);
 	end(m);
 	_exit(EXIT_SUCCESS);
@@ -311,6 +312,7 @@ static void __attribute__((noreturn)) unpark(struct monitor *m)
 	launch_undo(m->launch);
 	store_remove_run(m->engine, m->container.id);
 	ctl_finish(m, 0, false);
+	engine_network_retire(m->engine, &m->container.config);
 	_exit(EXIT_SUCCESS);
 }
 

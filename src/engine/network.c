@@ -96,6 +96,17 @@ int engine_network_connect(struct engine *engine, struct arena *arena, struct co
 	return 0;
 }
 
+void engine_network_settle(struct engine *engine, const struct container *container)
+{
+	struct masu_error err = { 0 };
+	const struct network_ops *ops = driver_of(network_name(&container->config));
+	const struct network_request request = request_of(engine, container, -1);
+	for (size_t i = 0; i < container->endpoint_count; i++)
+		if (ops && ops->settle &&
+		    ops->settle(&request, &container->endpoints[i], &err) < 0)
+			log_debug("%s", err.message);
+}
+
 int engine_network_disconnect(struct engine *engine, const struct container *container,
 			      struct masu_error *err)
 {

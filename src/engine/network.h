@@ -11,6 +11,8 @@ bool engine_network_connects(const struct container_config *config);
 /* Connects the network namespace of @pid; the endpoint is added to @container. */
 int engine_network_connect(struct engine *engine, struct arena *arena, struct container *container,
 			   pid_t pid, struct masu_error *err);
+/* What of connecting may follow the reply that the container runs. */
+void engine_network_settle(struct engine *engine, const struct container *container);
 /* Gives back what connect took; idempotent, also where the namespace is gone. */
 int engine_network_disconnect(struct engine *engine, const struct container *container,
 			      struct masu_error *err);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/trace.h"
+#include "network/conntrack.h"
 #include "network/drivers.h"
 #include "network/forwarding.h"
 #include "network/netns.h"
@@ -245,6 +246,25 @@ static int bridge_connect(const struct network_request *request, struct arena *a
 	return r;
 }
 
+static int bridge_settle(const struct network_request *request,
+			 const struct network_endpoint *endpoint, struct masu_error *err)
+{
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
+	struct nft_target target;
+	bool udp = false;
+	for (size_t i = 0; i < endpoint->port_count; i++)
+		udp |= endpoint->ports[i].protocol == NETWORK_UDP;
+	if (!udp || !endpoint->has_ipv4)
+		return 0;
+	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
+	if (r < 0)
+		return r;
+	bridge_target(&bridge, endpoint->ipv4, &target);
+	conntrack_forget_udp(bridge.nft_fd, bridge.route_fd, endpoint->ports, endpoint->port_count,
+			     &target);
+	return 0;
+}
+
 static int release(const struct network_request *request, const struct network_endpoint *endpoint,
 		   struct masu_error *err)
 {
@@ -322,6 +342,7 @@ const struct network_ops network_bridge = {
 	.name = "bridge",
 	.own_namespace = true,
 	.connect = bridge_connect,
+	.settle = bridge_settle,
 	.disconnect = bridge_disconnect,
 	.repair = bridge_repair,
 };

@@ -31,6 +31,7 @@ static const struct network_ops network_none = {
 	.name = "none",
 	.own_namespace = true,
 	.connect = connect_loopback,
+	.settle = nothing_to_do,
 	.disconnect = nothing_to_do,
 	.repair = nothing_to_do,
 };
@@ -40,6 +41,7 @@ static const struct network_ops network_host = {
 	.name = "host",
 	.own_namespace = false,
 	.connect = connect_nothing,
+	.settle = nothing_to_do,
 	.disconnect = nothing_to_do,
 	.repair = nothing_to_do,
 };
@@ -48,6 +50,7 @@ static const struct network_ops network_container = {
 	.name = "container",
 	.own_namespace = false,
 	.connect = connect_nothing,
+	.settle = nothing_to_do,
 	.disconnect = nothing_to_do,
 	.repair = nothing_to_do,
 };

@@ -372,3 +372,26 @@ uint32_t link_default_mtu(int fd)
 	(void)link_each_route4(fd, note_default_mtu, &found);
 	return found.mtu;
 }
+
+static int note_local(void *opaque, uint16_t type, const void *payload, size_t len)
+{
+	struct rtmsg header;
+	if (type == RTM_NEWROUTE && len >= sizeof(header)) {
+		memcpy(&header, payload, sizeof(header));
+		*(bool *)opaque = header.rtm_type == RTN_LOCAL;
+	}
+	return 0;
+}
+
+int link_is_local(int fd, int family, const void *address)
+{
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
+	uint8_t bits = family == AF_INET ? 32 : 128;
+	struct rtmsg header = { .rtm_family = (uint8_t)family, .rtm_dst_len = bits };
+	bool local = false;
+	netlink_batch_init(&batch);
+	netlink_begin(&batch, RTM_GETROUTE, 0, &header, sizeof(header));
+	netlink_put(&batch, RTA_DST, address, bits / 8);
+	int r = netlink_dump(fd, &batch, note_local, &local);
+	return r < 0 ? r : local;
+}

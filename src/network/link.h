@@ -66,3 +66,6 @@ int link_each_route4(int fd,
 
 /* The MTU of the interface of the default route; 1500 where there is none. */
 uint32_t link_default_mtu(int fd);
+
+/* Whether the address (of @family) is one of the host's: 1, 0 or -errno. */
+int link_is_local(int fd, int family, const void *address);

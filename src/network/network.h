@@ -70,6 +70,13 @@ struct network_ops {
 	int (*connect)(const struct network_request *request, struct arena *arena,
 		       struct network_endpoint *ret, struct masu_error *err);
 	/*
+	 * What may follow the start of the container, called once after the reply: UDP clients that
+	 * were sending to a published port before are led to the container. About 8 ms where UDP is
+	 * published, nothing else.
+	 */
+	int (*settle)(const struct network_request *request,
+		      const struct network_endpoint *endpoint, struct masu_error *err);
+	/*
 	 * Releases address, ports and their nf_tables elements; the veth goes with the namespace
 	 * and is not waited for. Leaves alone what meanwhile belongs to another container.
 	 * Idempotent.

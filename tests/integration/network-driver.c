@@ -86,7 +86,7 @@ static int connect_verb(struct network_request *request, int argc, char **argv, 
 	const struct network_ops *ops = network_driver(request->network);
 	if (ops->connect(request, &arena, &endpoint, &err) < 0)
 		return fail();
-	if (save(request, &endpoint) < 0)
+	if (save(request, &endpoint) < 0 || ops->settle(request, &endpoint, &err) < 0)
 		return fail();
 	fflush(stdout);
 	while (hold && getchar() != EOF)

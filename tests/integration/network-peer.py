@@ -3,6 +3,7 @@
 
 network-peer.py serve tcp|udp PORT [NAME]   answers each client "NAME <client's address>"
 network-peer.py ask tcp|udp ADDRESS PORT    prints the answer; status 1 when refused, 2 on timeout
+network-peer.py pester ADDRESS PORT         asks by UDP every 0.1 s from one port until somebody answers; "sent" each time
 """
 import select
 import socket
@@ -51,7 +52,24 @@ def ask(kind, address, port):
     return 0
 
 
+def pester(address, port):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.1)
+        for _ in range(100):
+            try:
+                client.sendto(b"?", (address, port))
+                print("sent", flush=True)
+                print(client.recv(64).decode().strip())
+                return 0
+            except OSError:
+                continue
+    return 2
+
+
 def main():
+    if sys.argv[1] == "pester":
+        return pester(sys.argv[2], int(sys.argv[3]))
     verb, kind, *rest = sys.argv[1:]
     if verb == "serve":
         serve(kind, int(rest[0]), rest[1] if len(rest) > 1 else "served")

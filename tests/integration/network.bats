@@ -223,6 +223,25 @@ route_loopback() {
 	[ "$(ask_from lan tcp 10.9.0.1 "$any")" = "c1 10.9.0.2" ]
 }
 
+@test "a client that already sends by UDP reaches the container that is published under it" {
+	container c0
+	ip netns add c1
+	spaces+=(c1)
+	serve c1 udp 53
+	local address
+	for address in 10.9.0.1 fd09::1; do
+		ip netns exec lan "$PEER" pester "$address" 5353 >"$BATS_TEST_TMPDIR/answer" 3>&- &
+		local pester=$!
+		# The kernel tracks the connection to the host from now on.
+		wait_until 5 grep -q sent "$BATS_TEST_TMPDIR/answer"
+		drive connect c1 /run/netns/c1 - 5353:53/udp >/dev/null
+		wait $pester
+		grep -q "^c1 " "$BATS_TEST_TMPDIR/answer"
+		drive disconnect c1
+		ip -n c1 link del eth0
+	done
+}
+
 @test "the table is the one that docs/networking.md shows" {
 	container c1 8080:80 127.0.0.1:9090:90/udp
 	local prefix
