@@ -185,20 +185,22 @@ static int program_by_id(uint32_t id)
 	return sys_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
 }
 
-/* Rules that few containers share must not fill the machine with kept programs. */
+/* Rules that few containers share must not fill the machine with kept programs: one makes way for
+ * the next. Those of a program that is in use elsewhere lose only the way to find it. */
 #define MAX_KEPT 16
 
-static bool may_keep_another(int mount_fd)
+static void make_room(int mount_fd)
 {
 	int fd = openat(mount_fd, "masu", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
-		return fd < 0;
+	char victim[64] = "";
 	size_t count = 0;
 	struct dirent *entry;
-	while ((entry = readdir(dir)))
-		count += str_after(entry->d_name, ".devices-") != NULL;
-	return count < MAX_KEPT;
+	while (dir && (entry = readdir(dir)))
+		if (str_after(entry->d_name, ".devices-") && count++ == 0)
+			str_format(victim, sizeof(victim), "%s", entry->d_name);
+	if (count >= MAX_KEPT)
+		unlinkat(dirfd(dir), victim, AT_REMOVEDIR);
 }
 
 /* Two hashes, so that no two rule sets anyone writes share a name. Only root can make the group. */
@@ -224,7 +226,9 @@ static int obtain(int mount_fd, const struct bpf_insn *insns, size_t count)
 	if (program < 0)
 		return program;
 	/* Several at once attach the same program twice, which does no harm. */
-	if (dir < 0 && may_keep_another(mount_fd) && fs_mkdirs(mount_fd, keeper, 0755) == 0)
+	if (dir < 0)
+		make_room(mount_fd);
+	if (dir < 0 && fs_mkdirs(mount_fd, keeper, 0755) == 0)
 		dir = openat(mount_fd, keeper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir >= 0)
 		attach(dir, program, -1);

@@ -2,6 +2,7 @@
  * Groups on this machine's own cgroup filesystems, below /masu-test-<pid>. Needs root; the tests
  * that need a layout the machine has not are skipped.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -449,6 +450,35 @@ static void test_devices_are_denied(void **state)
 	}
 }
 
+/* However many rule sets there are, few programs are kept. */
+static void test_kept_device_programs_are_few(void **state)
+{
+	size_t kept = 0;
+	for (int minor = 1; minor <= 20; minor++) {
+		struct oci_device_rule rule = { .allow = true,
+						.type = 'c',
+						.has_major = true,
+						.has_minor = true,
+						.major = 77,
+						.minor = minor,
+						.read = true };
+		struct oci_resources r = { .present = true, .devices = &rule, .device_count = 1 };
+		struct cgroup *cgroup = make("kept", CGROUP_LAZY, &r);
+		int unified = cgroup->unified;
+		if (unified >= 0 && minor == 20) {
+			int fd = openat(cgroup->trees[unified].mount_fd, "masu",
+					O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			_cleanup_closedir_ DIR *dir = fdopendir(fd);
+			struct dirent *entry;
+			assert_non_null(dir);
+			while ((entry = readdir(dir)))
+				kept += str_after(entry->d_name, ".devices-") != NULL;
+			assert_true(kept >= 1 && kept <= 16);
+		}
+		remove_group(cgroup);
+	}
+}
+
 static void test_saved_group_is_opened_again(void **state)
 {
 	struct cgroup *cgroup = make("saved", 0, NULL);
@@ -630,6 +660,7 @@ static int run_all(enum cgroup_layout layout)
 		cmocka_unit_test(test_fork_bomb),
 		cmocka_unit_test(test_oom_is_seen),
 		cmocka_unit_test(test_devices_are_denied),
+		cmocka_unit_test(test_kept_device_programs_are_few),
 		cmocka_unit_test(test_saved_group_is_opened_again),
 		cmocka_unit_test(test_controllers_are_enabled_along_the_path),
 		cmocka_unit_test(test_mount_shows_the_own_group_only),
