@@ -312,7 +312,6 @@ static void __attribute__((noreturn)) unpark(struct monitor *m)
 	launch_undo(m->launch);
 	store_remove_run(m->engine, m->container.id);
 	ctl_finish(m, 0, false);
-	engine_network_retire(m->engine, &m->container.config);
 	_exit(EXIT_SUCCESS);
 }
 
