@@ -16,7 +16,7 @@ oci_bundle() { # shell text
 	rm -f "$BUNDLE/config.json"
 	"$MASU" oci spec -b "$BUNDLE"
 	config --arg text "${1:-true}" '.process.args = ["/bin/sh", "-c", $text] | .process.terminal = false
-		| .root.readonly = false | .process.capabilities = {}'
+		| .root.readonly = false | .process.capabilities = {} | .ociVersion = "1.0.2"' # crun 1.8 knows no later one
 }
 
 # Edits config.json by a jq filter.
@@ -29,7 +29,7 @@ oci() {
 	"$MASU" oci --root "$OCI_ROOT" "$@"
 }
 
-# The oracle, with the cgroup tree it can live with.
+# The oracle.
 oci_crun() {
 	oracle_crun_ready
 	crun --root "$BATS_TEST_TMPDIR/crun" "$@"
