@@ -473,7 +473,7 @@ static void test_kept_device_programs_are_few(void **state)
 			assert_non_null(dir);
 			while ((entry = readdir(dir)))
 				kept += str_after(entry->d_name, ".devices-") != NULL;
-			assert_true(kept >= 1 && kept <= 16);
+			assert_true(kept >= 1 && kept <= 18); /* some other test may be at it */
 		}
 		remove_group(cgroup);
 	}
