@@ -9,16 +9,20 @@ load ../lib/hostile
 setup_file() {
 	hostile_setup
 	hostile_image
-	masu run --rm --network none busybox:local true
+	masu "${RUN[@]}" --network none busybox:local true
+}
+
+teardown_file() {
+	remove_test_cgroups
 }
 
 # Runs a command in a container of the image.
 contained() {
-	masu run --rm --network none "$@"
+	masu "${RUN[@]}" --network none "$@"
 }
 
 @test "a process has Docker's capabilities, none inheritable, and its filter" {
-	run -0 --separate-stderr "$OUTSIDE" inheritable "$MASU" run --rm --network none busybox:local \
+	run -0 --separate-stderr "$OUTSIDE" inheritable "$MASU" "${RUN[@]}" --network none busybox:local \
 		grep -E '^(Cap|Groups|NoNewPrivs|Seccomp:|Sig(Blk|Ign)|Uid|Gid)' /proc/self/status
 	diff - <(echo "$output" | sed 's/[[:space:]]*$//') <<-'STATUS'
 	Uid:	0	0	0	0
@@ -53,7 +57,7 @@ contained() {
 
 @test "no descriptor of the caller reaches the container" {
 	leaking() {
-		"$OUTSIDE" fds "$BATS_TEST_TMPDIR" "${OCI_MASU:-$MASU}" run --rm --network none busybox:local /bin/inside fds
+		"$OUTSIDE" fds "$BATS_TEST_TMPDIR" "${OCI_MASU:-$MASU}" "${RUN[@]}" --network none busybox:local /bin/inside fds
 	}
 	held leaking
 	without close-fds breached leaking
@@ -109,7 +113,7 @@ contained() {
 	    time.sleep(0.1)
 	PYTHON
 	wait_until 10 test -e "$BATS_TEST_TMPDIR/listening"
-	run -0 masu run --rm --network host busybox:local cat /proc/net/unix
+	run -0 masu "${RUN[@]}" --network host busybox:local cat /proc/net/unix
 	: >"$BATS_TEST_TMPDIR/stop"
 	# One that is there can be seen: the test has eyes.
 	[[ "$output" == *@masu-hostile-probe* ]]
@@ -139,7 +143,7 @@ as_stranger() {
 with_container() {
 	mkdir -p "$BATS_TEST_TMPDIR/ctl"
 	rm -f "$BATS_TEST_TMPDIR/ctl/stop"
-	masu run -d --rm --network none -v "$BATS_TEST_TMPDIR/ctl:/ctl" busybox:local \
+	masu "${RUN[@]}" -d --network none -v "$BATS_TEST_TMPDIR/ctl:/ctl" busybox:local \
 		sh -c 'i=0; while [ ! -e /ctl/stop ] && [ $((i += 1)) -lt 300 ]; do sleep 0.1; done' >/dev/null
 	local socket
 	socket=$(find "$MASU_RUNROOT" -name ctl.sock)
@@ -167,7 +171,7 @@ with_container() {
 refused() {
 	local says=$1
 	shift
-	run --separate-stderr timeout 10 "$MASU" run --rm "$@"
+	run --separate-stderr timeout 10 "$MASU" "${RUN[@]}" "$@"
 	[[ "$status" -eq 125 || "$status" -eq 126 ]] || { echo "$*: status $status, $stderr"; return 1; }
 	[[ "$stderr" == *"$says"* ]] || { echo "$*: $stderr"; return 1; }
 	[ "$(grep -c '^masu: ' <<<"$stderr")" -eq 1 ] || { echo "$*: $stderr"; return 1; }
@@ -175,7 +179,7 @@ refused() {
 
 @test "boundaries of users, ports, volumes, names, sysctls: refused by name, nothing left" {
 	local before long
-	before=$(machine_state)
+	before=$(settled_state)
 	long=$(printf 'x%.0s' {1..300})
 	refused 4294967296 -u 4294967296 --network none busybox:local true
 	refused 4294967295 -u 4294967295 --network none busybox:local true
@@ -220,9 +224,9 @@ refused() {
 
 @test "of parallel creations of one name one wins (HOSTILE 33)" {
 	local before i pids=() won=0
-	before=$(machine_state)
+	before=$(settled_state)
 	for ((i = 0; i < 50; i++)); do
-		masu run --rm --name one --network none busybox:local sleep 3 2>"$BATS_TEST_TMPDIR/$i" &
+		masu "${RUN[@]}" --name one --network none busybox:local sleep 3 2>"$BATS_TEST_TMPDIR/$i" &
 		pids+=($!)
 	done
 	for ((i = 0; i < 50; i++)); do
@@ -238,11 +242,11 @@ refused() {
 
 @test "too few descriptors are an error or enough, and leave nothing (HOSTILE 36)" {
 	local before n status failed=0 worked=0
-	before=$(machine_state)
+	before=$(settled_state)
 	for ((n = 4; n < 60; n += 2)); do
 		status=0
-		timeout 20 bash -c 'ulimit -n $1 && exec "$2" run --rm --network none busybox:local true' \
-			bash $n "$MASU" >"$BATS_TEST_TMPDIR/out" 2>&1 </dev/null || status=$?
+		timeout 20 bash -c 'ulimit -n $1; shift; exec "$@"' \
+			bash $n "$MASU" "${RUN[@]}" --network none busybox:local true >"$BATS_TEST_TMPDIR/out" 2>&1 </dev/null || status=$?
 		if [ $status -eq 0 ]; then worked=1; else failed=1; fi
 		[[ $status -eq 0 || $(<"$BATS_TEST_TMPDIR/out") == *masu:* ]] || {
 			echo "$n descriptors: $status, $(<"$BATS_TEST_TMPDIR/out")"
@@ -262,7 +266,7 @@ refused() {
 	export MASU_ROOT=$disk/root
 	masu import "$BATS_FILE_TMPDIR/busybox.tar" busybox:local
 	contained busybox:local true
-	before=$(machine_state)
+	before=$(settled_state)
 	head -c 100m /dev/zero >"$disk/filler" 2>/dev/null || true
 	run --separate-stderr contained busybox:local true
 	[ "$status" -ne 0 ]

@@ -74,21 +74,41 @@ masu() {
 	"${OCI_MASU:-$MASU}" "$@"
 }
 
-# Everything that outlives a process and that masu could have left, as text.
+# The cgroup that this file's containers are below, since the hierarchies are the machine's.
+export CGROUP_PARENT=${CGROUP_PARENT:-/masu-test-$$}
+RUN=(run --rm --cgroup-parent "$CGROUP_PARENT")
+
+# Everything that outlives a process and that masu could have left, as text. The bridge and its
+# rules come and go by themselves; what containers put into them must not stay.
 machine_state() {
-	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' | grep -v -e ' \.lock$' -e ' lock$' | sort
-	find /sys/fs/cgroup -type d -path "*masu/*" 2>/dev/null | sort
-	ip -o link | awk '{ print $2 }'
-	nft list ruleset
+	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' 2>/dev/null | grep -v -e ' \.lock$' -e ' lock$' |
+		sort
+	find /sys/fs/cgroup -type d -path "*$CGROUP_PARENT/*" 2>/dev/null | sort
+	ip -o link | awk '{ print $2 }' | grep -v '^masu0:'
+	nft list ruleset | sed -n '/elements = {/,/}/p'
 	wc -l </proc/self/mountinfo
 }
 
-# left_nothing STATE: the machine comes to be as it was; the trash is emptied after the reply.
+# The same once what is emptied after the reply is empty.
+settled_state() {
+	wait_until 10 sh -c '! [ -d "$1/trash" ] || [ -z "$(ls -A "$1/trash")" ]' sh "$MASU_ROOT" || true
+	machine_state
+}
+
+# left_nothing STATE: the machine comes to be as it was. What is moved aside is emptied after the
+# reply, or by the next command; a listing takes in what a dead monitor left.
 left_nothing() {
 	same() { [ "$(machine_state)" = "$1" ]; }
+	wait_until 2 same "$1" && return 0
+	masu "${RUN[@]}" --network none busybox:local true
+	masu ps -a >/dev/null 2>&1 || true
 	wait_until 10 same "$1" || {
 		echo "left behind:"
 		diff <(echo "$1") <(machine_state)
 		return 1
 	}
+}
+
+remove_test_cgroups() {
+	find /sys/fs/cgroup -depth -type d -path "*$CGROUP_PARENT*" -exec rmdir {} + 2>/dev/null || true
 }

@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# Any state-changing system call of masu may fail: with no space, no descriptors, no memory, an input or
+# output error, or because a signal came (HOSTILE 35-37). Then masu ends by itself with an error, or
+# copes; it does not hang, leaves nothing that the next command does not clear, and the same command
+# with the same name succeeds afterwards. POINTS (default 12) calls are sampled for each error; 0: all.
+
+load ../lib/oracle
+load ../lib/hostile
+
+setup_file() {
+	hostile_setup
+	hostile_image
+	gcc -O1 -Wall -D_GNU_SOURCE "$REPO/tests/torture/stepper.c" -o "$BATS_FILE_TMPDIR/stepper"
+	masu "${RUN[@]}" --network none busybox:local true
+}
+
+teardown_file() {
+	remove_test_cgroups
+}
+
+# sweep COMMAND: shell text that ends by itself and leaves nothing.
+sweep() {
+	local command=$1 total step at before errno status points=${POINTS:-12}
+	sh -c "$command" >/dev/null 2>&1
+	before=$(settled_state)
+	total=$("$BATS_FILE_TMPDIR/stepper" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
+	[ "$total" -gt 20 ]
+	step=1
+	[ "$points" -eq 0 ] || [ "$total" -le "$points" ] || step=$((total / points))
+	echo "# $total calls, every ${step}th: $command" >&3
+	for errno in 28 24 12 5 4; do # ENOSPC EMFILE ENOMEM EIO EINTR
+		for ((at = 2 + RANDOM % step; at <= total; at += step)); do
+			status=0
+			"$BATS_FILE_TMPDIR/stepper" -t 20 error $at $errno sh -c "$command" \
+				>"$BATS_TEST_TMPDIR/out" 2>&1 </dev/null || status=$?
+			if [ $status -eq 124 ] || [ $status -eq 139 ] || [ $status -eq 134 ]; then
+				echo "call $at of $total fails with $errno: status $status: $(cat "$BATS_TEST_TMPDIR/out")"
+				return 1
+			fi
+			if ! sh -c "$command" >"$BATS_TEST_TMPDIR/again" 2>&1 </dev/null; then
+				echo "call $at of $total failed with $errno ($(cat "$BATS_TEST_TMPDIR/out")):" \
+					"the same command then fails: $(cat "$BATS_TEST_TMPDIR/again")"
+				return 1
+			fi
+			left_nothing "$before" || {
+				echo "call $at of $total failed with $errno: $(cat "$BATS_TEST_TMPDIR/out")"
+				return 1
+			}
+		done
+	done
+}
+
+@test "oci run" {
+	make_bundle ".process.args=[\"/bin/true\"] | .linux.cgroupsPath=\"$CGROUP_PARENT/masu-sweep\""
+	sweep "exec '$MASU' oci --root '$MASU_RUNROOT/oci' run -b '$BUNDLE' masu-sweep"
+}
+
+@test "run --rm" {
+	sweep "exec '$MASU' ${RUN[*]} --name masu-sweep --network none busybox:local true"
+}
+
+@test "run --rm on the bridge with a published port" {
+	sweep "exec '$MASU' ${RUN[*]} --name masu-sweep -p 8080:80 busybox:local true"
+}
+
+@test "import" {
+	sweep "'$MASU' import '$BATS_FILE_TMPDIR/busybox.tar' sweep:local && '$MASU' rmi sweep:local"
+}
