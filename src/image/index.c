@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "image/internal.h"
 #include "image/store.h"
+#include "state/record.h"
 #include "sys/fs.h"
 
 #define REF_NAME	"org.opencontainers.image.ref.name"
@@ -199,6 +200,8 @@ int image_index_save(int images_fd, const struct image_index *index, struct masu
 		r = fs_write_atomic(images_fd, "index.json", out.data, out.len, 0644, true);
 	if (r < 0)
 		return error_errno(err, r, "images/index.json: cannot be written");
+	/* Every writer here holds the store's lock, so what is temporary is a killed one's. */
+	record_sweep(images_fd, 0);
 	image_resolved_clear(images_fd);
 	return 0;
 }

@@ -14,9 +14,8 @@
 #include "base/str.h"
 #include "sys/fs.h"
 
-#define LOCK_NAME	  "lock"
-#define TEMPORARY_PREFIX  ".tmp-" /* fs_write_atomic()'s */
-#define TEMPORARY_MAX_AGE 60	  /* seconds; no writer needs as long */
+#define LOCK_NAME	 "lock"
+#define TEMPORARY_PREFIX ".tmp-" /* fs_write_atomic()'s */
 
 /* The last folder tells that all of them exist: they are made in this order. */
 static const char *const root_folders[] = { "images", "layers",	  "containers", "volumes",
@@ -194,7 +193,7 @@ int record_list(int directory, struct arena *arena, const char ***ret, size_t *r
 	return 0;
 }
 
-int record_sweep(int directory)
+int record_sweep(int directory, unsigned min_age)
 {
 	_cleanup_closedir_ DIR *dir = open_listing(directory);
 	if (!dir)
@@ -206,7 +205,7 @@ int record_sweep(int directory)
 		if (!str_after(entry->d_name, TEMPORARY_PREFIX) ||
 		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (S_ISREG(st.st_mode) && now - st.st_mtime > TEMPORARY_MAX_AGE &&
+		if (S_ISREG(st.st_mode) && now - st.st_mtime >= (time_t)min_age &&
 		    unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
 			return -errno;
 	}

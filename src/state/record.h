@@ -48,5 +48,10 @@ int record_try_lock(int dirfd, enum record_lock_mode mode);
 int record_list(int dirfd, struct arena *arena, const char ***ret, size_t *ret_count,
 		struct masu_error *err);
 
-/* Removes ".tmp-*" files that a killed writer left in @dirfd and that are older than a minute. */
-int record_sweep(int dirfd);
+/*
+ * Removes the ".tmp-*" files that killed writers left in @dirfd and that are at least @min_age
+ * seconds old. 0 only under a lock that every writer in the directory takes; else give a writer its
+ * time.
+ */
+#define RECORD_SWEEP_AGE 60u
+int record_sweep(int dirfd, unsigned min_age);

@@ -18,6 +18,16 @@ setup_file() {
 	"$MASU" run --rm --cgroup-parent "$PARENT" busybox:local true
 }
 
+# Processes of masu, its monitors and parked containers among them, that belong to this file's state.
+masu_processes() {
+	local environ
+	for environ in $(grep -lsz "^MASU_ROOT=$MASU_ROOT$" /proc/[0-9]*/environ); do
+		case $(cat "${environ%/environ}/comm" 2>/dev/null) in
+		masu*) echo "${environ%/environ}" ;;
+		esac
+	done
+}
+
 # Everything that outlives a process and that masu could have left, as text.
 machine_state() {
 	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' | grep -v -e ' \.lock$' -e ' lock$' | sort
@@ -25,7 +35,7 @@ machine_state() {
 	ip -o link | awk '{ print $2 }'
 	nft list ruleset
 	wc -l </proc/self/mountinfo
-	pgrep -f -- "$MASU_ROOT|masu-sweep" | grep -v -e "^$$\$" -e "^$BASHPID\$" | wc -l
+	masu_processes | wc -l
 }
 
 is_as_before() { [ "$(machine_state)" = "$before" ]; }

@@ -147,7 +147,7 @@ static void test_sweep(void **state)
 				   { .tv_sec = time(NULL) - 3600 } };
 	utimensat(root_fd, ".tmp-old", old, 0);
 	utimensat(root_fd, "old", old, 0);
-	assert_int_equal(record_sweep(root_fd), 0);
+	assert_int_equal(record_sweep(root_fd, RECORD_SWEEP_AGE), 0);
 	assert_int_equal(faccessat(root_fd, ".tmp-old", F_OK, 0), -1);
 	assert_int_equal(faccessat(root_fd, ".tmp-new", F_OK, 0), 0);
 	assert_int_equal(faccessat(root_fd, "old", F_OK, 0), 0);
