@@ -51,8 +51,11 @@ static int save(const struct network_request *request, const struct network_endp
 	json_writer_init(&w, &text, true);
 	network_endpoint_save(endpoint, &w);
 	(void)str_format(name, sizeof(name), "%s.json", request->container_id);
+	int r = fs_write_atomic(request->run_fd, name, text.data, text.len, 0600, false);
+	if (r < 0)
+		return error_errno(&err, r, "%s", name);
 	printf("%s\n", buf_str(&text));
-	return fs_write_atomic(request->run_fd, name, text.data, text.len, 0600, false);
+	return 0;
 }
 
 static int load(const struct network_request *request, struct network_endpoint *ret)
@@ -86,7 +89,11 @@ static int connect_verb(struct network_request *request, int argc, char **argv, 
 	const struct network_ops *ops = network_driver(request->network);
 	if (ops->connect(request, &arena, &endpoint, &err) < 0)
 		return fail();
-	if (save(request, &endpoint) < 0 || ops->settle(request, &endpoint, &err) < 0)
+	if (save(request, &endpoint) < 0) {
+		ops->disconnect(request, &endpoint, NULL);
+		return fail();
+	}
+	if (ops->settle(request, &endpoint, &err) < 0)
 		return fail();
 	fflush(stdout);
 	while (hold && getchar() != EOF)

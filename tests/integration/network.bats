@@ -422,18 +422,23 @@ killed_at() { # system call, which of them, arguments
 		"$DRIVER" "$ROOT" "$RUN" "${@:3}" >/dev/null || return 1
 } 2>/dev/null
 
+# The system calls of a connection that take or change something, from the first use of the state.
+calls_of_connect() {
+	ip netns add probe
+	ASAN_OPTIONS=detect_leaks=0 strace -o "$BATS_TEST_TMPDIR/calls" \
+		"$DRIVER" "$ROOT" "$RUN" connect probe /run/netns/probe - 8080:80 >/dev/null
+	drive disconnect probe
+	ip netns del probe
+	sed -n '/networks\/bridge/,$s/^\([a-z0-9_]*\)(.*/\1/p' "$BATS_TEST_TMPDIR/calls" |
+		grep -E '^(openat|socket|bind|flock|sendto|recvfrom|write|pwrite64|setns|close|ioctl)$' |
+		sort -u
+}
+
 # Kills the driver at every call of every system call that it makes while connecting or
 # disconnecting; whatever that left, the same connection must work afterwards.
 @test "killed anywhere, a connection leaves nothing that stops the next" {
 	local call n verb calls points=0
-	ip netns add probe
-	ASAN_OPTIONS=detect_leaks=0 strace -o "$BATS_TEST_TMPDIR/calls" "$DRIVER" "$ROOT" "$RUN" connect probe /run/netns/probe - \
-		8080:80 >/dev/null
-	drive disconnect probe
-	ip netns del probe
-	# From the first use of the state on, the calls that change or take something.
-	calls=$(sed -n '/networks\/bridge/,$s/^\([a-z0-9_]*\)(.*/\1/p' "$BATS_TEST_TMPDIR/calls" |
-		grep -E '^(openat|socket|bind|flock|sendto|recvfrom|write|pwrite64|setns|close|ioctl)$' | sort -u)
+	calls=$(calls_of_connect)
 	for verb in connect disconnect; do
 		for call in $calls; do
 			for n in $(seq 1 40); do
@@ -463,4 +468,41 @@ killed_at() { # system call, which of them, arguments
 	drive retire 0
 	[ -z "$(find "$RUN/networks/bridge" -name '[0-9]*')" ]
 	[ -z "$(nft list ruleset)" ]
+}
+
+@test "whatever fails, a connection says so in one line and leaves nothing" {
+	local call n error calls points=0
+	calls=$(calls_of_connect | grep -vx close)
+	for error in ENOSPC EMFILE ENOMEM; do
+		for call in $calls; do
+			for n in $(seq 1 40); do
+				ip netns add victim
+				ASAN_OPTIONS=detect_leaks=0 run strace -o "$BATS_TEST_TMPDIR/trace" \
+					-e "inject=$call:error=$error:when=$n" \
+					"$DRIVER" "$ROOT" "$RUN" connect victim /run/netns/victim - 8080:80
+				if ! grep -q INJECTED "$BATS_TEST_TMPDIR/trace"; then
+					[ "$status" -eq 0 ]
+					drive disconnect victim
+					ip netns del victim
+					break
+				fi
+				points=$((points + 1))
+				if [ "$status" -eq 0 ]; then
+					drive disconnect victim
+				elif [ "${#lines[@]}" -ne 1 ] || [[ $output != "network-driver: "* ]]; then
+					echo "$call $n $error: $status $output"
+					false
+				fi
+				ip netns del victim
+				if [ -n "$(find "$RUN/networks/bridge" -name '[0-9]*')" ]; then
+					echo "$call $n $error leaves a lease: $output"
+					false
+				fi
+				wait_until 2 eval '[ "$(elements)" = 0 ]'
+				wait_until 5 no_links
+			done
+		done
+	done
+	echo "# failed at $points points" >&3
+	[ "$points" -ge 60 ]
 }
