@@ -15,5 +15,21 @@ extern const struct cli_command oci_command;	/* "masu oci": the OCI runtime CLI 
 
 /* One a line, sorted; each is defined in the file of its verb. */
 extern const struct cli_command attach_command;
+extern const struct cli_command container_command;
+extern const struct cli_command container_inspect_command;
+extern const struct cli_command container_ls_command;
 extern const struct cli_command create_command;
+extern const struct cli_command exec_command;
+extern const struct cli_command info_command;
+extern const struct cli_command inspect_command;
+extern const struct cli_command kill_command;
+extern const struct cli_command logs_command;
+extern const struct cli_command ps_command;
+extern const struct cli_command restart_command;
+extern const struct cli_command rm_command;
 extern const struct cli_command run_command;
+extern const struct cli_command start_command;
+extern const struct cli_command stop_command;
+extern const struct cli_command version_command;
+extern const struct cli_command volume_command;
+extern const struct cli_command wait_command;

@@ -248,6 +248,10 @@ int engine_logs(struct engine *engine, struct arena *arena, const char *id,
 		const struct logs_config *config, engine_log_fn fn, void *opaque,
 		struct masu_error *err);
 
+/* Bytes of the container's writable layer, and of it and its image together. */
+int engine_size(struct engine *engine, struct arena *arena, const struct container *container,
+		uint64_t *ret_writable, uint64_t *ret_total, struct masu_error *err);
+
 /* Docker's inspect document of one container. */
 int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
 		   struct json_writer *w, struct masu_error *err);

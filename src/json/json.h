@@ -68,7 +68,8 @@ bool json_u64(const struct json *value, uint64_t *ret);
 struct json_writer {
 	struct buf *out;
 	unsigned depth;
-	bool indent; /* two blanks a level, newline at the end of the document's lines */
+	bool indent;	       /* each member on its own line, newline at the end of the document */
+	unsigned indent_width; /* blanks a level; two, unless changed after init */
 	bool need_comma;
 	bool after_key;
 };

@@ -7,7 +7,7 @@
 
 void json_writer_init(struct json_writer *w, struct buf *out, bool indent)
 {
-	*w = (struct json_writer) { .out = out, .indent = indent };
+	*w = (struct json_writer) { .out = out, .indent = indent, .indent_width = 2 };
 }
 
 static void newline(struct json_writer *w)
@@ -15,8 +15,8 @@ static void newline(struct json_writer *w)
 	if (!w->indent)
 		return;
 	buf_putc(w->out, '\n');
-	for (unsigned i = 0; i < w->depth; i++)
-		buf_append(w->out, "  ", 2);
+	for (unsigned i = 0; i < w->depth * w->indent_width; i++)
+		buf_putc(w->out, ' ');
 }
 
 /* What stands before a key or an element: the comma, and its own line when indenting. */

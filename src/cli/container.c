@@ -1,0 +1,20 @@
+/* `masu container`: docker's other way to say the container verbs. */
+#include "cli/commands.h"
+
+/* The group's own verbs differ from the top level's only where docker's do: ls and inspect. */
+static const struct cli_command *const container_verbs[] = {
+	&attach_command,       &create_command,
+	&exec_command,	       &container_inspect_command,
+	&kill_command,	       &logs_command,
+	&container_ls_command, &restart_command,
+	&rm_command,	       &run_command,
+	&start_command,	       &stop_command,
+	&wait_command,	       NULL,
+};
+
+const struct cli_command container_command = {
+	.name = "container",
+	.synopsis = "COMMAND",
+	.summary = "Manage containers",
+	.subcommands = container_verbs,
+};

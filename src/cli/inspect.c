@@ -1,0 +1,177 @@
+/* `masu inspect` and `masu container inspect`. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/session.h"
+#include "cli/volume.h"
+
+struct inspect_options {
+	const char *format, *type;
+	bool size;
+};
+
+#define FORMAT_OPTION                                                                              \
+	CLI_OPT(struct inspect_options, format, "format", 'f', CLI_STRING, "string",               \
+		"Format output using a custom template: json, or a Go template")
+#define SIZE_OPTION                                                                                \
+	CLI_OPT(struct inspect_options, size, "size", 's', CLI_BOOL, NULL,                         \
+		"Display total file sizes if the type is container")
+
+static const struct cli_option inspect_options[] = {
+	FORMAT_OPTION,
+	SIZE_OPTION,
+	CLI_OPT(struct inspect_options, type, "type", 0, CLI_STRING, "string",
+		"Only inspect objects of the given type"),
+};
+static const struct cli_option container_inspect_options[] = { FORMAT_OPTION, SIZE_OPTION };
+
+/* Members of a closed object are added in front of its end. */
+static int add_sizes(struct engine *engine, struct arena *arena, const char *id, struct buf *out,
+		     struct masu_error *err)
+{
+	struct container container;
+	uint64_t writable, total;
+	int r = engine_load(engine, arena, id, &container, err);
+	if (r < 0)
+		return r;
+	container_close(&container);
+	r = engine_size(engine, arena, &container, &writable, &total, err);
+	if (r == 0 && out->len && out->data[out->len - 1] == '}') {
+		out->len--;
+		buf_printf(out, ",\"SizeRw\":%llu,\"SizeRootFs\":%llu}",
+			   (unsigned long long)writable, (unsigned long long)total);
+	}
+	return r;
+}
+
+static int inspect_container(struct engine *engine, struct arena *arena, const char *name,
+			     const struct inspect_options *options, struct buf *out,
+			     struct masu_error *err)
+{
+	struct json_writer w;
+	char id[65];
+	int r = engine_resolve(engine, name, id, err);
+	if (r < 0)
+		return r;
+	json_writer_init(&w, out, false);
+	r = engine_inspect(engine, arena, id, &w, err);
+	if (r == 0 && options->size)
+		r = add_sizes(engine, arena, id, out, err);
+	return r;
+}
+
+static int inspect_one(struct engine *engine, struct arena *arena, const char *name,
+		       const struct inspect_options *options, const struct json **ret,
+		       struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	buf_init(&text, 0);
+	const char *type = options->type;
+	int r = -ENOENT;
+	if (!type || streq(type, "container"))
+		r = inspect_container(engine, arena, name, options, &text, err);
+	if (r == -ENOENT && (!type || streq(type, "volume"))) {
+		struct json_writer w;
+		buf_reset(&text);
+		json_writer_init(&w, &text, false);
+		r = volume_inspect_write(engine, arena, name, &w, err);
+	}
+	if (r == -ENOENT && !type)
+		return error_set(err, r, "No such object: %.200s", name);
+	if (r < 0)
+		return r;
+	char *kept = buf_error(&text) ? NULL : arena_strdup(arena, buf_str(&text));
+	return kept ? json_parse(arena, kept, text.len, ret, err)
+		    : error_set(err, -ENOMEM, "out of memory");
+}
+
+int inspect_print(struct arena *arena, const char *format, const struct json *const *objects,
+		  size_t count, struct masu_error *err)
+{
+	int r = 0;
+	if (format) {
+		for (size_t i = 0; i < count && r == 0; i++)
+			r = format_object(arena, format, objects[i], err);
+		return r;
+	}
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, 0);
+	json_writer_init(&w, &text, true);
+	w.indent_width = 4;
+	json_begin_array(&w);
+	for (size_t i = 0; i < count; i++)
+		json_put_value(&w, objects[i]);
+	json_end_array(&w);
+	fputs(buf_str(&text), stdout);
+	return buf_error(&text) ? error_errno(err, buf_error(&text), "inspect") : 0;
+}
+
+/* What is found is printed, as one array; what is not is reported after it. */
+static int inspect_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		       struct masu_error *err)
+{
+	const struct inspect_options *options = pointer;
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	const struct json **objects =
+		arena_array(context->arena, const struct json *, (size_t)argc);
+	struct masu_error *errors = arena_array(context->arena, struct masu_error, (size_t)argc);
+	size_t found = 0, missing = 0;
+	if (options->type && !streq(options->type, "container") && !streq(options->type, "volume"))
+		return error_set(
+			err, -EINVAL,
+			"\"%.100s\" is not a valid value for --type; use container or volume, or "
+			"`masu image inspect`",
+			options->type);
+	int r = objects && errors ? session_open(context, &engine, err)
+				  : error_set(err, -ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
+	for (int i = 0; i < argc; i++) {
+		if (inspect_one(&engine, context->arena, argv[i], options, &objects[found],
+				&errors[missing]) == 0)
+			found++;
+		else
+			missing++;
+	}
+	r = inspect_print(context->arena, options->format, objects, found, err);
+	for (size_t i = 0; i < missing; i++)
+		session_report(&errors[i]);
+	return r < 0 ? r : missing ? 1 : 0;
+}
+
+static int container_inspect_run(struct cli_context *context, void *pointer, int argc, char **argv,
+				 struct masu_error *err)
+{
+	struct inspect_options *options = pointer;
+	options->type = "container";
+	return inspect_run(context, options, argc, argv, err);
+}
+
+const struct cli_command inspect_command = {
+	.name = "inspect",
+	.synopsis = "[OPTIONS] NAME|ID [NAME|ID...]",
+	.summary = "Return low-level information on containers and volumes",
+	.options = inspect_options,
+	.option_count = ARRAY_SIZE(inspect_options),
+	.options_size = sizeof(struct inspect_options),
+	.run = inspect_run,
+	.min_args = 1,
+	.max_args = -1,
+};
+
+const struct cli_command container_inspect_command = {
+	.name = "inspect",
+	.synopsis = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Display detailed information on one or more containers",
+	.options = container_inspect_options,
+	.option_count = ARRAY_SIZE(container_inspect_options),
+	.options_size = sizeof(struct inspect_options),
+	.run = container_inspect_run,
+	.min_args = 1,
+	.max_args = -1,
+};

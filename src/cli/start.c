@@ -1,0 +1,136 @@
+/* `masu start` and `restart`. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+
+struct start_options {
+	bool attach, interactive;
+	const char *detach_keys;
+};
+
+static const struct cli_option start_options[] = {
+	CLI_OPT(struct start_options, attach, "attach", 'a', CLI_BOOL, NULL,
+		"Attach STDOUT/STDERR and forward signals"),
+	CLI_OPT(struct start_options, detach_keys, "detach-keys", 0, CLI_STRING, "string",
+		"Override the key sequence for detaching a container"),
+	CLI_OPT(struct start_options, interactive, "interactive", 'i', CLI_BOOL, NULL,
+		"Attach container's STDIN"),
+};
+
+static int start_one(struct engine *engine, struct arena *arena, const char *id, void *opaque,
+		     struct masu_error *err)
+{
+	return engine_start(engine, arena, id, NULL, err);
+}
+
+static int start_attached(struct cli_context *context, const struct start_options *options,
+			  const char *name, struct masu_error *err)
+{
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct container container;
+	char id[65];
+	int r = session_open(context, &engine, err);
+	if (r == 0)
+		r = engine_resolve(&engine, name, id, err);
+	if (r == 0)
+		r = engine_load(&engine, context->arena, id, &container, err);
+	if (r < 0)
+		return r;
+	container_close(&container);
+	const struct container_config *config = &container.config;
+	const struct attach_options how = { .tty = config->tty,
+					    .stdin_ = options->interactive && config->open_stdin,
+					    .proxy = options->attach && !config->tty,
+					    .detach_keys = options->detach_keys };
+	struct engine_attach attach = { .stdin_ = how.stdin_,
+					.stdout_ = true,
+					.stderr_ = true,
+					.stream_fd = -1,
+					.control_fd = -1 };
+	struct detach_keys keys;
+	bool detached = false;
+	int status = 0;
+	r = attach_prepare(&how, &keys, &attach, err);
+	if (r == 0)
+		r = engine_start(&engine, context->arena, id, &attach, err);
+	if (r == 0)
+		r = attach_relay(&engine, context->arena, id, &how, &keys, &attach, &detached,
+				 &status, err);
+	return r < 0 ? r : status;
+}
+
+static int start_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		     struct masu_error *err)
+{
+	const struct start_options *options = pointer;
+	if (!options->attach && !options->interactive)
+		return session_each(context, argc, argv, true, start_one, NULL, err);
+	if (argc > 1)
+		return error_set(err, -EINVAL,
+				 "you cannot start and attach multiple containers at once");
+	int r = start_attached(context, options, argv[0], err);
+	/* Docker's `start` does not tell why by its status, as `run` does. */
+	return r < 0 ? error_exit_status(err, 1) : r;
+}
+
+const struct cli_command start_command = {
+	.name = "start",
+	.synopsis = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Start one or more stopped containers",
+	.options = start_options,
+	.option_count = ARRAY_SIZE(start_options),
+	.options_size = sizeof(struct start_options),
+	.run = start_run,
+	.min_args = 1,
+	.max_args = -1,
+	.enters_container = true,
+};
+
+struct restart_options {
+	int64_t timeout;
+};
+
+static const struct cli_option restart_options[] = {
+	{ .name = "time",
+	  .kind = CLI_INT,
+	  .offset = offsetof(struct restart_options, timeout),
+	  .hidden = true },
+	CLI_OPT(struct restart_options, timeout, "timeout", 't', CLI_INT, "int",
+		"Seconds to wait before killing the container"),
+};
+
+static void restart_defaults(void *pointer)
+{
+	((struct restart_options *)pointer)->timeout = -1;
+}
+
+static int restart_one(struct engine *engine, struct arena *arena, const char *id, void *opaque,
+		       struct masu_error *err)
+{
+	const struct restart_options *options = opaque;
+	int r = engine_stop(engine, id, (int)options->timeout, err);
+	return r < 0 ? r : engine_start(engine, arena, id, NULL, err);
+}
+
+static int restart_run(struct cli_context *context, void *options, int argc, char **argv,
+		       struct masu_error *err)
+{
+	return session_each(context, argc, argv, true, restart_one, options, err);
+}
+
+const struct cli_command restart_command = {
+	.name = "restart",
+	.synopsis = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Restart one or more containers",
+	.options = restart_options,
+	.option_count = ARRAY_SIZE(restart_options),
+	.options_size = sizeof(struct restart_options),
+	.defaults = restart_defaults,
+	.run = restart_run,
+	.min_args = 1,
+	.max_args = -1,
+	.enters_container = true,
+};

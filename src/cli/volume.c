@@ -1,0 +1,402 @@
+/* `masu volume`. */
+#include "volume/volume.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/human.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/parse.h"
+#include "cli/session.h"
+#include "cli/volume.h"
+
+static void put_pairs(struct json_writer *w, const char *key, const struct oci_pair *pairs,
+		      size_t count)
+{
+	json_key(w, key);
+	json_begin_object(w);
+	for (size_t i = 0; i < count; i++)
+		json_field_string(w, pairs[i].key, pairs[i].value);
+	json_end_object(w);
+}
+
+static void put_volume(const struct volume *volume, struct json_writer *w)
+{
+	json_begin_object(w);
+	json_field_string(w, "CreatedAt", volume->created);
+	json_field_string(w, "Driver", volume->driver);
+	put_pairs(w, "Labels", volume->labels, volume->label_count);
+	json_field_string(w, "Mountpoint", volume->mountpoint);
+	json_field_string(w, "Name", volume->name);
+	put_pairs(w, "Options", volume->options, volume->option_count);
+	json_field_string(w, "Scope", "local");
+	json_end_object(w);
+}
+
+int volume_inspect_write(struct engine *engine, struct arena *arena, const char *name,
+			 struct json_writer *w, struct masu_error *err)
+{
+	struct volume volume;
+	int r = volume_open(engine->root_fd, engine->root, arena, name, &volume, NULL, err);
+	if (r == 0)
+		put_volume(&volume, w);
+	return r;
+}
+
+/* The value of a volume as the templates see it. */
+static int to_json(struct arena *arena, const struct volume *volume, const struct json **ret,
+		   struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, 0);
+	json_writer_init(&w, &text, false);
+	put_volume(volume, &w);
+	char *kept = buf_error(&text) ? NULL : arena_strdup(arena, buf_str(&text));
+	return kept ? json_parse(arena, kept, text.len, ret, err)
+		    : error_set(err, -ENOMEM, "out of memory");
+}
+
+/* ---- create ---- */
+
+struct create_options {
+	const char *driver;
+	struct cli_list label, opt;
+};
+
+static const struct cli_option create_options[] = {
+	CLI_OPT(struct create_options, driver, "driver", 'd', CLI_STRING, "string",
+		"Specify volume driver name (default \"local\")"),
+	CLI_OPT(struct create_options, label, "label", 0, CLI_LIST, "list",
+		"Set metadata for a volume"),
+	CLI_OPT(struct create_options, opt, "opt", 'o', CLI_LIST, "map",
+		"Set driver specific options"),
+};
+
+static int create_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		      struct masu_error *err)
+{
+	const struct create_options *options = pointer;
+	const struct cli_list none = { 0 };
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct volume request = { .driver = options->driver ? options->driver : "local" }, made;
+	char id[ID_LENGTH + 1];
+	bool is_new;
+	if (!streq(request.driver, "local"))
+		return error_set(err, -ENOTSUP,
+				 "volume driver \"%.100s\" is not supported; \"local\" is",
+				 request.driver);
+	if (options->opt.count)
+		return error_set(err, -ENOTSUP, "--opt: driver options are not supported yet");
+	int r = argc ? 0 : id_random(id);
+	request.name = argc ? argv[0] : id;
+	request.anonymous = argc == 0;
+	if (r == 0)
+		r = parse_labels(context->arena, &none, &options->label, &request.labels,
+				 &request.label_count, err);
+	if (r == 0)
+		r = session_open(context, &engine, err);
+	if (r == 0)
+		r = volume_ensure(engine.root_fd, engine.root, context->arena, &request, &made,
+				  &is_new, err);
+	if (r == 0)
+		puts(made.name);
+	return r;
+}
+
+static const struct cli_command create = {
+	.name = "create",
+	.synopsis = "[OPTIONS] [VOLUME]",
+	.summary = "Create a volume",
+	.options = create_options,
+	.option_count = ARRAY_SIZE(create_options),
+	.options_size = sizeof(struct create_options),
+	.run = create_run,
+	.max_args = 1,
+};
+
+/* ---- which are in use ---- */
+
+static bool refers_to(const struct container *container, const char *volume)
+{
+	for (size_t i = 0; i < container->config.mount_count; i++) {
+		const struct mount_config *mount = &container->config.mounts[i];
+		if (mount->kind == MOUNT_VOLUME && streq_null(mount->source, volume))
+			return true;
+	}
+	return false;
+}
+
+static const struct container *user_of(const struct container *list, size_t count,
+				       const char *volume)
+{
+	for (size_t i = 0; i < count; i++)
+		if (refers_to(&list[i], volume))
+			return &list[i];
+	return NULL;
+}
+
+/* ---- ls ---- */
+
+struct ls_options {
+	bool quiet;
+	const char *format;
+	struct cli_list filter;
+};
+
+static const struct cli_option ls_options[] = {
+	CLI_OPT(struct ls_options, filter, "filter", 'f', CLI_LIST, "filter",
+		"Provide filter values (e.g. \"dangling=true\")"),
+	CLI_OPT(struct ls_options, format, "format", 0, CLI_STRING, "string",
+		"Format output: table, table TEMPLATE, json, or a Go template"),
+	CLI_OPT(struct ls_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
+		"Only display volume names"),
+};
+
+static const struct format_heading ls_headings[] = {
+	{ "Driver", "DRIVER" },
+	{ "Name", "VOLUME NAME" },
+	{ "Mountpoint", "MOUNTPOINT" },
+	{ "CreatedAt", "CREATED" },
+	{ "Labels", "LABELS" },
+	{ "Scope", "SCOPE" },
+	{ 0 },
+};
+
+static int ls_matches(const struct ls_options *options, const struct container *containers,
+		      size_t count, const struct volume *volume, struct masu_error *err)
+{
+	for (size_t i = 0; i < options->filter.count; i++) {
+		const char *filter = options->filter.items[i];
+		const char *name = str_after(filter, "name="),
+			   *driver = str_after(filter, "driver=");
+		const char *dangling = str_after(filter, "dangling=");
+		bool wanted = dangling && (streq(dangling, "true") || streq(dangling, "1"));
+		if (!name && !driver && !dangling)
+			return error_set(err, -EINVAL, "invalid filter '%.100s'", filter);
+		if ((name && !strstr(volume->name, name)) ||
+		    (driver && !streq(volume->driver, driver)))
+			return 0;
+		if (dangling && (user_of(containers, count, volume->name) == NULL) != wanted)
+			return 0;
+	}
+	return 1;
+}
+
+static int ls_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		  struct masu_error *err)
+{
+	const struct ls_options *options = pointer;
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct container *containers = NULL;
+	struct volume *list = NULL;
+	size_t count = 0, container_count = 0, shown = 0;
+	int r = session_open(context, &engine, err);
+	if (r == 0)
+		r = volume_list(engine.root_fd, engine.root, context->arena, &list, &count, err);
+	if (r == 0 && options->filter.count)
+		r = engine_list(&engine, context->arena, true, &containers, &container_count, err);
+	const struct json **rows = arena_array(context->arena, const struct json *, count + 1);
+	if (r == 0 && !rows)
+		r = error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count && r >= 0; i++) {
+		r = ls_matches(options, containers, container_count, &list[i], err);
+		if (r > 0)
+			r = to_json(context->arena, &list[i], &rows[shown++], err);
+	}
+	if (r < 0)
+		return r;
+	const char *format = options->format;
+	if (options->quiet && !format)
+		format = "{{.Name}}";
+	return format_rows(context->arena, format, "{{.Driver}}\t{{.Name}}", ls_headings, rows,
+			   shown, err);
+}
+
+static const struct cli_command ls = {
+	.name = "ls",
+	.synopsis = "[OPTIONS]",
+	.summary = "List volumes",
+	.options = ls_options,
+	.option_count = ARRAY_SIZE(ls_options),
+	.options_size = sizeof(struct ls_options),
+	.run = ls_run,
+};
+
+/* ---- inspect ---- */
+
+struct inspect_options {
+	const char *format;
+};
+
+static const struct cli_option inspect_options[] = {
+	CLI_OPT(struct inspect_options, format, "format", 'f', CLI_STRING, "string",
+		"Format output using a custom template: json, or a Go template"),
+};
+
+static int inspect_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		       struct masu_error *err)
+{
+	const struct inspect_options *options = pointer;
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	const struct json **objects =
+		arena_array(context->arena, const struct json *, (size_t)argc + 1);
+	size_t found = 0;
+	int status = 0;
+	int r = objects ? session_open(context, &engine, err)
+			: error_set(err, -ENOMEM, "out of memory");
+	for (int i = 0; i < argc && r == 0; i++) {
+		struct masu_error why = { 0 };
+		struct volume volume;
+		if (volume_open(engine.root_fd, engine.root, context->arena, argv[i], &volume, NULL,
+				&why) == 0) {
+			r = to_json(context->arena, &volume, &objects[found++], err);
+		} else {
+			session_report(&why);
+			status = 1;
+		}
+	}
+	if (r == 0)
+		r = inspect_print(context->arena, options->format, objects, found, err);
+	return r < 0 ? r : status;
+}
+
+static const struct cli_command inspect = {
+	.name = "inspect",
+	.synopsis = "[OPTIONS] VOLUME [VOLUME...]",
+	.summary = "Display detailed information on one or more volumes",
+	.options = inspect_options,
+	.option_count = ARRAY_SIZE(inspect_options),
+	.options_size = sizeof(struct inspect_options),
+	.run = inspect_run,
+	.min_args = 1,
+	.max_args = -1,
+};
+
+/* ---- rm and prune ---- */
+
+struct remove_options {
+	bool force, all;
+};
+
+static const struct cli_option rm_options[] = {
+	CLI_OPT(struct remove_options, force, "force", 'f', CLI_BOOL, NULL,
+		"Force the removal of one or more volumes"),
+};
+
+static int remove_unused(struct engine *engine, const struct container *list, size_t count,
+			 const char *name, struct masu_error *err)
+{
+	const struct container *user = user_of(list, count, name);
+	if (user)
+		return error_set(err, -EBUSY, "remove %.200s: volume is in use - [%s]", name,
+				 user->id);
+	return volume_remove(engine->root_fd, name, err);
+}
+
+static int rm_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		  struct masu_error *err)
+{
+	const struct remove_options *options = pointer;
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct container *list = NULL;
+	size_t count = 0;
+	int status = 0;
+	int r = session_open(context, &engine, err);
+	if (r == 0)
+		r = engine_list(&engine, context->arena, true, &list, &count, err);
+	for (int i = 0; i < argc && r == 0; i++) {
+		struct masu_error why = { 0 };
+		int removed = remove_unused(&engine, list, count, argv[i], &why);
+		if (removed == 0 || (removed == -ENOENT && options->force)) {
+			puts(argv[i]);
+			continue;
+		}
+		session_report(&why);
+		status = 1;
+	}
+	return r < 0 ? r : status;
+}
+
+static const struct cli_command rm = {
+	.name = "rm",
+	.synopsis = "[OPTIONS] VOLUME [VOLUME...]",
+	.summary = "Remove one or more volumes that no container uses",
+	.options = rm_options,
+	.option_count = ARRAY_SIZE(rm_options),
+	.options_size = sizeof(struct remove_options),
+	.run = rm_run,
+	.min_args = 1,
+	.max_args = -1,
+};
+
+static const struct cli_option prune_options[] = {
+	CLI_OPT(struct remove_options, all, "all", 'a', CLI_BOOL, NULL,
+		"Remove all unused volumes, not just anonymous ones"),
+	CLI_OPT(struct remove_options, force, "force", 'f', CLI_BOOL, NULL,
+		"Do not prompt for confirmation"),
+};
+
+static bool confirmed(bool all)
+{
+	char answer[8];
+	printf("WARNING! This will remove %s volumes not used by at least one container.\n"
+	       "Are you sure you want to continue? [y/N] ",
+	       all ? "all" : "anonymous local");
+	fflush(stdout);
+	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
+}
+
+static int prune_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		     struct masu_error *err)
+{
+	const struct remove_options *options = pointer;
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct container *containers = NULL;
+	struct volume *list = NULL;
+	size_t count = 0, container_count = 0;
+	bool heading = false;
+	if (!options->force && !confirmed(options->all))
+		return error_set(err, -ECANCELED, "volume prune has been cancelled");
+	int r = session_open(context, &engine, err);
+	if (r == 0)
+		r = engine_list(&engine, context->arena, true, &containers, &container_count, err);
+	if (r == 0)
+		r = volume_list(engine.root_fd, engine.root, context->arena, &list, &count, err);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		if ((!options->all && !list[i].anonymous) ||
+		    user_of(containers, container_count, list[i].name))
+			continue;
+		r = volume_remove(engine.root_fd, list[i].name, err);
+		if (r == 0)
+			printf("%s%s\n", heading ? "" : "Deleted Volumes:\n", list[i].name);
+		heading = true;
+	}
+	return r;
+}
+
+static const struct cli_command prune = {
+	.name = "prune",
+	.synopsis = "[OPTIONS]",
+	.summary = "Remove unused local volumes",
+	.options = prune_options,
+	.option_count = ARRAY_SIZE(prune_options),
+	.options_size = sizeof(struct remove_options),
+	.run = prune_run,
+};
+
+static const struct cli_command *const volume_verbs[] = {
+	&create, &inspect, &ls, &prune, &rm, NULL
+};
+
+const struct cli_command volume_command = {
+	.name = "volume",
+	.synopsis = "COMMAND",
+	.summary = "Manage volumes",
+	.subcommands = volume_verbs,
+};
