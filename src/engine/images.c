@@ -366,7 +366,9 @@ static int remove_image(struct removal *rm)
 		if (rm->index.entries[i].reference && streq(rm->index.entries[i].digest, digest))
 			names[count++] = familiar(rm, rm->index.entries[i].reference);
 	image_index_remove(&rm->index, digest);
-	int r = image_index_save(rm->images_fd, &rm->index, rm->err);
+	int r = engine_images_begin(rm->root_fd, rm->images_fd, rm->ops, rm->storage, rm->err);
+	if (r == 0)
+		r = image_index_save(rm->images_fd, &rm->index, rm->err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count; i++)
@@ -376,6 +378,7 @@ static int remove_image(struct removal *rm)
 	if (engine_images_collect(rm->root_fd, rm->images_fd, rm->ops, rm->storage, rm->report,
 				  rm->data, &why) < 0)
 		log_warn("image %s is removed, its layers are kept: %s", rm->name, why.message);
+	engine_images_end(rm->images_fd);
 	return 0;
 }
 

@@ -30,7 +30,7 @@ int engine_image_remove(int root_fd, const char *storage_driver, const char *nam
 			engine_images_report report, void *data, struct masu_error *err);
 
 /*
- * Brackets an edit that adds to the store, under image_store_lock(): in between, a crash leaves
+ * Brackets an edit of more than the index, under image_store_lock(): in between, a crash leaves
  * blobs and layers that no index mentions. begin clears up after one that crashed before.
  */
 int engine_images_begin(int root_fd, int images_fd, const struct storage_ops *ops,

@@ -1,4 +1,5 @@
 /* index.json: the list of images and their names. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -43,6 +44,23 @@ static int complete_layout(int images_fd, struct masu_error *err)
 	return r < 0 ? error_errno(err, r, "images/oci-layout") : 0;
 }
 
+/* What a killed editor left of fs_write_atomic(): under the lock nobody else can be at it. */
+static void sweep_temporary(int images_fd, const char *path)
+{
+	int fd = openat(images_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	_cleanup_closedir_ DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return;
+	}
+	struct dirent *entry;
+	while ((entry = readdir(dir)))
+		if (str_after(entry->d_name, ".tmp-"))
+			unlinkat(fd, entry->d_name, 0);
+}
+
 int image_store_lock(int root_fd, int *ret_images_fd, struct masu_error *err)
 {
 	int r = make_layout(root_fd, err);
@@ -56,6 +74,8 @@ int image_store_lock(int root_fd, int *ret_images_fd, struct masu_error *err)
 	while (r == -EINTR);
 	if (r < 0)
 		return error_errno(err, r, "images: cannot be locked");
+	sweep_temporary(fd, ".");
+	sweep_temporary(fd, IMAGES_PRIVATE);
 	r = complete_layout(fd, err);
 	if (r < 0)
 		return r;

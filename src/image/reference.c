@@ -229,7 +229,10 @@ const char *image_reference_full(struct arena *arena, const struct image_referen
 
 const char *image_reference_familiar(struct arena *arena, const struct image_reference *ref)
 {
-	if (!streq(ref->domain, DEFAULT_DOMAIN))
+	/* docker.io/a.b/c: without its domain, a.b would be taken for one. */
+	const char *slash = strchr(ref->path, '/');
+	bool looks_like_domain = slash && is_domain(ref->path, (size_t)(slash - ref->path));
+	if (!streq(ref->domain, DEFAULT_DOMAIN) || looks_like_domain)
 		return arena_printf(arena, "%s/%s", ref->domain, ref->path);
 	const char *rest = str_after(ref->path, LIBRARY);
 	return arena_strdup(arena, rest && !strchr(rest, '/') ? rest : ref->path);

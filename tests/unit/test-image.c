@@ -64,6 +64,7 @@ static void test_references_are_normalised(void **state)
 		{ "docker.io/library/busybox:1", "docker.io/library/busybox:1", "busybox:1" },
 		{ "index.docker.io/a/b:1", "docker.io/a/b:1", "a/b:1" },
 		{ "a/b", "docker.io/a/b:latest", "a/b:latest" },
+		{ "docker.io/a.b/c:1", "docker.io/a.b/c:1", "docker.io/a.b/c:1" },
 		{ "docker.io/library/a/b:1", "docker.io/library/a/b:1", "library/a/b:1" },
 		{ "localhost/x:1", "localhost/x:1", "localhost/x:1" },
 		{ "localhost:5000/x", "localhost:5000/x:latest", "localhost:5000/x:latest" },

@@ -247,6 +247,8 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 		return error_wrap(err, "import %s", argv[0]);
 	}
 	printf("%s\n", image.config.digest);
+	fflush(stdout);
+	storage_trash_empty(root_fd, 0); /* what killed commands left in staging */
 	return 0;
 }
 

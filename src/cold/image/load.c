@@ -151,6 +151,8 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	if (r < 0)
 		return r;
 	r = load(&builder, fd, o->quiet, err);
+	fflush(stdout);
+	storage_trash_empty(root_fd, 0); /* what killed commands left in staging */
 	return r < 0 ? error_wrap(err, "load") : 0;
 }
 
