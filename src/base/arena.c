@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/fault.h"
+
 #define CHUNK_SIZE (256u << 10)
 #define ALIGNMENT  16u
 
@@ -63,7 +65,7 @@ static struct arena_chunk *arena_grow(struct arena *arena, size_t need)
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
-	if (size > SIZE_MAX / 2)
+	if (size > SIZE_MAX / 2 || fault_allocation())
 		return NULL;
 	size_t need = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 	size_t limit = arena->limit ? arena->limit : ARENA_DEFAULT_LIMIT;

@@ -11,6 +11,12 @@
 #ifdef MASU_FAULTS
 /* True where @defence is one of the names in $MASU_TEST_WITHOUT. */
 bool fault_without(const char *defence);
+/*
+ * Counts the process's allocations; true for number $MASU_TEST_FAIL_ALLOCATION, which then must
+ * fail. Says so on stderr, so that a test knows that the number was reached.
+ */
+bool fault_allocation(void);
 #else
 #define fault_without(defence) false
+#define fault_allocation()     false
 #endif
