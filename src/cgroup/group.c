@@ -66,6 +66,9 @@ static int adopt(struct cgroup *cgroup, struct cgroup_tree *tree, struct masu_er
 	if (tree_walk(tree, has_processes, NULL) == -EBUSY)
 		tree_wait_empty(tree, NULL);
 	if (cgroup->own_path && group_rmdir(tree) == 0) {
+		/* What was looked at is gone: the fd leads to the removed directory. */
+		if (tree->dir_fd >= 0)
+			close(take_fd(&tree->dir_fd));
 		int r = make_path(tree);
 		return r < 0 ? error_errno(err, r, "cgroup %s%s: cannot be made", tree->mount,
 					   tree->path)
