@@ -183,7 +183,20 @@ static int make_cgroup(struct creation *creation, struct masu_error *err)
 	return cgroup_create(&request, &creation->cgroup, err);
 }
 
-static struct exec_request make_request(const struct creation *creation)
+/* While the child prepares its mounts, the record is written: it costs no time of its own. */
+static int record_process(void *opaque, pid_t pid, struct masu_error *err)
+{
+	struct creation *creation = opaque;
+	int r = proc_start_time(pid, &creation->container.start_time);
+	if (r < 0)
+		return error_errno(err, r, "the container's process is gone");
+	creation->container.pid = pid;
+	r = oci_save(&creation->container, creation->cgroup, err);
+	trace_mark("recorded");
+	return r;
+}
+
+static struct exec_request make_request(struct creation *creation)
 {
 	return (struct exec_request) {
 		.id = creation->container.id,
@@ -200,6 +213,8 @@ static struct exec_request make_request(const struct creation *creation)
 		.no_pivot = creation->options->no_pivot,
 		.no_new_keyring = creation->options->no_new_keyring,
 		.gate_listen_fd = creation->gate_fd,
+		.on_namespaces = record_process,
+		.opaque = creation,
 	};
 }
 
@@ -222,12 +237,6 @@ static int build(struct creation *creation, const struct exec_ops *driver, struc
 	struct exec_request request = make_request(creation);
 	creation->container.begun = true;
 	r = driver->create(&request, &creation->process, err);
-	if (r < 0)
-		return r;
-	creation->container.pid = creation->process.pid;
-	creation->container.start_time = creation->process.start_time;
-	r = oci_save(&creation->container, creation->cgroup, err);
-	trace_mark("recorded");
 	if (r == 0 && creation->options->pid_file)
 		r = oci_write_pid_file(creation->options->pid_file, creation->process.pid, err);
 	if (r == 0 && creation->run)
@@ -338,6 +347,8 @@ static int start_run(struct cli_context *context, void *opaque, int argc, char *
 		return r;
 	if (status == OCI_STOPPED)
 		return error_set(err, -EINVAL, "cannot start a container that has stopped");
+	if (status == OCI_CREATING)
+		return error_set(err, -EINVAL, "cannot start a container that is not created yet");
 	if (status != OCI_CREATED)
 		return error_set(err, -EINVAL, "cannot start an already running container");
 	r = oci_container_spec(&container, err);

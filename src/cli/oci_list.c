@@ -78,6 +78,9 @@ static int list_run(struct cli_context *context, void *opaque, int argc, char **
 		if (oci_load(ids[i], false, &container, &gone) < 0 || container.pid == 0 ||
 		    oci_status(&container, &status, &gone) < 0)
 			continue;
+		/* What a killed creation left is no container. */
+		if (!container.committed && status == OCI_STOPPED)
+			continue;
 		if (options->quiet)
 			puts(ids[i]);
 		else if (json)

@@ -326,7 +326,7 @@ int oci_status(const struct oci_container *container, enum oci_status *ret, stru
 		return error_errno(err, r, "container %s: process %d", container->id,
 				   (int)container->pid);
 	if (proc_has_not_execed(&stat)) {
-		*ret = OCI_CREATED;
+		*ret = container->committed ? OCI_CREATED : OCI_CREATING;
 		return 0;
 	}
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
