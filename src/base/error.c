@@ -4,12 +4,25 @@
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * Names and values in a message come from anywhere: they get no line of their own and no way to
+ * drive a terminal. Line breaks that the message itself has stay.
+ */
+static void make_printable(char *message, const char *fmt)
+{
+	bool lines = strchr(fmt, '\n') != NULL;
+	for (unsigned char *p = (unsigned char *)message; *p; p++)
+		if ((*p < 0x20 && !(lines && *p == '\n')) || *p == 0x7f)
+			*p = '?';
+}
+
 __attribute__((format(printf, 3, 0))) static void error_vset(struct masu_error *err, int code,
 							     const char *fmt, va_list ap)
 {
 	err->code = code;
 	err->exit_status = 0;
 	vsnprintf(err->message, sizeof(err->message), fmt, ap);
+	make_printable(err->message, fmt);
 }
 
 int error_set(struct masu_error *err, int code, const char *fmt, ...)
@@ -45,6 +58,7 @@ int error_wrap(struct masu_error *err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(prefixed, sizeof(prefixed), fmt, ap);
 	va_end(ap);
+	make_printable(prefixed, fmt);
 	size_t used = strlen(prefixed);
 	snprintf(prefixed + used, sizeof(prefixed) - used, ": %s", err->message);
 	memcpy(err->message, prefixed, sizeof(prefixed));

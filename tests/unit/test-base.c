@@ -94,6 +94,18 @@ static void test_errors_wrap_upward(void **state)
 	assert_int_equal(err.exit_status, 127);
 }
 
+static void test_errors_are_printable(void **state)
+{
+	struct masu_error err = { 0 };
+	error_set(&err, -EINVAL, "id \"%s\"", "a\n\033[2Jb\177");
+	assert_string_equal(err.message, "id \"a??[2Jb?\"");
+	error_set(&err, -EINVAL, "no %s\nsee x", "a\nb\t");
+	assert_string_equal(err.message, "no a\nb?\nsee x");
+	error_set(&err, -EINVAL, "x");
+	error_wrap(&err, "%s", "é\r");
+	assert_string_equal(err.message, "é?: x");
+}
+
 static void test_ids(void **state)
 {
 	char id[ID_LENGTH + 1], name[64];
@@ -141,6 +153,7 @@ int main(void)
 		cmocka_unit_test(test_arena_is_bounded),
 		cmocka_unit_test(test_buf_errors_stick),
 		cmocka_unit_test(test_errors_wrap_upward),
+		cmocka_unit_test(test_errors_are_printable),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_sha256),
 	};

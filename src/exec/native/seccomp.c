@@ -71,7 +71,7 @@ static bool cache_name(char ret[CACHE_NAME_MAX], const struct oci_seccomp *secti
 static int expected_header(const struct oci_seccomp *section, struct seccomp_cache_header *ret)
 {
 	struct stat st;
-	if (stat(configured.compiler, &st) < 0)
+	if (stat(configured.compiler, &st) < 0) /* masu's own path; lint: ok */
 		return -errno;
 	*ret = (struct seccomp_cache_header) {
 		.magic = SECCOMP_CACHE_MAGIC,
@@ -111,7 +111,9 @@ static struct seccomp_filter *cache_lookup(struct arena *arena, const char *name
 	struct stat st;
 	if (str_format(path, sizeof(path), "%s/%s", configured.cache_dir, name) < 0)
 		return NULL;
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	/* masu's own cache */
+	int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	_cleanup_close_ int fd = open(path, flags); /* lint: ok */
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return NULL;
 	/* A filter that somebody else could have written protects nothing. */
@@ -144,7 +146,8 @@ static void cache_store(const char *name, const struct oci_seccomp *section,
 	memcpy(entry + sizeof(header), filter->program.filter, insns);
 	memcpy(entry + sizeof(header) + insns, section->source, section->source_len);
 	int r = fs_mkdirs(AT_FDCWD, configured.cache_dir, 0700);
-	_cleanup_close_ int dir = open(configured.cache_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+	_cleanup_close_ int dir = open(configured.cache_dir, flags); /* lint: ok */
 	if (r >= 0 && dir >= 0)
 		r = fs_write_atomic(dir, name, entry, size, 0600, false);
 	if (r < 0 || dir < 0)
