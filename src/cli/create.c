@@ -44,5 +44,6 @@ const struct cli_command create_command = {
 	.min_args = 1,
 	.max_args = -1,
 	.stop_at_positional = true,
+	.enters_container = true, /* what it leaves parked becomes the container's process */
 	.failure_status = 1,
 };

@@ -48,9 +48,10 @@ static int mount_root(struct launch *launch, struct masu_error *err)
 	return r;
 }
 
-/* A running container whose namespace is shared: "/proc/<pid>/ns/<kind>". */
+/* A running container whose namespace is shared: "/proc/<pid>/ns/<kind>". @ret_other (may be NULL):
+ * the container, without open files. */
 static int join_container(struct launch *launch, const char *mode, const char *kind,
-			  const char **ret, struct masu_error *err)
+			  const char **ret, struct container *ret_other, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
 	struct container other;
@@ -63,26 +64,42 @@ static int join_container(struct launch *launch, const char *mode, const char *k
 		r = engine_load(m->engine, m->arena, id, &other, err);
 	if (r < 0)
 		return r;
-	pid_t pid = other.pid;
 	container_close(&other);
-	if (!pid)
+	if (!other.pid || other.status != CONTAINER_RUNNING)
 		return error_set(err, -ESRCH,
-				 "cannot join the %s namespace of container %s: it is "
-				 "not running",
+				 "cannot join the %s namespace of container %s: it is not running",
 				 kind, name);
-	*ret = arena_printf(m->arena, "/proc/%d/ns/%s", pid, kind);
-	return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
+	*ret = arena_printf(m->arena, "/proc/%d/ns/%s", other.pid, kind);
+	if (!*ret)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (ret_other)
+		*ret_other = other;
+	return 0;
+}
+
+/* Who shares a network shares its name and its files under /etc, as with docker. */
+static int share_identity(struct launch *launch, struct container *other, struct masu_error *err)
+{
+	struct monitor *m = launch->monitor;
+	launch->etc_from = arena_strdup(m->arena, other->id);
+	m->container.config.hostname = arena_strdup(m->arena, container_hostname(other));
+	return launch->etc_from && m->container.config.hostname
+		       ? 0
+		       : error_set(err, -ENOMEM, "out of memory");
 }
 
 static int join_others(struct launch *launch, struct masu_error *err)
 {
 	const struct container_config *config = &launch->monitor->container.config;
 	const char *network = NULL;
-	int r = join_container(launch, config->network, "net", &network, err);
+	struct container other;
+	int r = join_container(launch, config->network, "net", &network, &other, err);
 	if (r == 0)
-		r = join_container(launch, config->pid_mode, "pid", &launch->join_pid, err);
+		r = join_container(launch, config->pid_mode, "pid", &launch->join_pid, NULL, err);
 	if (r == 0)
-		r = join_container(launch, config->ipc_mode, "ipc", &launch->join_ipc, err);
+		r = join_container(launch, config->ipc_mode, "ipc", &launch->join_ipc, NULL, err);
+	if (r == 0 && network)
+		r = share_identity(launch, &other, err);
 	if (r == 0 && network) {
 		launch->netns_fd = open(network, O_RDONLY | O_CLOEXEC);
 		if (launch->netns_fd < 0)
@@ -90,6 +107,13 @@ static int join_others(struct launch *launch, struct masu_error *err)
 					config->network + strlen("container:"));
 	}
 	return r;
+}
+
+static const char *etc_file(struct launch *launch, const char *name)
+{
+	struct monitor *m = launch->monitor;
+	return arena_printf(m->arena, "%s/containers/%s/%s", m->engine->root,
+			    launch->etc_from ? launch->etc_from : m->container.id, name);
 }
 
 static int build_spec(struct launch *launch, struct masu_error *err)
@@ -100,15 +124,15 @@ static int build_spec(struct launch *launch, struct masu_error *err)
 		.arena = m->arena,
 		.container = &m->container,
 		.root_fd = launch->rootfs_fd,
-		.hosts = arena_printf(m->arena, "%s/hosts", launch->bundle),
-		.hostname = arena_printf(m->arena, "%s/hostname", launch->bundle),
-		.resolv_conf = arena_printf(m->arena, "%s/resolv.conf", launch->bundle),
+		.hosts = etc_file(launch, "hosts"),
+		.hostname = etc_file(launch, "hostname"),
+		.resolv_conf = etc_file(launch, "resolv.conf"),
 		.join_pid = launch->join_pid,
 		.join_ipc = launch->join_ipc,
 	};
 	if (!context.hosts || !context.hostname || !context.resolv_conf)
 		return error_set(err, -ENOMEM, "out of memory");
-	int r = etc_files_write(&m->container, err);
+	int r = launch->etc_from ? 0 : etc_files_write(&m->container, err);
 	if (r == 0)
 		r = spec_build(&context, &launch->spec, err);
 	trace_mark("spec built");

@@ -155,6 +155,7 @@ struct launch {
 	int stdio[3]; /* the container's ends */
 	char bundle[4096];
 	const char *join_pid, *join_ipc;
+	const char *etc_from; /* id of the container whose network is shared; NULL: none */
 };
 
 /* Makes everything up to the process that waits before its execve. On failure, here and in

@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# Killed monitors and command lines, reused pids, damaged records: the state told is true, nothing is
+# lost, nothing is left.
+
+bats_require_minimum_version 1.5.0
+load ../lib/engine
+
+setup_file() {
+	engine_setup_file
+}
+
+teardown_file() {
+	engine_teardown_file
+}
+
+teardown() {
+	remove_all
+}
+
+@test "a killed monitor: the container is shown as running and can be ended" {
+	m_run -d --name alone busybox:local sleep 60 >/dev/null
+	local pid monitor
+	pid=$(field alone .State.Pid)
+	monitor=$(monitor_of alone)
+	kill -KILL "$monitor"
+	wait_until 5 pid_gone "$monitor"
+	status_is alone running
+	[ "$(field alone .State.Pid)" = "$pid" ]
+	m exec alone true
+	m kill alone
+	wait_until 5 pid_gone "$pid"
+	status_is alone exited
+	[ "$(field alone .State.ExitCode)" = 255 ]
+	[[ "$(field alone .State.Error)" == *"monitor"* ]]
+	m start alone
+	status_is alone running
+	m rm -f alone
+	wait_until 5 nothing_left
+}
+
+@test "a killed monitor of a --rm container: the next look removes what is left" {
+	m_run -d --rm --name alone busybox:local sleep 60 >/dev/null
+	local pid
+	pid=$(field alone .State.Pid)
+	kill -KILL "$(monitor_of alone)"
+	kill -KILL "$pid"
+	wait_until 5 pid_gone "$pid"
+	m ps -a >/dev/null
+	wait_until 5 nothing_left
+}
+
+@test "monitor and container killed at once: exited, restartable" {
+	m_run -d --name both busybox:local sleep 60 >/dev/null
+	kill -KILL "$(monitor_of both)" "$(field both .State.Pid)"
+	wait_until 5 status_is both exited
+	m start both
+	status_is both running
+}
+
+@test "a pid that belongs to somebody else by now is neither shown nor signalled" {
+	m_run -d --name victim busybox:local sleep 60 >/dev/null
+	local live id
+	id=$(field victim .Id)
+	live=$MASU_RUNROOT/containers/$id/live.json
+	kill -KILL "$(monitor_of victim)" "$(field victim .State.Pid)"
+	sleep 1000 3>&- &
+	local bystander=$!
+	# As if the pid had been given out again.
+	jq -c --argjson pid "$bystander" '.Pid = $pid | .MonitorPid = $pid' "$live" >"$live.new"
+	mv "$live.new" "$live"
+	run m kill victim
+	[ "$status" -ne 0 ]
+	m rm -f victim
+	kill -0 "$bystander"
+	kill "$bystander"
+}
+
+@test "a live record of another boot says nothing" {
+	m_run -d --name old busybox:local sleep 60 >/dev/null
+	local live
+	live=$MASU_RUNROOT/containers/$(field old .Id)/live.json
+	local pid monitor
+	pid=$(field old .State.Pid)
+	monitor=$(monitor_of old)
+	kill -STOP "$monitor"
+	jq -c '.BootId = "another"' "$live" >"$live.new"
+	mv "$live.new" "$live"
+	status_is old exited
+	kill -KILL "$monitor" "$pid"
+}
+
+@test "creations killed anywhere leave nothing, and their name is free again" {
+	local i delay
+	for i in $(seq 40); do
+		delay=0.00$((i % 10))$((i % 7))
+		m_create --name killed busybox:local true >/dev/null 2>&1 &
+		local cli=$!
+		sleep "$delay"
+		pkill -KILL -P "$cli" 2>/dev/null || true
+		wait "$cli" 2>/dev/null || true
+		# Whether it got so far or not: afterwards the name can be had.
+		m rm -f killed >/dev/null 2>&1 || true
+		m_create --name killed busybox:local true >/dev/null
+		m rm killed >/dev/null
+	done
+	m ps -a >/dev/null
+	wait_until 5 nothing_left
+}
+
+@test "a damaged record does not hide the others" {
+	m_create --name good busybox:local true
+	m_create --name bad busybox:local true
+	local record
+	record=$MASU_ROOT/containers/$(field bad .Id)/container.json
+	cp "$record" "$BATS_TEST_TMPDIR/record"
+	echo '{"Name": "bad"' >"$record"
+	run m ps -a
+	[ "$status" -eq 0 ]
+	[[ "$output" == *good* ]]
+	run m inspect bad
+	[ "$status" -ne 0 ]
+	cp "$BATS_TEST_TMPDIR/record" "$record"
+	m rm bad good
+}
+
+@test "a container that cannot start is left as created with the reason" {
+	m_create --name broken busybox:local /nosuch
+	run m start broken
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"/nosuch"* ]]
+	status_is broken created
+	[ "$(field broken .State.ExitCode)" = 127 ]
+	[[ "$(field broken .State.Error)" == *"/nosuch"* ]]
+	m rm broken
+	wait_until 5 nothing_left
+}
+
+@test "a runroot that cannot be written is refused and nothing is left" {
+	mkdir "$BATS_TEST_TMPDIR/ro"
+	mount -t tmpfs -o ro none "$BATS_TEST_TMPDIR/ro"
+	run "$MASU" --runroot "$BATS_TEST_TMPDIR/ro/run" run --rm --network none busybox:local true
+	umount "$BATS_TEST_TMPDIR/ro"
+	[ "$status" -eq 125 ]
+	[[ "$output" == *"ro/run"* ]]
+	nothing_left
+}
