@@ -33,7 +33,8 @@ masu_run() {
 }
 
 crun_run() {
-	oracle_crun --root "$BATS_TEST_TMPDIR/crun" run --bundle "$BUNDLE" "$@" "crun-$$-$BATS_TEST_NUMBER"
+	oracle_crun_ready
+	crun --root "$BATS_TEST_TMPDIR/crun" run --bundle "$BUNDLE" "$@" "crun-$$-$BATS_TEST_NUMBER"
 }
 
 same() { # the script prints the same under both, and prints something
