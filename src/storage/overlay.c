@@ -192,7 +192,8 @@ static int set_upper(int fs, const struct storage_mount_request *r)
 static int set_options(int fs, const struct storage_mount_request *r)
 {
 	static const char *const off[] = { "index", "metacopy", "redirect_dir" };
-	int result = 0;
+	/* What df and mount show as the device, as with Docker. */
+	int result = sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay", 0);
 	for (size_t i = 0; i < ARRAY_SIZE(off) && result == 0; i++)
 		result = sys_fsconfig(fs, FSCONFIG_SET_STRING, off[i], "off", 0);
 	if (result == 0 && r->mount_label)
