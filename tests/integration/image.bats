@@ -406,3 +406,26 @@ docker_archive() { # config-json [manifest-json]
 	[[ "${lines[-1]}" =~ ^([0-9]+)" archives, 0 failed"$ ]]
 	[ "${BASH_REMATCH[1]}" -ge 200 ]
 }
+
+# The debug build without one of its defences, on the archives that it is there for.
+hostile_without() { # defences prefix...
+	local debug=$REPO/build-debug/bin/masu
+	[ -x "$debug" ] || skip "no debug build"
+	mkdir -p "$BATS_TEST_TMPDIR/h"
+	MASU_TEST_WITHOUT=$1 MASU_LIBEXEC=${debug%/*}/libexec/masu ASAN_OPTIONS=detect_leaks=0 \
+		run python3 "$REPO/tests/corpus/run_hostile.py" "$debug" "$BATS_TEST_TMPDIR/h" "${@:2}"
+	rm -rf "$BATS_TEST_TMPDIR/h"
+}
+
+@test "without its defences the canary dies; any one of them keeps it alive" {
+	hostile_without image-names,image-beneath,image-sandbox leave- through-canary hard-
+	[[ "$status" = 1 && "$output" == *"THE CANARY CHANGED"* ]]
+	hostile_without image-names,image-beneath leave- through-canary hard-
+	[[ "$output" != *"THE CANARY CHANGED"* ]]
+	hostile_without image-sandbox leave- through-canary hard-
+	[ "$status" = 0 ]
+	hostile_without image-beneath through-
+	[[ "$status" = 1 && "$output" != *"THE CANARY CHANGED"* ]]
+	hostile_without image-xattrs stripped-
+	[ "$status" = 1 ]
+}

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
@@ -46,6 +47,8 @@ static int fail(struct writer *w, int code, const char *path)
 /* A component that is no directory, or not reachable without following a link. */
 static int open_beneath(int dirfd, const char *path, uint64_t flags)
 {
+	if (fault_without("image-beneath"))
+		return sys_openat2(dirfd, *path ? path : ".", flags, 0, 0);
 	return sys_openat2(dirfd, *path ? path : ".", flags | O_NOFOLLOW, 0,
 			   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
 				   RESOLVE_NO_XDEV);
