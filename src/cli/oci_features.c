@@ -130,7 +130,7 @@ static void put_linux(struct json_writer *w)
 	json_begin_object(w);
 	put_enabled(w, "idmap", true);
 	json_end_object(w);
-	put_enabled(w, "netDevices", false);
+	put_enabled(w, "netDevices", true);
 	json_end_object(w);
 }
 

@@ -363,3 +363,23 @@ console
 /dev/pts/0
 controlling" ]
 }
+
+@test "host interfaces move in with their addresses, renamed, numbered, and up" {
+	oci_bundle 'ip -o addr show; ip -o link show'
+	modprobe dummy 2>/dev/null || true
+	ip link add m-$$-a type veth peer name m-$$-b
+	ip link add m-$$-c type veth peer name m-$$-d
+	ip addr add 192.0.2.7/24 dev m-$$-a
+	ip addr add 2001:db8::7/64 dev m-$$-a nodad
+	config --arg a m-$$-a --arg c m-$$-c '.linux.netDevices = {($a): {name: "inside"}, ($c): {name: "eth%d"}}'
+	run oci run -b "$BUNDLE" "$ID"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"inside "*"192.0.2.7/24"* ]]
+	[[ "$output" == *"inside "*"2001:db8::7/64"* ]]
+	[[ "$output" == *"inside"*"UP"* ]]
+	[[ "$output" == *"eth0"* ]]
+	run oci run -b "$BUNDLE" "$ID"
+	[ "$status" -ne 0 ]
+	[[ "$output" == *"m-$$-a"* ]]
+}

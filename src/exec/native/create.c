@@ -18,6 +18,7 @@
 #include "exec/native/console.h"
 #include "exec/native/limits.h"
 #include "exec/native/listener.h"
+#include "exec/native/net_devices.h"
 #include "exec/native/reap.h"
 #include "exec/native/sync.h"
 #include "exec/native/sysctl.h"
@@ -280,8 +281,11 @@ static int accompany(struct create_plan *plan, struct exec_container *container,
 	if (r == 0 && plan->wait_mapped)
 		r = sync_send(plan->parent_sync, SYNC_MAPPED, 0, -1);
 	/* Until it has joined, /proc/PID/ns shows the host's namespaces. */
-	if (r == 0 && plan->ns.joins && request->on_namespaces)
+	bool touches = request->on_namespaces || request->spec->net_device_count;
+	if (r == 0 && plan->ns.joins && touches)
 		r = serve_until(plan, container, SYNC_JOINED, err);
+	if (r == 0)
+		r = net_devices_move(request->spec, container->pid, err);
 	if (r == 0 && request->on_namespaces)
 		r = request->on_namespaces(request->opaque, container->pid, err);
 	trace_mark("namespaces made");

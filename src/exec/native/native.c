@@ -35,8 +35,5 @@ int unsupported_check(const struct oci_spec *spec, struct masu_error *err)
 	if (spec->has_intel_rdt)
 		return error_set(err, -ENOTSUP,
 				 "linux.intelRdt: resource director groups are not supported");
-	if (spec->net_device_count)
-		return error_set(err, -ENOTSUP,
-				 "linux.netDevices: moving interfaces is not supported");
 	return 0;
 }
