@@ -15,6 +15,7 @@
 #include "sys/proc.h"
 
 #define STATE_FILE     "state.json"
+#define CONFIG_FILE    "config.json"
 #define MODE_UNSETTLED 0710
 #define MODE_COMMITTED 0700
 
