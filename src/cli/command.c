@@ -3,13 +3,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "cli/sealed.h"
 
-#define PATH_TEXT_MAX 256
+#define PATH_TEXT_MAX	 256
+#define HELP_OPTIONS_MAX 128
 
 static const struct cli_command *find_subcommand(const struct cli_command *command,
 						 const char *name)
@@ -69,9 +71,14 @@ static const char *option_metavar(const struct cli_option *option)
 	return option->metavar ? option->metavar : "string";
 }
 
-void cli_help(const struct cli_command *command, const char *path)
+static int compare_options(const void *a, const void *b)
 {
-	printf("\nUsage:  %s %s\n\n%s\n", path, command->synopsis, command->summary);
+	return strcmp((*(const struct cli_option *const *)a)->name,
+		      (*(const struct cli_option *const *)b)->name);
+}
+
+static void help_commands(const struct cli_command *command)
+{
 	size_t width = 0;
 	for (const struct cli_command *const *sub = command->subcommands; sub && *sub; sub++)
 		if (!(*sub)->hidden && strlen((*sub)->name) > width)
@@ -81,27 +88,38 @@ void cli_help(const struct cli_command *command, const char *path)
 	for (const struct cli_command *const *sub = command->subcommands; sub && *sub; sub++)
 		if (!(*sub)->hidden)
 			printf("  %-*s   %s\n", (int)width, (*sub)->name, (*sub)->summary);
-	width = 0;
-	for (size_t i = 0; i < command->option_count; i++) {
+}
+
+/* By name, whatever the order of the table, as docker does. */
+static void help_options(const struct cli_command *command)
+{
+	const struct cli_option *sorted[HELP_OPTIONS_MAX];
+	size_t width = 0, count = 0;
+	for (size_t i = 0; i < command->option_count && count < HELP_OPTIONS_MAX; i++) {
 		const struct cli_option *option = &command->options[i];
 		size_t w = strlen(option->name) + 1 + strlen(option_metavar(option));
-		if (!option->hidden && w > width)
-			width = w;
-	}
-	if (width)
-		printf("\nOptions:\n");
-	for (size_t i = 0; i < command->option_count; i++) {
-		const struct cli_option *option = &command->options[i];
-		char left[PATH_TEXT_MAX];
 		if (option->hidden)
 			continue;
-		snprintf(left, sizeof(left), "%s %s", option->name, option_metavar(option));
-		if (option->letter)
-			printf("  -%c, --%-*s   %s\n", option->letter, (int)width, left,
-			       option->help);
-		else
-			printf("      --%-*s   %s\n", (int)width, left, option->help);
+		sorted[count++] = option;
+		width = w > width ? w : width;
 	}
+	qsort(sorted, count, sizeof(*sorted), compare_options);
+	if (count)
+		printf("\nOptions:\n");
+	for (size_t i = 0; i < count; i++) {
+		char left[PATH_TEXT_MAX], letter[8] = "    ";
+		snprintf(left, sizeof(left), "%s %s", sorted[i]->name, option_metavar(sorted[i]));
+		if (sorted[i]->letter)
+			snprintf(letter, sizeof(letter), "-%c, ", sorted[i]->letter);
+		printf("  %s--%-*s   %s\n", letter, (int)width, left, sorted[i]->help);
+	}
+}
+
+void cli_help(const struct cli_command *command, const char *path)
+{
+	printf("\nUsage:  %s %s\n\n%s\n", path, command->synopsis, command->summary);
+	help_commands(command);
+	help_options(command);
 	if (command->subcommands)
 		printf("\nRun '%s COMMAND --help' for more information on a command.\n", path);
 }

@@ -54,7 +54,7 @@ static int deliver(struct log_reader *reader)
 	const char *text, *stream, *time;
 	const struct json *log;
 	arena_init(&arena, 4u << 20);
-	if (json_parse(&arena, reader->line, reader->len, &record, NULL) < 0)
+	if (json_parse_flags(&arena, reader->line, reader->len, JSON_ALLOW_NUL, &record, NULL) < 0)
 		return 0;
 	log = json_get(record, "log");
 	if (!json_string(log, &text) || !json_string(json_get(record, "stream"), &stream) ||

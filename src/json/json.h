@@ -48,6 +48,12 @@ struct json {
 int json_parse(struct arena *arena, const char *text, size_t len, const struct json **ret,
 	       struct masu_error *err);
 
+/* With JSON_ALLOW_NUL strings may hold "\u0000", which text_len counts: what a container printed.
+ */
+#define JSON_ALLOW_NUL 1u
+int json_parse_flags(struct arena *arena, const char *text, size_t len, unsigned flags,
+		     const struct json **ret, struct masu_error *err);
+
 #define json_foreach(item, parent)                                                                 \
 	for (const struct json *item = (parent) ? (parent)->child : NULL; item; item = item->next)
 

@@ -15,7 +15,7 @@ struct reader {
 	struct arena *arena;
 	const char *text, *end, *at;
 	char *strings; /* decoded text, offset as in @text */
-	unsigned depth, nodes;
+	unsigned depth, nodes, flags;
 	struct masu_error *err;
 };
 
@@ -100,7 +100,7 @@ static int unicode_escape(struct reader *r, char **out)
 	int e = hex4(r, r->at, &c);
 	if (e < 0)
 		return e;
-	if (c == 0)
+	if (c == 0 && !(r->flags & JSON_ALLOW_NUL))
 		return fail(r, r->at, -EINVAL, "NUL in a string");
 	if (c >= 0xdc00 && c <= 0xdfff)
 		return fail(r, r->at, -EINVAL, "lone surrogate");
@@ -360,12 +360,21 @@ static int parse_value(struct reader *r, struct json **ret)
 int json_parse(struct arena *arena, const char *text, size_t len, const struct json **ret,
 	       struct masu_error *err)
 {
+	return json_parse_flags(arena, text, len, 0, ret, err);
+}
+
+int json_parse_flags(struct arena *arena, const char *text, size_t len, unsigned flags,
+		     const struct json **ret, struct masu_error *err)
+{
 	if (len > JSON_MAX_BYTES)
 		return error_set(err, -E2BIG, "JSON document of %zu bytes: the maximum is %u", len,
 				 JSON_MAX_BYTES);
-	struct reader r = {
-		.arena = arena, .text = text, .end = text + len, .at = text, .err = err
-	};
+	struct reader r = { .arena = arena,
+			    .text = text,
+			    .end = text + len,
+			    .at = text,
+			    .flags = flags,
+			    .err = err };
 	r.strings = arena_alloc(arena, len + 1);
 	if (!r.strings)
 		return error_set(err, -ENOMEM, "out of memory for a JSON document");

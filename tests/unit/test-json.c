@@ -172,6 +172,17 @@ static void test_refused(void **state)
 	}
 }
 
+static void test_nul_where_allowed(void **state)
+{
+	_cleanup_arena_ struct arena arena = { 0 };
+	const struct json *doc;
+	static const char escaped[] = "\"a\\u0000b\"", raw[] = "\"a\0b\"";
+	assert_int_equal(json_parse_flags(&arena, TEXT(escaped), JSON_ALLOW_NUL, &doc, NULL), 0);
+	assert_int_equal(doc->text_len, 3);
+	assert_memory_equal(doc->text, "a\0b", 4);
+	assert_int_equal(json_parse_flags(&arena, TEXT(raw), JSON_ALLOW_NUL, &doc, NULL), -EINVAL);
+}
+
 /* Case 1: every prefix of a document is refused. */
 static void test_truncated(void **state)
 {
@@ -402,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_typed_access),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_nul_where_allowed),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_depth_is_bounded),
 		cmocka_unit_test(test_sizes_are_bounded),
