@@ -234,6 +234,9 @@ static int bridge_connect(const struct network_request *request, struct arena *a
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
 	if (r < 0)
 		return r;
+	r = bridge_claim(request->root_fd, &bridge, err);
+	if (r < 0)
+		return r;
 	trace_mark("network: open");
 	r = connect_once(&bridge, request, arena, ret, &first);
 	/* What is taken may be a dead container's whose monitor was killed. */

@@ -23,6 +23,14 @@ struct bridge {
 /* Opens the network, defining the default one on first use. -ENOENT: there is no such network. */
 int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret,
 		struct masu_error *err);
+/*
+ * Makes sure that the bridge of that name, where there is one, is this network's and not that of
+ * another --root, which may have been defined while neither had a bridge: then this one is defined
+ * anew, if it has no container.
+ */
+int bridge_claim(int root_fd, struct bridge *bridge, struct masu_error *err);
+/* Whether there is a bridge of that name that is not this network's. */
+bool bridge_is_foreign(const struct bridge *bridge);
 void bridge_close(struct bridge *bridge);
 #define _cleanup_bridge_ __attribute__((cleanup(bridge_close)))
 

@@ -63,6 +63,44 @@ void bridge_close(struct bridge *bridge)
 	lease_close(&bridge->pool);
 }
 
+/* Tells the bridges of two roots apart: the random part of the IPv6 prefix, where there is one. */
+static void own_mac(const struct definition *definition, uint8_t ret[6])
+{
+	bridge_mac(definition->gateway4, ret);
+	if (definition->prefix6)
+		memcpy(ret + 1, definition->gateway6.s6_addr + 1, 5);
+}
+
+bool bridge_is_foreign(const struct bridge *bridge)
+{
+	uint8_t own[6], found[6];
+	own_mac(&bridge->definition, own);
+	return link_mac(bridge->route_fd, bridge->definition.bridge, found) == 0 &&
+	       memcmp(own, found, sizeof(own)) != 0;
+}
+
+int bridge_claim(int root_fd, struct bridge *bridge, struct masu_error *err)
+{
+	const char *network = bridge->definition.name;
+	if (!bridge_is_foreign(bridge))
+		return 0;
+	int r = lease_lock(&bridge->pool, LOCK_EX);
+	if (r == 0)
+		r = definition_load(root_fd, network, &bridge->definition, err);
+	if (r == 0 && bridge_is_foreign(bridge)) {
+		if (!streq(network, "bridge") || lease_count(&bridge->pool, 1))
+			return error_set(err, -EEXIST,
+					 "bridge %s was made by somebody else; remove it, or name "
+					 "another in networks/%s.json",
+					 bridge->definition.bridge, network);
+		r = definition_create_default(root_fd, bridge->route_fd, &bridge->definition, err);
+	}
+	if (r < 0)
+		return r;
+	r = lease_lock(&bridge->pool, LOCK_SH);
+	return r < 0 ? error_errno(err, r, "network %s: lock", network) : 0;
+}
+
 void bridge_gateways(const struct bridge *bridge, struct link_addresses *ret)
 {
 	*ret = (struct link_addresses) {
@@ -109,7 +147,7 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
 	const char *name = bridge->definition.bridge;
 	struct link_addresses addresses;
 	uint8_t mac[6];
-	bridge_mac(bridge->definition.gateway4, mac);
+	own_mac(&bridge->definition, mac);
 	bridge_gateways(bridge, &addresses);
 	uint32_t mtu = bridge->definition.mtu ? bridge->definition.mtu
 					      : link_default_mtu(bridge->route_fd);
@@ -117,6 +155,9 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
 	if (r < 0 && r != -EEXIST)
 		return r;
 	bool made = r == 0;
+	if (!made && bridge_is_foreign(bridge))
+		return error_set(err, -EEXIST, "bridge %s was just made by another masu; try again",
+				 name);
 	/* Also where it exists: its maker may have been killed between two steps. */
 	r = forwarding_enable(name, bridge->ipv6, err);
 	if (r == 0)

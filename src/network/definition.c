@@ -14,6 +14,7 @@
 #include "sys/fs.h"
 
 #define DEFINITION_MAX_BYTES 8192
+#define BRIDGES_MAX	     100
 #define BRIDGE_OPTION	     "com.docker.network.bridge.name"
 #define MTU_OPTION	     "com.docker.network.driver.mtu"
 
@@ -206,11 +207,25 @@ static int save(int root_fd, const struct definition *definition, struct masu_er
 	return r < 0 ? error_errno(err, r, "network %s: cannot save it", definition->name) : 0;
 }
 
+/* Another --root on the same host has a bridge of its own. */
+static int choose_name(int route_fd, struct definition *definition, struct masu_error *err)
+{
+	for (unsigned i = 0; i < BRIDGES_MAX; i++) {
+		(void)str_format(definition->bridge, sizeof(definition->bridge), "masu%u", i);
+		if (link_index(route_fd, definition->bridge) < 0)
+			return 0;
+	}
+	return error_set(err, -EEXIST, "no free name for a bridge: masu0 to masu%u exist",
+			 BRIDGES_MAX - 1);
+}
+
 int definition_create_default(int root_fd, int route_fd, struct definition *ret,
 			      struct masu_error *err)
 {
-	struct definition definition = { .name = "bridge", .bridge = "masu0" };
-	int r = choose_subnet(route_fd, &definition, err);
+	struct definition definition = { .name = "bridge" };
+	int r = choose_name(route_fd, &definition, err);
+	if (r == 0)
+		r = choose_subnet(route_fd, &definition, err);
 	if (r == 0)
 		r = choose_prefix6(&definition, err);
 	if (r == 0)

@@ -25,7 +25,8 @@ struct definition {
 int definition_load(int root_fd, const char *name, struct definition *ret, struct masu_error *err);
 
 /*
- * Defines the default network: the first subnet of docker's pool (172.17.0.0/16 to 172.31.0.0/16,
+ * Defines the default network, anew where it is defined: the first name of masu0, masu1 … that no
+ * interface has, the first subnet of docker's pool (172.17.0.0/16 to 172.31.0.0/16,
  * then 192.168.0.0/20 and on) that no route of the host overlaps, and a random unique local IPv6
  * prefix (RFC 4193). @route_fd: a NETLINK_ROUTE socket. The caller holds the network's lock.
  */

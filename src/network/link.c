@@ -39,6 +39,15 @@ int link_mtu(int fd, const char *name)
 	return r < 0 ? r : ifr.ifr_mtu;
 }
 
+int link_mac(int fd, const char *name, uint8_t ret[6])
+{
+	struct ifreq ifr;
+	int r = link_ioctl(fd, SIOCGIFHWADDR, name, &ifr);
+	if (r == 0)
+		memcpy(ret, ifr.ifr_hwaddr.sa_data, 6);
+	return r;
+}
+
 int link_up(int fd, const char *name)
 {
 	struct ifreq ifr;

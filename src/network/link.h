@@ -33,6 +33,9 @@ int link_index(int fd, const char *name);
 /* The interface's MTU, or -errno. */
 int link_mtu(int fd, const char *name);
 
+/* The interface's MAC address: 0 or -errno. */
+int link_mac(int fd, const char *name, uint8_t ret[6]);
+
 /* A bridge, still down. -EEXIST without a message where one of that name exists. */
 int link_bridge_create(int fd, const char *name, const uint8_t mac[6], uint32_t mtu,
 		       struct masu_error *err);

@@ -52,6 +52,8 @@ static int remove_unused(int root_fd, int run_fd, const char *network, struct ma
 		return r < 0 && r != -EWOULDBLOCK ? error_errno(err, r, "network %s: lock", network)
 						  : 0;
 	const char *name = bridge.definition.bridge;
+	if (bridge_is_foreign(&bridge))
+		return 0;
 	r = nft_table_delete(bridge.nft_fd, name);
 	if (r < 0)
 		return error_errno(err, r, "table inet %s: cannot remove it", name);

@@ -382,6 +382,34 @@ route_loopback() {
 	jq -e '.IPAM.Config[0].Subnet == "172.24.0.0/16"' "$ROOT/networks/bridge.json"
 }
 
+@test "two roots have two bridges, also when both were defined before either was used" {
+	mkdir "$BATS_TEST_TMPDIR"/{root,run}2
+	container c1 8080:80
+	serve c1 tcp 80
+	local other=("$BATS_TEST_TMPDIR/root2" "$BATS_TEST_TMPDIR/run2")
+	# As if defined while the first had no bridge.
+	mkdir "${other[0]}/networks"
+	sed 's/"\(fd[0-9a-f]*\):/"fd77:/' "$ROOT/networks/bridge.json" >"${other[0]}/networks/bridge.json"
+	ip netns add c2
+	spaces+=(c2)
+	"$DRIVER" "${other[@]}" connect c2 /run/netns/c2 - 9090:80 >/dev/null
+	serve c2 tcp 80
+	[ "$(jq -r '.Options[]' "${other[0]}/networks/bridge.json")" = masu1 ]
+	[[ $(jq -r .IPAddress "${other[1]}/c2.json") == 172.18.0.2 ]]
+	[ "$(ask_from lan tcp 10.9.0.1 8080)" = "c1 10.9.0.2" ]
+	[ "$(ask_from lan tcp 10.9.0.1 9090)" = "c2 10.9.0.2" ]
+	[ "$(ask_from c1 tcp 10.9.0.1 9090 | cut -d' ' -f1)" = c2 ]
+	# Bridges are kept apart.
+	run ask_from c1 tcp 172.18.0.2 80
+	[ "$status" -ne 0 ]
+	# Each removes its own.
+	"$DRIVER" "${other[@]}" disconnect c2
+	"$DRIVER" "${other[@]}" retire 0
+	run ip link show masu1
+	[ "$status" -ne 0 ]
+	[ "$(ask_from lan tcp 10.9.0.1 8080)" = "c1 10.9.0.2" ]
+}
+
 @test "a container without IPv6 gets IPv4" {
 	ip netns add c1
 	spaces+=(c1)
