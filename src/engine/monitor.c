@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +23,15 @@
 #define EVENTS_MAX    16
 #define TRIM_AFTER_MS 200 /* a container that lives longer gets a small monitor */
 #define KEPT_FDS_MAX  16
+
+/* In .bss rather than on the stack or heap: only the pages in use count. */
+static struct monitor the_monitor;
+static struct engine own_engine;
+/* Pages of its own, since it is given back as a whole. */
+static union {
+	struct launch launch;
+	char pages[(sizeof(struct launch) + 4095) & ~4095ul];
+} the_launch __attribute__((aligned(4096)));
 
 int watch(int epoll_fd, int fd, enum source source, unsigned index, uint32_t events)
 {
@@ -200,20 +210,33 @@ void monitor_dispatch(struct monitor *m, const struct epoll_event *event, bool *
 	}
 }
 
-/* Until the process ends; once the container has lived a while, memory is given back. */
+/* Back to what a monitor needs: what is forgotten here is in the container's files. */
+static void forget(struct monitor *m)
+{
+	static struct arena own_arena;
+	arena_free(m->arena);
+	m->arena = &own_arena; /* the other one is the starter's, on its stack */
+	cgroup_close(m->cgroup);
+	m->cgroup = NULL;
+	madvise(&the_launch, sizeof(the_launch), MADV_DONTNEED);
+	trim_stack(m->frame);
+	m->trimmed = true;
+}
+
+/* Until the process ends. Where nothing happens for a while, memory is given back. */
 static void supervise(struct monitor *m)
 {
 	struct epoll_event events[EVENTS_MAX];
 	bool ended = false;
 	while (!ended) {
-		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX,
-				       m->trimmed ? -1 : TRIM_AFTER_MS);
+		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX, TRIM_AFTER_MS);
+		if (count == 0) {
+			if (!m->trimmed)
+				forget(m);
+			count = trim_wait(m->epoll_fd, events, EVENTS_MAX);
+		}
 		if (count < 0 && errno != EINTR)
 			return;
-		if (count == 0 && !m->trimmed) {
-			monitor_trim(m->arena);
-			m->trimmed = true;
-		}
 		for (int i = 0; i < count; i++)
 			monitor_dispatch(m, &events[i], &ended);
 	}
@@ -240,6 +263,8 @@ static int remember(struct monitor *m)
 	int r = store_load(m->engine, m->arena, m->container.id, &container, NULL);
 	if (r < 0)
 		return r;
+	/* Without its group what it leaves is found by the next start. */
+	container_cgroup_open(m->engine, m->arena, &container, &m->cgroup, NULL);
 	close(m->container.dir_fd);
 	cleanup_close(&m->container.run_fd);
 	m->container = container;
@@ -330,11 +355,6 @@ static int adopt_engine(const struct engine *from, struct engine *ret)
 		       : -ENOMEM;
 }
 
-/* In .bss rather than on the stack or heap: only the pages in use count. */
-static struct monitor the_monitor;
-static struct launch the_launch;
-static struct engine own_engine;
-
 void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
 		  const struct monitor_start *start)
 {
@@ -345,7 +365,8 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	m->engine = &own_engine;
 	m->arena = arena;
 	m->container = *container;
-	m->launch = &the_launch;
+	m->launch = &the_launch.launch;
+	m->frame = __builtin_frame_address(0);
 	m->lock_fd = start->lock_fd;
 	m->control_fd = start->control_fd;
 	m->process = EXEC_CONTAINER_NONE;

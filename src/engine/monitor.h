@@ -103,7 +103,8 @@ struct monitor {
 	struct arena *arena; /* what it was forked with; given back after a while */
 	struct container container;
 	struct launch *launch; /* while it is being made */
-	bool trimmed;	       /* the arena is gone, and with it what container points to */
+	const void *frame;     /* of monitor_main(): nobody returns beyond it */
+	bool trimmed;	       /* the arena and the cgroup are gone, and what container points to */
 	int epoll_fd;
 	int lock_fd;	/* the container's lock, held until it runs */
 	int control_fd; /* of who started it */

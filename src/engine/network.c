@@ -102,8 +102,7 @@ void engine_network_settle(struct engine *engine, const struct container *contai
 	const struct network_ops *ops = driver_of(network_name(&container->config));
 	const struct network_request request = request_of(engine, container, -1);
 	for (size_t i = 0; i < container->endpoint_count; i++)
-		if (ops && ops->settle &&
-		    ops->settle(&request, &container->endpoints[i], &err) < 0)
+		if (ops && ops->settle && ops->settle(&request, &container->endpoints[i], &err) < 0)
 			log_debug("%s", err.message);
 }
 

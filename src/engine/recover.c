@@ -66,13 +66,9 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
 	return r;
 }
 
-/*
- * The cgroup as live.json names it. A monitor that was killed before it wrote that may have made
- * the group already: making it once more takes over what is there, in the same hierarchies.
- */
-static int open_cgroup(struct engine *engine, struct arena *arena,
-		       const struct container *container, struct cgroup **ret,
-		       struct masu_error *err)
+int container_cgroup_open(struct engine *engine, struct arena *arena,
+			  const struct container *container, struct cgroup **ret,
+			  struct masu_error *err)
 {
 	const struct json *saved = json_get(container->live, "Cgroup");
 	const struct spec_context context = {
@@ -129,7 +125,7 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 		return 0;
 	}
 	log_debug("container %.12s: cleaning up after a monitor that is gone", now.id);
-	r = open_cgroup(engine, arena, &now, &cgroup, err);
+	r = container_cgroup_open(engine, arena, &now, &cgroup, err);
 	if (r == 0)
 		r = container_cleanup(engine, arena, &now, cgroup, err);
 	if (r == 0 && now.config.auto_remove && was_started(&now)) {

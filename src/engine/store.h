@@ -76,5 +76,13 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
  * over. */
 int container_cgroup_create(const struct container *container, const struct oci_spec *spec,
 			    struct cgroup **ret, struct masu_error *err);
+/*
+ * The group of a container with live files, as live.json names it. A monitor that was killed before
+ * it wrote that may have made the group already: making it once more takes over what is there, in
+ * the same hierarchies. *ret NULL where there is none.
+ */
+int container_cgroup_open(struct engine *engine, struct arena *arena,
+			  const struct container *container, struct cgroup **ret,
+			  struct masu_error *err);
 /* Removes a directory below containers/ that a killed creation left without a record. */
 void recover_unfinished(struct engine *engine, const char *id);
