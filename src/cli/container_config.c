@@ -358,7 +358,7 @@ static int fill_ulimits(struct fill *f)
 static int check_cpu(struct fill *f)
 {
 	const struct container_config *c = f->config;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	long cpus = c->nano_cpus > 0 ? sysconf(_SC_NPROCESSORS_ONLN) : 0;
 	if (c->nano_cpus > 0 && (c->nano_cpus < 10000000 || c->nano_cpus > cpus * 1000000000LL))
 		return error_set(f->err, -EINVAL,
 				 "range of CPUs is from 0.01 to %ld.00, as there are only %ld CPUs "

@@ -111,9 +111,6 @@ int oci_remove(struct oci_container *container, struct cgroup *known, bool force
 
 /* ---- helpers of several verbs ---- */
 
-/* Signal by number or by name with or without "SIG"; -EINVAL. */
-int oci_parse_signal(const char *text, int *ret);
-
 /* Replaces @path by the pid, atomically for a reader (podman and containerd poll it). */
 int oci_write_pid_file(const char *path, pid_t pid, struct masu_error *err);
 

@@ -10,70 +10,11 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/signal_name.h"
 #include "base/str.h"
 #include "cli/oci.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
-
-static const struct {
-	const char *name;
-	int number;
-} signal_names[] = {
-	{ "HUP", SIGHUP },	 { "INT", SIGINT },	  { "QUIT", SIGQUIT },
-	{ "ILL", SIGILL },	 { "TRAP", SIGTRAP },	  { "ABRT", SIGABRT },
-	{ "IOT", SIGABRT },	 { "BUS", SIGBUS },	  { "FPE", SIGFPE },
-	{ "KILL", SIGKILL },	 { "USR1", SIGUSR1 },	  { "SEGV", SIGSEGV },
-	{ "USR2", SIGUSR2 },	 { "PIPE", SIGPIPE },	  { "ALRM", SIGALRM },
-	{ "TERM", SIGTERM },	 { "STKFLT", SIGSTKFLT }, { "CHLD", SIGCHLD },
-	{ "CLD", SIGCHLD },	 { "CONT", SIGCONT },	  { "STOP", SIGSTOP },
-	{ "TSTP", SIGTSTP },	 { "TTIN", SIGTTIN },	  { "TTOU", SIGTTOU },
-	{ "URG", SIGURG },	 { "XCPU", SIGXCPU },	  { "XFSZ", SIGXFSZ },
-	{ "VTALRM", SIGVTALRM }, { "PROF", SIGPROF },	  { "WINCH", SIGWINCH },
-	{ "IO", SIGIO },	 { "POLL", SIGPOLL },	  { "PWR", SIGPWR },
-	{ "SYS", SIGSYS },
-};
-
-/* The kernel's range; libc's SIGRTMIN hides the ones that it uses itself. */
-#define KERNEL_RTMIN 34
-#define KERNEL_RTMAX 64
-
-static int parse_realtime(const char *name, int *ret)
-{
-	const char *plus = str_after(name, "RTMIN"), *minus = str_after(name, "RTMAX");
-	uint32_t offset = 0;
-	if (!plus && !minus)
-		return -EINVAL;
-	const char *rest = plus ? plus : minus;
-	if (*rest && (*rest != (plus ? '+' : '-') || str_to_u32(rest + 1, &offset) < 0 ||
-		      offset > KERNEL_RTMAX - KERNEL_RTMIN))
-		return -EINVAL;
-	*ret = plus ? KERNEL_RTMIN + (int)offset : KERNEL_RTMAX - (int)offset;
-	return 0;
-}
-
-int oci_parse_signal(const char *text, int *ret)
-{
-	uint32_t number;
-	char name[24];
-	if (str_to_u32(text, &number) == 0) {
-		if (number == 0 || number > KERNEL_RTMAX)
-			return -EINVAL;
-		*ret = (int)number;
-		return 0;
-	}
-	if (strncasecmp(text, "SIG", 3) == 0)
-		text += 3;
-	for (size_t i = 0; i < ARRAY_SIZE(signal_names); i++)
-		if (strcasecmp(signal_names[i].name, text) == 0) {
-			*ret = signal_names[i].number;
-			return 0;
-		}
-	if (str_format(name, sizeof(name), "%s", text) < 0)
-		return -EINVAL;
-	for (char *p = name; *p; p++)
-		*p = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
-	return parse_realtime(name, ret);
-}
 
 int oci_write_pid_file(const char *path, pid_t pid, struct masu_error *err)
 {
@@ -155,7 +96,8 @@ static int kill_run(struct cli_context *context, void *opaque, int argc, char **
 	_cleanup_oci_container_ struct oci_container container = { .dir_fd = -1 };
 	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
 	int sig;
-	if (oci_parse_signal(argc > 1 ? argv[1] : "SIGTERM", &sig) < 0)
+	sig = signal_number(argc > 1 ? argv[1] : "SIGTERM");
+	if (sig < 0)
 		return error_set(err, -EINVAL, "unknown signal \"%.40s\"", argv[1]);
 	int r = oci_load(argv[0], false, &container, err);
 	if (r < 0)

@@ -2,10 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <strings.h>
 
+#include "base/signal_name.h"
 #include "base/str.h"
 #include "engine/internal.h"
 #include "engine/log_writer.h"
@@ -20,64 +19,13 @@
 #define OOM_SCORE_ADJ_MAX 1000
 #define PATH_LENGTH_MAX	  4095
 
-static const struct {
-	const char *name;
-	int number;
-} signals[] = {
-	{ "HUP", SIGHUP },   { "INT", SIGINT },	    { "QUIT", SIGQUIT }, { "ILL", SIGILL },
-	{ "TRAP", SIGTRAP }, { "ABRT", SIGABRT },   { "IOT", SIGABRT },	 { "BUS", SIGBUS },
-	{ "FPE", SIGFPE },   { "KILL", SIGKILL },   { "USR1", SIGUSR1 }, { "SEGV", SIGSEGV },
-	{ "USR2", SIGUSR2 }, { "PIPE", SIGPIPE },   { "ALRM", SIGALRM }, { "TERM", SIGTERM },
-	{ "STKFLT", 16 },    { "CHLD", SIGCHLD },   { "CLD", SIGCHLD },	 { "CONT", SIGCONT },
-	{ "STOP", SIGSTOP }, { "TSTP", SIGTSTP },   { "TTIN", SIGTTIN }, { "TTOU", SIGTTOU },
-	{ "URG", SIGURG },   { "XCPU", SIGXCPU },   { "XFSZ", SIGXFSZ }, { "VTALRM", SIGVTALRM },
-	{ "PROF", SIGPROF }, { "WINCH", SIGWINCH }, { "IO", SIGIO },	 { "POLL", SIGIO },
-	{ "PWR", SIGPWR },   { "SYS", SIGSYS },
-};
-
-/* The kernel's numbers: libc keeps the first real-time signals to itself. */
-#define KERNEL_RTMIN 34
-#define KERNEL_RTMAX 64
-
-static int realtime_signal(const char *name)
-{
-	uint32_t offset = 0;
-	const char *rest;
-	if ((rest = str_after(name, "RTMIN"))) {
-		if (*rest == '\0' || (*rest == '+' && str_to_u32(rest + 1, &offset) == 0))
-			return offset <= KERNEL_RTMAX - KERNEL_RTMIN ? KERNEL_RTMIN + (int)offset
-								     : -1;
-	} else if ((rest = str_after(name, "RTMAX"))) {
-		if (*rest == '\0' || (*rest == '-' && str_to_u32(rest + 1, &offset) == 0))
-			return offset <= KERNEL_RTMAX - KERNEL_RTMIN ? KERNEL_RTMAX - (int)offset
-								     : -1;
-	}
-	return -1;
-}
-
 int signal_parse(const char *text, int *ret, struct masu_error *err)
 {
-	uint32_t number;
-	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
-	if (str_to_u32(text, &number) == 0) {
-		if (number >= 1 && number <= KERNEL_RTMAX) {
-			*ret = (int)number;
-			return 0;
-		}
-	} else {
-		for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-			if (strcasecmp(name, signals[i].name) != 0)
-				continue;
-			*ret = signals[i].number;
-			return 0;
-		}
-		int realtime = realtime_signal(name);
-		if (realtime > 0) {
-			*ret = realtime;
-			return 0;
-		}
-	}
-	return error_set(err, -EINVAL, "Invalid signal: %.64s", text);
+	int number = signal_number(text);
+	if (number < 0)
+		return error_set(err, -EINVAL, "Invalid signal: %.64s", text);
+	*ret = number;
+	return 0;
 }
 
 static int check_strings(char *const *list, const char *what, struct masu_error *err)

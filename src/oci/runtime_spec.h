@@ -306,8 +306,8 @@ int oci_resources_parse(struct arena *arena, const char *text, size_t len,
 int oci_mount_options(struct arena *arena, const char *const *options, size_t count,
 		      struct oci_mount *mount, struct masu_error *err);
 
-/* The mount options that are known, for `features`: NULL past the last; a name with two rows follows
- * itself. */
+/* The mount options that are known, for `features`: NULL past the last; a name with two rows
+ * follows itself. */
 const char *oci_mount_option_name(size_t index);
 
 /* Writes a spec as config.json (what the engine builds and `masu oci spec` prints). */

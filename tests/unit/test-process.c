@@ -325,24 +325,8 @@ static void test_hooks(void **state)
 	assert_int_equal(exec_run_hooks(&hooks, OCI_HOOK_PRESTART, "", 1, &err), -ETIMEDOUT);
 }
 
-static void test_signals_and_ids_of_the_command_line(void **state)
+static void test_ids_of_the_command_line(void **state)
 {
-	int sig = 0;
-	assert_int_equal(oci_parse_signal("9", &sig), 0);
-	assert_int_equal(sig, SIGKILL);
-	assert_int_equal(oci_parse_signal("SIGTERM", &sig), 0);
-	assert_int_equal(sig, SIGTERM);
-	assert_int_equal(oci_parse_signal("usr1", &sig), 0);
-	assert_int_equal(sig, SIGUSR1);
-	assert_int_equal(oci_parse_signal("SIGRTMIN+3", &sig), 0);
-	assert_int_equal(sig, 37);
-	assert_int_equal(oci_parse_signal("RTMAX-1", &sig), 0);
-	assert_int_equal(sig, 63);
-	static const char *const bad[] = {
-		"", "0", "65", "-9", "SIGNO", "RTMIN+99", "RTMIN-1", "9x"
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_int_equal(oci_parse_signal(bad[i], &sig), -EINVAL);
 	assert_true(oci_id_valid("a"));
 	assert_true(oci_id_valid("a+b_c.d-E9"));
 	assert_false(oci_id_valid(""));
@@ -364,7 +348,7 @@ int main(void)
 		cmocka_unit_test(test_time_offsets),
 		cmocka_unit_test(test_fds_are_arranged),
 		cmocka_unit_test(test_hooks),
-		cmocka_unit_test(test_signals_and_ids_of_the_command_line),
+		cmocka_unit_test(test_ids_of_the_command_line),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
