@@ -309,10 +309,12 @@ static void end(struct monitor *m)
 		if (m->cgroup)
 			cgroup_oom_killed(m->cgroup, &m->container.oom_killed);
 		record_end(m, status);
-		container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
-		if (m->container.config.auto_remove)
-			container_discard(m->engine, m->arena, &m->container, NULL);
-		store_remove_run(m->engine, m->container.id);
+		int r = container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
+		if (r == 0 && m->container.config.auto_remove)
+			r = container_discard(m->engine, m->arena, &m->container, NULL);
+		/* Recovery does what could not be done now; it knows by the run directory. */
+		if (r == 0)
+			store_remove_run(m->engine, m->container.id);
 	}
 	trace_mark("cleaned up");
 	ctl_finish(m, status, m->container.oom_killed);

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "engine/internal.h"
 #include "engine/store.h"
 #include "state/record.h"
 
@@ -44,17 +45,27 @@ int name_lookup(struct engine *engine, const char *name, char ret_id[65])
 	return link_target(engine, path, ret_id);
 }
 
-/* A container that has no record yet is being made for as long as its maker holds the lock. */
+/*
+ * A container that has no record yet is being made for as long as its maker holds the lock. Loading
+ * removes what a dead monitor of a --rm container left.
+ */
 static bool id_in_use(struct engine *engine, const char *id)
 {
 	char path[CONTAINER_PATH_MAX];
+	_cleanup_arena_ struct arena arena;
+	struct container container;
+	arena_init(&arena, 0);
 	struct stat st;
 	_cleanup_close_ int dir =
 		openat(engine->root_fd, store_path(id, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return false;
-	if (fstatat(dir, "container.json", &st, 0) == 0)
-		return true;
+	if (fstatat(dir, "container.json", &st, 0) == 0) {
+		int r = engine_load(engine, &arena, id, &container, NULL);
+		if (r == 0)
+			container_close(&container);
+		return r != -ENOENT;
+	}
 	_cleanup_close_ int lock = record_try_lock(dir, RECORD_LOCK_SHARED);
 	return lock == -EWOULDBLOCK;
 }

@@ -102,7 +102,7 @@ void store_remove_run(struct engine *engine, const char *id)
 		snprintf(file, sizeof(file), "%s/%s", path, files[i]);
 		unlinkat(engine->run_fd, file, 0);
 	}
-	if (unlinkat(engine->run_fd, path, AT_REMOVEDIR) < 0 && errno == ENOTEMPTY)
+	if (unlinkat(engine->run_fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		fs_remove_tree(engine->run_fd, path);
 }
 

@@ -97,12 +97,12 @@ settled_state() {
 }
 
 # left_nothing STATE: the machine comes to be as it was. What is moved aside is emptied after the
-# reply, or by the next command; a listing takes in what a dead monitor left.
+# reply, or by the next command; a listing removes what a dead monitor left.
 left_nothing() {
 	same() { [ "$(machine_state)" = "$1" ]; }
 	wait_until 2 same "$1" && return 0
+	masu ps -a >/dev/null
 	masu "${RUN[@]}" --network none busybox:local true
-	masu ps -a >/dev/null 2>&1 || true
 	wait_until 10 same "$1" || {
 		echo "left behind:"
 		diff <(echo "$1") <(machine_state)
