@@ -398,6 +398,64 @@ docker_archive() { # config-json [manifest-json]
 	[ -z "$(staged)" ]
 }
 
+@test "imports, loads and removals of the same layers beside each other" {
+	worker() {
+		for _ in {1..15}; do
+			case $((RANDOM % 4)) in
+			0) masu import "$IN/rootfs.tar" "r:$((RANDOM % 3))" ;;
+			1) masu load -q -i "$IN/docker.tar" ;;
+			2) masu rmi -f "r:$((RANDOM % 3))" ;;
+			3) masu rmi -f busybox:docker ;;
+			esac || return 1
+		done >/dev/null
+	}
+	for _ in 1 2 3; do
+		worker &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do wait "$pid"; done
+	masu load -q -i "$IN/docker.tar"
+	[ "$(layers | wc -l)" = 1 ]
+	for blob in "$MASU_ROOT"/images/blobs/sha256/*; do
+		[ "$(sha256sum <"$blob" | cut -d' ' -f1)" = "${blob##*/}" ]
+	done
+	[ -z "$(staged)" ]
+}
+
+@test "the reply comes after everything is on the disk" {
+	strace -f -o "$BATS_TEST_TMPDIR/trace" -e trace=syncfs,fsync,renameat,write \
+		"$MASU" import "$IN/rootfs.tar" busybox:local
+	# The parent's calls, as a line of letters: S syncfs, b blob, l layer, F fsync, i index, ! the reply.
+	order=$(grep -E 'syncfs|fsync|renameat|write\(1,' "$BATS_TEST_TMPDIR/trace" | grep -v -e resumed -e EBADF | sed -E '
+		s/.*syncfs.*/S/; s/.*renameat.*blobs.sha256.*/b/; s/.*renameat.*\.staging.*/l/
+		s/.*renameat.*"index.json".*/i/; s/.*fsync.*/F/; s/.*write\(1,.*/!/; s/.*renameat.*/-/' | tr -d '\n')
+	# On an empty store: the layout's two files, the mark; then blobs, layer, index, reply.
+	[[ "$order" =~ Sb+F-SlFFiF!$ ]] || { echo "$order"; false; }
+}
+
+@test "on ext4, xfs, btrfs and tmpfs" {
+	for fs in ext4 xfs btrfs tmpfs; do
+		mkdir "$BATS_TEST_TMPDIR/$fs"
+		if [ "$fs" = tmpfs ]; then
+			mount -t tmpfs tmpfs "$BATS_TEST_TMPDIR/$fs"
+		else
+			command -v "mkfs.$fs" >/dev/null || continue
+			truncate -s 400M "$BATS_TEST_TMPDIR/$fs.img"
+			"mkfs.$fs" -q "$BATS_TEST_TMPDIR/$fs.img"
+			mount -o loop "$BATS_TEST_TMPDIR/$fs.img" "$BATS_TEST_TMPDIR/$fs"
+		fi
+		MASU_ROOT=$BATS_TEST_TMPDIR/$fs/root
+		masu load -q -i "$IN/docker.tar"
+		import
+		mkdir "$BATS_TEST_TMPDIR/$fs/hostile"
+		run python3 "$REPO/tests/corpus/run_hostile.py" "$MASU" "$BATS_TEST_TMPDIR/$fs/hostile" cap- whiteout opaque sparse- user-
+		[ "$status" = 0 ] || { echo "$fs: $output"; false; }
+		masu rmi busybox:local busybox:docker
+		[ -z "$(layers)" ]
+		umount "$BATS_TEST_TMPDIR/$fs"
+	done
+}
+
 @test "hostile archives: refused or harmless, and the canary lives" {
 	mkdir "$BATS_TEST_TMPDIR/hostile"
 	run python3 "$REPO/tests/corpus/run_hostile.py" "$MASU" "$BATS_TEST_TMPDIR/hostile"
