@@ -193,7 +193,7 @@ int cli_dispatch(struct cli_context *context, const struct cli_command *root, in
 	char path[PATH_TEXT_MAX];
 	str_format(path, sizeof(path), "%s", root->name);
 	int at = 0;
-	while (command->subcommands) {
+	while (command->subcommands && !command->run) {
 		if (at >= argc || streq(argv[at], "--help") || streq(argv[at], "-h") ||
 		    streq(argv[at], "help")) {
 			cli_help(command, path);

@@ -70,7 +70,9 @@ struct cli_command {
 	 */
 	int (*run)(struct cli_context *context, void *options, int argc, char **argv,
 		   struct masu_error *err);
-	const struct cli_command *const *subcommands; /* NULL-terminated; NULL: a leaf */
+	/* NULL-terminated; NULL: a leaf. With run() set too, run() takes its own flags off and
+	 * calls them itself. */
+	const struct cli_command *const *subcommands;
 	const char
 		*cold_program;	/* libexec program that takes over with the same argv; NULL: here */
 	int min_args, max_args; /* positionals; max -1: any */

@@ -64,18 +64,9 @@ const struct cli_command oci_command = {
 	.option_count = ARRAY_SIZE(global_options),
 	.options_size = sizeof(struct oci_options),
 	.run = oci_main,
+	.subcommands = verbs,
 	.max_args = -1,
 	.stop_at_positional = true,
-};
-
-/* The same table as a list of verbs, for the help. */
-static const struct cli_command help_command = {
-	.name = "oci",
-	.synopsis = "[OPTIONS] COMMAND",
-	.summary = "OCI runtime commands, as runc has them",
-	.options = global_options,
-	.option_count = ARRAY_SIZE(global_options),
-	.subcommands = verbs,
 };
 
 static void print_version(void)
@@ -167,9 +158,15 @@ static int set_runtime(struct cli_context *context, const struct oci_options *op
 	int r = set_log(options, err);
 	if (r == 0)
 		r = set_manager(options, err);
-	if (r == 0 && geteuid() != 0)
-		return error_set(err, -EPERM, "masu oci needs to be root");
 	return r;
+}
+
+/* Rootless containers are not supported; what only prints needs no privilege. */
+static int check_user(const struct cli_command *command, struct masu_error *err)
+{
+	if (geteuid() == 0 || command == &oci_features_command || command == &oci_spec_command)
+		return 0;
+	return error_set(err, -EPERM, "masu oci %s: needs to be root", command->name);
 }
 
 static const struct cli_command *find_verb(const char *name)
@@ -230,7 +227,7 @@ static int oci_main(struct cli_context *context, void *opaque, int argc, char **
 		return 0;
 	}
 	if (argc == 0 || streq(argv[0], "help")) {
-		cli_help(&help_command, "masu oci");
+		cli_help(&oci_command, "masu oci");
 		return 0;
 	}
 	const struct cli_command *command = find_verb(argv[0]);
@@ -238,6 +235,8 @@ static int oci_main(struct cli_context *context, void *opaque, int argc, char **
 	int r = command ? set_runtime(context, options, &failure)
 			: error_set(&failure, -EINVAL,
 				    "\"%s\" is not a command; see masu oci --help", argv[0]);
+	if (r == 0)
+		r = check_user(command, &failure);
 	if (r == 0)
 		r = run_verb(context, command, argc - 1, argv + 1, &failure);
 	return r < 0 ? report(command, &failure) : r;

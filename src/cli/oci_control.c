@@ -89,6 +89,17 @@ static const struct cli_option kill_options[] = {
 		"Signal every process of the container, not only the first"),
 };
 
+/* A frozen process does not even die: SIGKILL takes effect when it is thawed, as runc has it. */
+static int thaw(const struct oci_container *container, struct masu_error *err)
+{
+	_cleanup_cgroup_ struct cgroup *cgroup = NULL;
+	bool frozen = false;
+	int r = oci_cgroup(container, &cgroup, err);
+	if (r == 0 && cgroup && cgroup_is_frozen(cgroup, &frozen) == 0 && frozen)
+		r = cgroup_freeze(cgroup, false, err);
+	return r;
+}
+
 static int kill_run(struct cli_context *context, void *opaque, int argc, char **argv,
 		    struct masu_error *err)
 {
@@ -106,15 +117,19 @@ static int kill_run(struct cli_context *context, void *opaque, int argc, char **
 		r = oci_cgroup(&container, &cgroup, err);
 		if (r < 0)
 			return r;
-		if (cgroup)
-			return cgroup_kill(cgroup, sig, err);
+		if (cgroup) {
+			r = cgroup_kill(cgroup, sig, err);
+			return r == 0 && sig == SIGKILL ? thaw(&container, err) : r;
+		}
 	}
 	_cleanup_close_ int pidfd = oci_pidfd(&container);
 	r = pidfd < 0 ? pidfd : sys_pidfd_send_signal(pidfd, sig);
 	/* The words that containerd and docker look for. */
 	if (r == -ESRCH)
 		return error_set(err, r, "container not running: %s", argv[0]);
-	return r < 0 ? error_errno(err, r, "cannot signal container %s", argv[0]) : 0;
+	if (r < 0)
+		return error_errno(err, r, "cannot signal container %s", argv[0]);
+	return sig == SIGKILL ? thaw(&container, err) : 0;
 }
 
 static int freeze(const char *id, bool freeze, struct masu_error *err)

@@ -133,6 +133,15 @@ status_is() {
 	oci exec "$ID" true
 }
 
+@test "SIGKILL ends a paused container" {
+	oci_bundle 'sleep 100'
+	oci_create "$ID"
+	oci start "$ID"
+	oci pause "$ID"
+	oci kill "$ID" KILL
+	wait_until 5 status_is stopped
+}
+
 @test "delete --force ends a paused container" {
 	oci_bundle 'sleep 100'
 	oci_create "$ID"
