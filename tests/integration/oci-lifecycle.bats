@@ -290,3 +290,14 @@ status_is() {
 	run oci --cgroup-manager moon list
 	[ "$status" -ne 0 ]
 }
+
+@test "changes of config.json after creation have no effect" {
+	oci_bundle 'echo before; sleep 100'
+	oci_create "$ID"
+	config '.process.args = ["/bin/echo", "after"] | .process.env = ["CHANGED=1"]'
+	oci start "$ID"
+	wait_until 5 grep -q before "$BATS_TEST_TMPDIR/out"
+	rm "$BUNDLE/config.json"
+	[ "$(oci exec "$ID" sh -c 'echo $CHANGED')" = "" ]
+	status_is running
+}

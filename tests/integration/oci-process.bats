@@ -383,3 +383,33 @@ controlling" ]
 	[ "$status" -ne 0 ]
 	[[ "$output" == *"m-$$-a"* ]]
 }
+
+@test "exec joins every namespace and group of the container, with the container's filter and limits of its own" {
+	oci_bundle 'sleep 100'
+	config '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {boottime: {secs: 1000000}}
+		| .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_X86_64"],
+			syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 33}]}'
+	oci_create "$ID"
+	oci start "$ID"
+	pid=$(oci state "$ID" | jq .pid)
+	oci exec "$ID" sh -c 'for i in pid net ipc uts mnt cgroup time; do readlink /proc/self/ns/$i; done; cut -d. -f1 /proc/uptime' \
+		>"$BATS_TEST_TMPDIR/joined"
+	for i in pid net ipc uts mnt cgroup time; do
+		grep -qxF "$(readlink /proc/"$pid"/ns/$i)" "$BATS_TEST_TMPDIR/joined"
+	done
+	[ "$(tail -1 "$BATS_TEST_TMPDIR/joined")" -ge 1000000 ]
+	oci exec -d --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" sleep 100 </dev/null >/dev/null 2>&1 3>&-
+	diff /proc/"$pid"/cgroup /proc/"$(cat "$BATS_TEST_TMPDIR/pid")"/cgroup
+	run oci exec "$ID" mkdir /tmp/filtered
+	[ "$status" -ne 0 ]
+	[ ! -e "$BATS_FILE_TMPDIR/rootfs/tmp/filtered" ]
+	run oci exec --user 1000:1001 -g 10 --cwd /tmp --env Q=r --cap CAP_CHOWN --no-new-privs "$ID" \
+		sh -c 'id -u; id -g; id -G; pwd; echo $Q; grep -E "CapBnd|NoNew" /proc/self/status'
+	[ "$output" = "1000
+1001
+1001 10
+/tmp
+r
+CapBnd:	0000000000000001
+NoNewPrivs:	1" ]
+}
