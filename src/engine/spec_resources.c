@@ -24,7 +24,7 @@ static const struct oci_device_rule default_rules[] = {
 	{ .allow = true, .type = 'b', .mknod = true },
 #define ALLOW(major_, minor_)                                                                      \
 	{                                                                                          \
-		.allow = true, .type = 'c', .has_major = true, .has_minor = true,                  \
+		.allow = true, .type = 'c', .has_major = true, .has_minor = (minor_) >= 0,         \
 		.major = (major_), .minor = (minor_), .read = true, .write = true, .mknod = true   \
 	}
 	ALLOW(1, 3),	/* null */
