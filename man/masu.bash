@@ -82,7 +82,7 @@ _masu() {
 	fi
 	case $path in
 	*' run' | *' create' | *' rmi' | *' tag' | *' history')
-		words=$(masu images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null) ;;
+		words=$(masu images 2>/dev/null | awk 'NR > 1 { print $1 ":" $2 }') ;;
 	*' volume '*) words=$(masu volume ls -q 2>/dev/null) ;;
 	*) words=$(masu ps -a --format '{{.Names}}' 2>/dev/null) ;;
 	esac

@@ -151,7 +151,7 @@ static void write_bash(void)
 	       "\tfi\n"
 	       "\tcase $path in\n"
 	       "\t*' run' | *' create' | *' rmi' | *' tag' | *' history')\n"
-	       "\t\twords=$(masu images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null) ;;\n"
+	       "\t\twords=$(masu images 2>/dev/null | awk 'NR > 1 { print $1 \":\" $2 }') ;;\n"
 	       "\t*' volume '*) words=$(masu volume ls -q 2>/dev/null) ;;\n"
 	       "\t*) words=$(masu ps -a --format '{{.Names}}' 2>/dev/null) ;;\n"
 	       "\tesac\n"

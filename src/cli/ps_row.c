@@ -81,38 +81,58 @@ static void put_command(struct arena *arena, const struct container *container, 
 	buf_free(&words);
 }
 
-static void put_port(const struct network_port *port, int family, struct buf *out)
+static const char *const protocols[] = {
+	[NETWORK_TCP] = "tcp", [NETWORK_UDP] = "udp", [NETWORK_SCTP] = "sctp"
+};
+
+/* @count ports that follow one another, as one range. */
+static void put_ports(const struct network_port *port, size_t count, int family, struct buf *out)
 {
-	static const char *const protocols[] = {
-		[NETWORK_TCP] = "tcp", [NETWORK_UDP] = "udp", [NETWORK_SCTP] = "sctp"
-	};
 	char address[INET6_ADDRSTRLEN] = "";
 	if (port->host_ip_set)
 		inet_ntop(family, &port->host_ip, address, sizeof(address));
 	else
 		snprintf(address, sizeof(address), "%s", family == AF_INET ? "0.0.0.0" : "::");
-	buf_printf(out, family == AF_INET ? "%s%s:%u->%u/%s" : "%s[%s]:%u->%u/%s",
-		   out->len ? ", " : "", address, port->host_port, port->container_port,
-		   protocols[port->protocol]);
+	buf_printf(out, family == AF_INET ? "%s%s:%u" : "%s[%s]:%u", out->len ? ", " : "", address,
+		   port->host_port);
+	if (count > 1)
+		buf_printf(out, "-%u", port[count - 1].host_port);
+	buf_printf(out, "->%u", port->container_port);
+	if (count > 1)
+		buf_printf(out, "-%u", port[count - 1].container_port);
+	buf_printf(out, "/%s", protocols[port->protocol]);
+}
+
+static bool follows(const struct network_port *a, const struct network_port *b)
+{
+	return a->protocol == b->protocol && b->container_port == a->container_port + 1 &&
+	       b->host_port == a->host_port + 1 && a->host_ip_set == b->host_ip_set &&
+	       (!a->host_ip_set || (a->host_family == b->host_family &&
+				    memcmp(&a->host_ip, &b->host_ip, sizeof(a->host_ip)) == 0));
+}
+
+static void put_endpoint_ports(const struct network_endpoint *endpoint, struct buf *out)
+{
+	for (size_t i = 0, n; i < endpoint->port_count; i += n) {
+		const struct network_port *port = &endpoint->ports[i];
+		for (n = 1; i + n < endpoint->port_count && follows(&port[n - 1], &port[n]); n++)
+			;
+		if (port->host_ip_set) {
+			put_ports(port, n, port->host_family, out);
+			continue;
+		}
+		put_ports(port, n, AF_INET, out);
+		if (endpoint->has_ipv6)
+			put_ports(port, n, AF_INET6, out);
+	}
 }
 
 void ps_ports(const struct container *container, struct buf *out)
 {
 	bool running =
 		container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED;
-	for (size_t e = 0; running && e < container->endpoint_count; e++) {
-		const struct network_endpoint *endpoint = &container->endpoints[e];
-		for (size_t i = 0; i < endpoint->port_count; i++) {
-			const struct network_port *port = &endpoint->ports[i];
-			if (port->host_ip_set) {
-				put_port(port, port->host_family, out);
-				continue;
-			}
-			put_port(port, AF_INET, out);
-			if (endpoint->has_ipv6)
-				put_port(port, AF_INET6, out);
-		}
-	}
+	for (size_t i = 0; running && i < container->endpoint_count; i++)
+		put_endpoint_ports(&container->endpoints[i], out);
 }
 
 static void put_mounts(const struct container *container, bool truncate, struct buf *out,

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cli/format.h"
+#include "cli/ps.h"
 #include "cli/relay.h"
 #include "cli/template.h"
 #include "cli/terminal.h"
@@ -130,6 +131,48 @@ static void test_templates_refused(void **state)
 		int r = render(cases[i].template, &out, &err);
 		if (r >= 0 || !strstr(err.message, cases[i].message))
 			fail_msg("%s: %d \"%s\"", cases[i].template, r, err.message);
+	}
+}
+
+/* ---- ps ---- */
+
+static void test_published_ports(void **state)
+{
+	static const struct {
+		const char *options[4], *shown;
+		bool ipv6;
+	} cases[] = {
+		{ { "8080:80" }, "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp", true },
+		{ { "8080:80", "127.0.0.1:53:53/udp" },
+		  "0.0.0.0:8080->80/tcp, 127.0.0.1:53->53/udp",
+		  false },
+		{ { "9000-9002:90-92" }, "0.0.0.0:9000-9002->90-92/tcp", false },
+		{ { "90:90", "91:91", "93:93" },
+		  "0.0.0.0:90-91->90-91/tcp, 0.0.0.0:93->93/tcp",
+		  false },
+		{ { "90:90", "91:91/udp" }, "0.0.0.0:90->90/tcp, 0.0.0.0:91->91/udp", false },
+		{ { "[fd00::1]:90:90" }, "[fd00::1]:90->90/tcp", false },
+		{ { 0 }, "", false },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_arena_ struct arena arena = { 0 };
+		_cleanup_buf_ struct buf out = { 0 };
+		struct network_endpoint endpoint = { .has_ipv6 = cases[i].ipv6 };
+		struct container container = { .status = CONTAINER_RUNNING,
+					       .endpoints = &endpoint,
+					       .endpoint_count = 1 };
+		for (size_t k = 0; k < ARRAY_SIZE(cases[i].options) && cases[i].options[k]; k++) {
+			struct masu_error err = { 0 };
+			if (network_port_parse(&arena, cases[i].options[k], &endpoint.ports,
+					       &endpoint.port_count, &err) < 0)
+				fail_msg("%s: %s", cases[i].options[k], err.message);
+		}
+		ps_ports(&container, &out);
+		assert_string_equal(buf_str(&out), cases[i].shown);
+		buf_reset(&out);
+		container.status = CONTAINER_EXITED;
+		ps_ports(&container, &out);
+		assert_string_equal(buf_str(&out), "");
 	}
 }
 
@@ -350,6 +393,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_templates),
 		cmocka_unit_test(test_templates_refused),
+		cmocka_unit_test(test_published_ports),
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_points_in_time),
 		cmocka_unit_test(test_detach_keys),
