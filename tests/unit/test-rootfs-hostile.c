@@ -139,7 +139,10 @@ static void test_rename_racer_wins_nothing(void **state)
 	pid_t racer = start_racer(f);
 	unsigned escapes = race(f, 100000);
 	setenv("MASU_TEST_WITHOUT", "in-root", 1);
-	unsigned without = race(f, 10000);
+	/* On a busy machine the racer may not run beside one round; it need win only once. */
+	unsigned without = 0;
+	for (int round = 0; round < 100 && without == 0; round++)
+		without = race(f, 10000);
 	unsetenv("MASU_TEST_WITHOUT");
 	/* The whole of it a few times too: a mount point made below the moving directory. */
 	assert_int_equal(rmdir(path_in(f, "outside/x")), 0);
