@@ -11,7 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* unused: a variable that only holds something until the end of the scope is in use; clang disagrees. */
+/* unused: a variable that only holds something until the end of the scope is in use; clang
+ * disagrees. */
 #define _cleanup_(f) __attribute__((cleanup(f), unused))
 
 /* Closes *fd if it is open, keeps errno, leaves -1 behind. */

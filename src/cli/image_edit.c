@@ -9,6 +9,7 @@
 #include "engine/images.h"
 #include "image/image.h"
 #include "state/record.h"
+#include "state/trash.h"
 
 #define STORAGE_DRIVER "overlay"
 
@@ -64,7 +65,7 @@ static int run_rmi(struct cli_context *context, void *data, int argc, char **arg
 	}
 	fflush(stdout);
 	/* The bytes go after the answer. */
-	storage_trash_empty(root_fd, 0);
+	trash_empty(root_fd, 0);
 	return status;
 }
 

@@ -21,6 +21,7 @@
 #include "engine/start.h"
 #include "engine/validate.h"
 #include "engine/volumes.h"
+#include "state/trash.h"
 #include "sys/fs.h"
 
 /* NAME of "NAME=value". */
@@ -191,7 +192,7 @@ static void undo(struct engine *engine, const struct container *container)
 	if (container->name)
 		name_release(engine, container->name, container->id);
 	store_discard(engine, container->id, NULL);
-	storage_trash_empty(engine->root_fd, 64);
+	trash_empty(engine->root_fd, 64);
 }
 
 int container_create(struct engine *engine, struct arena *arena,

@@ -18,6 +18,7 @@
 #include "engine/network.h"
 #include "engine/network.h"
 #include "engine/trim.h"
+#include "state/trash.h"
 #include "sys/syscalls.h"
 
 #define EVENTS_MAX    16
@@ -168,7 +169,7 @@ static void __attribute__((noreturn)) fail(struct monitor *m, const struct masu_
 	ctl_send_error(m->control_fd, err);
 	cleanup_close(&m->lock_fd);
 	null_fd(STDERR_FILENO);
-	storage_trash_empty(m->engine->root_fd, 0);
+	trash_empty(m->engine->root_fd, 0);
 	engine_network_retire(m->engine, &m->container.config);
 	_exit(EXIT_FAILURE);
 }
@@ -319,7 +320,7 @@ static void end(struct monitor *m)
 	trace_mark("cleaned up");
 	ctl_finish(m, status, m->container.oom_killed);
 	flush_clients(m);
-	storage_trash_empty(m->engine->root_fd, 0);
+	trash_empty(m->engine->root_fd, 0);
 	if (remembered)
 		engine_network_retire(m->engine, &m->container.config);
 }

@@ -11,6 +11,7 @@
 #include "engine/network.h"
 #include "engine/volumes.h"
 #include "state/record.h"
+#include "state/trash.h"
 
 #define TRASH_BOUND 256 /* entries deleted on the way; the rest is for whoever is idle */
 
@@ -131,7 +132,7 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 	if (r == 0 && now.config.auto_remove && was_started(&now)) {
 		r = container_discard(engine, arena, &now, err);
 		*ret_gone = r == 0;
-		storage_trash_empty(engine->root_fd, TRASH_BOUND);
+		trash_empty(engine->root_fd, TRASH_BOUND);
 	} else if (r == 0) {
 		r = record_unknown_end(&now, err);
 	}
@@ -163,5 +164,5 @@ void recover_unfinished(struct engine *engine, const char *id)
 	if (engine_storage(engine, &ops, &storage, NULL) == 0)
 		ops->remove(storage, id, dir, NULL);
 	store_discard(engine, id, NULL);
-	storage_trash_empty(engine->root_fd, TRASH_BOUND);
+	trash_empty(engine->root_fd, TRASH_BOUND);
 }

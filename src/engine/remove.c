@@ -7,6 +7,7 @@
 #include "engine/lifecycle.h"
 #include "engine/volumes.h"
 #include "state/record.h"
+#include "state/trash.h"
 #include "sys/fs.h"
 
 #define TRASH_BOUND 256 /* entries deleted before rm returns; the rest is the next one's */
@@ -74,6 +75,6 @@ int engine_remove(struct engine *engine, const char *id, unsigned flags, struct 
 	if (r == 0)
 		r = sync_removal(engine, err);
 	if (r == 0)
-		storage_trash_empty(engine->root_fd, TRASH_BOUND);
+		trash_empty(engine->root_fd, TRASH_BOUND);
 	return r;
 }

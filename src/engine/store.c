@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "engine/config.h"
 #include "state/record.h"
+#include "state/trash.h"
 #include "storage/storage.h"
 #include "sys/fs.h"
 #include "sys/proc.h"
@@ -361,7 +362,7 @@ int store_discard(struct engine *engine, const char *id, struct masu_error *err)
 {
 	char path[CONTAINER_PATH_MAX], trash[CONTAINER_PATH_MAX];
 	snprintf(trash, sizeof(trash), "container-%s", id);
-	int r = storage_trash_move(engine->root_fd, engine->root_fd, store_path(id, path), trash);
+	int r = trash_move(engine->root_fd, engine->root_fd, store_path(id, path), trash);
 	if (r < 0 && r != -ENOENT)
 		return error_errno(err, r, "cannot move %s/%s to the trash", engine->root, path);
 	return 0;

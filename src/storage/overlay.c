@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "state/trash.h"
 #include "storage/drivers.h"
 #include "storage/overlay.h"
 #include "storage/usage.h"
@@ -294,7 +295,7 @@ static int overlay_mount(struct storage *s, const struct storage_mount_request *
 static int overlay_remove(struct storage *s, const char *container_id, int container_fd,
 			  struct masu_error *err)
 {
-	int r = storage_trash_move(s->root_fd, container_fd, "overlay", container_id);
+	int r = trash_move(s->root_fd, container_fd, "overlay", container_id);
 	if (r < 0 && r != -ENOENT)
 		return error_errno(err, r, "container %.12s: writable layer", container_id);
 	return 0;

@@ -16,6 +16,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "json/json.h"
+#include "state/trash.h"
 #include "storage/overlay.h"
 #include "sys/fs.h"
 
@@ -181,7 +182,7 @@ int overlay_layer_abort(struct storage *s, const char *staging)
 	char trash[128];
 	int r = str_format(trash, sizeof(trash), "staging-%s", staging);
 	if (r == 0)
-		r = storage_trash_move(s->root_fd, fd, staging, trash);
+		r = trash_move(s->root_fd, fd, staging, trash);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -301,7 +302,7 @@ int overlay_layer_remove(struct storage *s, const char *chain_id, struct masu_er
 		return error_set(err, -EINVAL, "layer %s: not a chain id", chain_id);
 	int r = overlay_trash_name(chain_id, trash);
 	if (r == 0)
-		r = storage_trash_move(s->root_fd, s->layers_fd, chain_id, trash);
+		r = trash_move(s->root_fd, s->layers_fd, chain_id, trash);
 	if (r < 0 && r != -ENOENT)
 		return error_errno(err, r, "layer %.12s: cannot be removed", chain_id);
 	return 0;

@@ -78,7 +78,7 @@ struct storage_ops {
 		     struct masu_error *err);
 	/*
 	 * Moves the writable layer to the trash, one rename(2); it may still be mounted. Deleting
-	 * is storage_trash_empty()'s. A container without a writable layer is success.
+	 * is trash_empty()'s. A container without a writable layer is success.
 	 */
 	int (*remove)(struct storage *s, const char *container_id, int container_fd,
 		      struct masu_error *err);
@@ -91,16 +91,3 @@ struct storage_ops {
 const struct storage_ops *storage_driver(const char *name);
 /* NULL-terminated. */
 const char *const *storage_driver_names(void);
-
-/*
- * Moves @name in @dirfd to <root>/trash under a name that begins with @trash_name. -ENOENT where
- * there is nothing to move.
- */
-int storage_trash_move(int root_fd, int dirfd, const char *name, const char *trash_name);
-
-/*
- * Deletes what is in <root>/trash, at most @max_entries files and directories (0: all). Returns at
- * once where another process is at it. Meant for after the reply: by the monitor when a container
- * is gone, by image commands at their end, by `masu rm` with a bound.
- */
-int storage_trash_empty(int root_fd, size_t max_entries);

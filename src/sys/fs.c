@@ -75,7 +75,7 @@ static int making_follow(struct making *m, int dir, const char *name, size_t sta
 			   m->path, text, m->path + end);
 	if (r < 0)
 		return r;
-	strcpy(m->path, whole);
+	memcpy(m->path, whole, sizeof(whole));
 	return -EAGAIN;
 }
 

@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "state/record.h"
-#include "storage/storage.h"
+#include "state/trash.h"
 #include "sys/fs.h"
 
 #define VOLUME_PATH_MAX (255 + sizeof("volumes/"))
@@ -210,7 +210,7 @@ int volume_remove(int root_fd, const char *name, struct masu_error *err)
 		return r;
 	if (str_format(trash, sizeof(trash), "volume-%.200s", name) < 0)
 		return error_set(err, -ENAMETOOLONG, "volume %s", name);
-	r = storage_trash_move(root_fd, root_fd, path, trash);
+	r = trash_move(root_fd, root_fd, path, trash);
 	if (r == -ENOENT)
 		return error_set(err, r, "get %.255s: no such volume", name);
 	if (r < 0)

@@ -99,7 +99,7 @@ teardown() {
 @test "tmpfs, shm-size and a read-only root" {
 	run m_run --rm --read-only --tmpfs /scratch:size=1m --shm-size 2m busybox:local \
 		sh -c 'touch /x; touch /scratch/x && echo scratch; df -k /scratch /dev/shm | awk "{print \$2}"'
-	[[ "$output" == *"Read-only"*scratch*1024*2048* ]]
+	[[ "$output" == *"Read-only"* && "$output" == *scratch*1024*2048* ]]
 }
 
 @test "limits reach the cgroup and the process" {

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "state/trash.h"
 #include "storage/storage.h"
 #include "sys/fs.h"
 
@@ -100,7 +101,7 @@ static void test_layers_live_and_die(void **state)
 	assert_int_equal(f->ops->layer_restore(f->storage, CHAIN_A), 0);
 	assert_true(exists(f, CHAIN_A));
 	assert_int_equal(f->ops->layer_remove(f->storage, CHAIN_A, NULL), 0);
-	assert_int_equal(storage_trash_empty(f->root_fd, 0), 0);
+	assert_int_equal(trash_empty(f->root_fd, 0), 0);
 	assert_int_equal(f->ops->layer_restore(f->storage, CHAIN_A), -ENOENT);
 }
 
@@ -185,7 +186,7 @@ static void test_roots(void **state)
 	assert_int_equal(f->ops->remove(f->storage, "c1", f->container_fd, &err), 0);
 	assert_int_equal(faccessat(f->root_fd, "trash/c1/upper/new", F_OK, 0), 0);
 	close(take_fd(&fd));
-	assert_int_equal(storage_trash_empty(f->root_fd, 0), 0);
+	assert_int_equal(trash_empty(f->root_fd, 0), 0);
 	assert_int_equal(faccessat(f->root_fd, "trash/c1", F_OK, 0), -1);
 }
 
@@ -227,7 +228,7 @@ static void test_roots_of_no_and_many_layers(void **state)
 static void test_trash_is_bounded_and_deep(void **state)
 {
 	struct fixture *f = *state;
-	assert_int_equal(storage_trash_empty(f->root_fd, 0), 0);
+	assert_int_equal(trash_empty(f->root_fd, 0), 0);
 	assert_int_equal(fs_mkdirs(f->root_fd, "trash/x/y", 0700), 0);
 	_cleanup_close_ int dir = openat(f->root_fd, "trash/x", O_RDONLY | O_DIRECTORY);
 	for (unsigned i = 0; i < 20; i++) {
@@ -235,7 +236,7 @@ static void test_trash_is_bounded_and_deep(void **state)
 		str_format(name, sizeof(name), "f%u", i);
 		write_file(dir, name, "");
 	}
-	assert_int_equal(storage_trash_empty(f->root_fd, 5), 0);
+	assert_int_equal(trash_empty(f->root_fd, 5), 0);
 	assert_int_equal(faccessat(f->root_fd, "trash/x", F_OK, 0), 0);
 	int at = dup(dir);
 	for (unsigned i = 0; i < 3000; i++) {
@@ -248,10 +249,10 @@ static void test_trash_is_bounded_and_deep(void **state)
 	/* Somebody else is at it: nothing to do, no error. */
 	_cleanup_close_ int trash = openat(f->root_fd, "trash", O_RDONLY | O_DIRECTORY);
 	assert_int_equal(flock(trash, LOCK_EX), 0);
-	assert_int_equal(storage_trash_empty(f->root_fd, 0), 0);
+	assert_int_equal(trash_empty(f->root_fd, 0), 0);
 	assert_int_equal(faccessat(f->root_fd, "trash/x", F_OK, 0), 0);
 	assert_int_equal(flock(trash, LOCK_UN), 0);
-	assert_int_equal(storage_trash_empty(f->root_fd, 0), 0);
+	assert_int_equal(trash_empty(f->root_fd, 0), 0);
 	assert_int_equal(unlinkat(f->root_fd, "trash", AT_REMOVEDIR), 0);
 }
 

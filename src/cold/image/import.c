@@ -15,6 +15,7 @@
 #include "cold/image/unpack.h"
 #include "cold/image/verbs.h"
 #include "image/store.h"
+#include "state/trash.h"
 
 struct import_options {
 	struct cli_list change;
@@ -248,7 +249,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	}
 	printf("%s\n", image.config.digest);
 	fflush(stdout);
-	storage_trash_empty(root_fd, 0); /* what killed commands left in staging */
+	trash_empty(root_fd, 0); /* what killed commands left in staging */
 	return 0;
 }
 

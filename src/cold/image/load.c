@@ -12,6 +12,7 @@
 #include "cold/image/build.h"
 #include "cold/image/verbs.h"
 #include "image/store.h"
+#include "state/trash.h"
 
 struct load_options {
 	const char *input;
@@ -152,7 +153,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 		return r;
 	r = load(&builder, fd, o->quiet, err);
 	fflush(stdout);
-	storage_trash_empty(root_fd, 0); /* what killed commands left in staging */
+	trash_empty(root_fd, 0); /* what killed commands left in staging */
 	return r < 0 ? error_wrap(err, "load") : 0;
 }
 

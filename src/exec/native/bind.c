@@ -89,6 +89,7 @@ static int set_idmap(const struct rootfs *rootfs, const struct oci_mount *mount,
 					 "user namespace to take them from",
 					 mount->destination);
 		if (user->path) {
+			/* lint: ok, the administrator's path */
 			userns = open(user->path, O_RDONLY | O_CLOEXEC);
 			if (userns < 0)
 				return error_errno(err, -errno, "mount %s: user namespace %s",

@@ -150,6 +150,7 @@ static int open_root(struct exec_plan *plan, struct masu_error *err)
 	if (request->spec->namespaces[OCI_NS_MOUNT].present)
 		return 0;
 	str_format(path, sizeof(path), "/proc/%d/root", (int)request->init_pid);
+	/* lint: ok, procfs */
 	plan->root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return plan->root_fd < 0 ? error_errno(err, -errno, "cannot open the container's root") : 0;
 }

@@ -243,6 +243,7 @@ int filesystem_mount2(const struct oci_mount *entry, int target_fd, bool readonl
 	unsigned long flags = classic_flags(entry->attr_set) | entry->sb_flags;
 	if (!readonly)
 		flags &= ~(unsigned long)MS_RDONLY;
+	/* lint: ok, the target is a descriptor */
 	if (mount(entry->source ? entry->source : entry->type, fs_proc_fd(target_fd, path),
 		  entry->type, flags, entry->data) < 0)
 		return error_errno(err, -errno, "mount %s: %s", entry->destination, entry->type);

@@ -42,6 +42,7 @@ static int map_and_open(pid_t pid, const struct oci_id_map *map, int *ret_fd)
 		r = str_format(path, sizeof(path), "/proc/%d/ns/user", pid);
 	if (r < 0)
 		return r;
+	/* lint: ok, procfs */
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

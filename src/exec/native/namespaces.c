@@ -19,6 +19,7 @@
 
 static int open_path(enum oci_namespace kind, const char *path, int *ret, struct masu_error *err)
 {
+	/* lint: ok, the administrator's path */
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return error_errno(err, -errno, "linux.namespaces: %s namespace %s",
@@ -42,6 +43,7 @@ static bool is_callers(enum oci_namespace kind, int fd)
 	char path[64];
 	struct stat own, other;
 	str_format(path, sizeof(path), "/proc/self/ns/%s", names[kind]);
+	/* lint: ok, procfs */
 	return stat(path, &own) == 0 && fstat(fd, &other) == 0 && own.st_ino == other.st_ino &&
 	       own.st_dev == other.st_dev;
 }

@@ -197,6 +197,7 @@ int net_devices_move(const struct oci_spec *spec, pid_t pid, struct masu_error *
 	if (spec->net_device_count == 0)
 		return 0;
 	str_format(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	/* lint: ok, procfs */
 	_cleanup_close_ int netns = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_close_ int host = netlink_open(NETLINK_ROUTE);
 	_cleanup_close_ int inside = netns < 0 ? -errno : open_inside(netns);

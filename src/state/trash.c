@@ -2,6 +2,8 @@
  * The trash: removal is one rename(2) on the critical path, deletion comes behind. One process at a
  * time deletes, by a lock on the directory itself.
  */
+#include "state/trash.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,6 @@
 #include "base/cleanup.h"
 #include "base/id.h"
 #include "base/str.h"
-#include "storage/storage.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
 
@@ -33,7 +34,7 @@ static int rename_into_trash(int root_fd, int dirfd, const char *name, const cha
 	return r;
 }
 
-int storage_trash_move(int root_fd, int dirfd, const char *name, const char *trash_name)
+int trash_move(int root_fd, int dirfd, const char *name, const char *trash_name)
 {
 	int r = rename_into_trash(root_fd, dirfd, name, trash_name);
 	if (r == -ENOENT) {
@@ -52,7 +53,7 @@ int storage_trash_move(int root_fd, int dirfd, const char *name, const char *tra
 	return r < 0 ? r : rename_into_trash(root_fd, dirfd, name, unique);
 }
 
-/* One run of storage_trash_empty(). */
+/* One run of trash_empty(). */
 struct deletion {
 	int trash_fd;
 	dev_t dev;
@@ -125,7 +126,7 @@ static int delete_below(struct deletion *d, int fd, unsigned depth)
 	return result;
 }
 
-int storage_trash_empty(int root_fd, size_t max_entries)
+int trash_empty(int root_fd, size_t max_entries)
 {
 	_cleanup_close_ int fd = openat(root_fd, TRASH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
