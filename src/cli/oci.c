@@ -23,7 +23,7 @@
 struct oci_runtime oci_runtime = { .root_fd = -1 };
 
 struct oci_options {
-	const char *root, *log, *log_format, *rootless, *criu, *cgroup_manager;
+	const char *root, *log, *log_format, *rootless, *cgroup_manager;
 	bool debug, systemd_cgroup, version;
 };
 

@@ -34,7 +34,6 @@ struct exec_request {
 	int preserve_fds;     /* fds 3..3+n-1 stay open in the container */
 	const int *extra_fds; /* for the engine: these @preserve_fds fds become 3, 4 … */
 	int listen_fds;	      /* how many of them systemd's LISTEN_FDS announces */
-	const char *log_json; /* the --log file, for drivers that exec a runtime; NULL: none */
 	bool no_pivot;
 	bool no_new_keyring;
 	/*

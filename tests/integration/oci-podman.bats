@@ -67,10 +67,15 @@ p_run() { # options and command
 }
 
 @test "a terminal: run -t and exec -t" {
-	run script -qec "CONTAINERS_CONF=$BATS_FILE_TMPDIR/podman/containers.conf podman --root $BATS_FILE_TMPDIR/podman/root \
-		--runroot $ORACLE_PODMAN_RUNROOT --storage-driver overlay --runtime $BATS_FILE_TMPDIR/masu-oci \
-		run --network none --rm -it localhost/busybox:1 sh -c 'tty; stty size; exit 5'" /dev/null 3>&-
-	[ "$status" -eq 5 ]
+	# podman itself loses the output of a container that ends at once now and then, with crun too.
+	for try in 1 2 3 4 5 6; do
+		run script -qec "CONTAINERS_CONF=$BATS_FILE_TMPDIR/podman/containers.conf podman \
+			--root $BATS_FILE_TMPDIR/podman/root --runroot $ORACLE_PODMAN_RUNROOT --storage-driver overlay \
+			--runtime $BATS_FILE_TMPDIR/masu-oci run --network none --rm -it localhost/busybox:1 \
+			sh -c 'tty; exit 5'" /dev/null 3>&-
+		[ "$status" -eq 5 ]
+		[ -z "$output" ] || break
+	done
 	[[ "$output" == *"/dev/pts/0"* ]]
 	p_run -d localhost/busybox:1 sleep 100 </dev/null
 	run p exec -t "$NAME" tty </dev/null
