@@ -95,6 +95,8 @@ static int take_over(struct engine *engine, const char *name, const char *path, 
 	if (symlinkat(id, engine->root_fd, temporary) < 0 ||
 	    renameat(engine->root_fd, temporary, engine->root_fd, path) < 0)
 		return error_errno(err, -errno, "%s/%s: cannot take over", engine->root, path);
+	if (r == 0)
+		recover_unfinished(engine, owner);
 	return 0;
 }
 
