@@ -1,8 +1,8 @@
 /*
- * Creating: image and options become one configuration; then, in this order, the directory with its
- * lock, the name, the writable layer, the volumes and last container.json, with which the container
- * exists. Whatever fails or dies before leaves a directory without a record, which nobody lists and
- * whose name the next one may take.
+ * Creating: image and options become one configuration; then, in this order, a directory in the
+ * making with its lock, the name, the writable layer, the volumes, container.json, and the
+ * directory moves to its place, with which the container exists. What dies before leaves a
+ * directory in the making that nobody lists and whose name the next one may take.
  */
 #include "engine/create.h"
 
@@ -181,6 +181,8 @@ static int make_container(struct engine *engine, struct arena *arena,
 	trace_mark("layer and name");
 	if (r == 0)
 		r = store_write_record(container, durable, err);
+	if (r == 0)
+		r = store_publish(engine, container, err);
 	if (r == 0 && durable)
 		r = sync_parents(engine, err);
 	trace_mark("record written");
@@ -189,9 +191,9 @@ static int make_container(struct engine *engine, struct arena *arena,
 
 static void undo(struct engine *engine, const struct container *container)
 {
+	store_abandon(engine, container->id);
 	if (container->name)
 		name_release(engine, container->name, container->id);
-	store_discard(engine, container->id, NULL);
 	trash_empty(engine->root_fd, 64);
 }
 

@@ -91,12 +91,10 @@ int engine_failure(struct masu_error *err, int r)
 	return r;
 }
 
-/* A container that has its record; a directory without one is being made, or was never finished. */
 static bool container_exists(struct engine *engine, const char *id)
 {
-	char path[CONTAINER_PATH_MAX + 16];
-	return str_format(path, sizeof(path), "containers/%s/container.json", id) == 0 &&
-	       faccessat(engine->root_fd, path, F_OK, 0) == 0;
+	char path[CONTAINER_PATH_MAX];
+	return faccessat(engine->root_fd, store_path(id, path), F_OK, 0) == 0;
 }
 
 static int resolve_prefix(struct engine *engine, const char *prefix, char ret_id[65],
@@ -135,8 +133,11 @@ int engine_resolve(struct engine *engine, const char *name_or_id, char ret_id[65
 		memcpy(ret_id, name, ID_LENGTH + 1);
 		return 0;
 	}
-	if (name_lookup(engine, name, ret_id) == 0 && container_exists(engine, ret_id))
-		return 0;
+	if (name_lookup(engine, name, ret_id) == 0) {
+		if (container_exists(engine, ret_id))
+			return 0;
+		name_drop_stale(engine, name);
+	}
 	if (!id_prefix_valid(name))
 		return error_set(err, -ENOENT, "No such container: %.255s", name);
 	return resolve_prefix(engine, name, ret_id, err);

@@ -25,6 +25,7 @@ int engine_list(struct engine *engine, struct arena *arena, bool all, struct con
 {
 	const char **ids;
 	size_t count, found = 0;
+	recover_unfinished(engine);
 	_cleanup_close_ int dir =
 		openat(engine->root_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
@@ -40,10 +41,7 @@ int engine_list(struct engine *engine, struct arena *arena, bool all, struct con
 		 * inspect says what is wrong with it. */
 		if (strlen(ids[i]) != ID_LENGTH)
 			continue;
-		r = engine_load(engine, arena, ids[i], &list[found], NULL);
-		if (r == -ENOENT)
-			recover_unfinished(engine, ids[i]);
-		if (r < 0)
+		if (engine_load(engine, arena, ids[i], &list[found], NULL) < 0)
 			continue;
 		/* A list holds no files open. */
 		container_close(&list[found]);

@@ -320,6 +320,7 @@ static void end(struct monitor *m)
 	trace_mark("cleaned up");
 	ctl_finish(m, status, m->container.oom_killed);
 	flush_clients(m);
+	recover_unfinished(m->engine);
 	trash_empty(m->engine->root_fd, 0);
 	if (remembered)
 		engine_network_retire(m->engine, &m->container.config);

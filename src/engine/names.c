@@ -45,29 +45,40 @@ int name_lookup(struct engine *engine, const char *name, char ret_id[65])
 	return link_target(engine, path, ret_id);
 }
 
-/*
- * A container that has no record yet is being made for as long as its maker holds the lock. Loading
- * removes what a dead monitor of a --rm container left.
- */
+/* It exists, or is being made: its maker holds the lock of its directory in the making. */
 static bool id_in_use(struct engine *engine, const char *id)
 {
 	char path[CONTAINER_PATH_MAX];
+	if (faccessat(engine->root_fd, store_path(id, path), F_OK, 0) == 0)
+		return true;
+	_cleanup_close_ int dir = openat(engine->root_fd, store_making_path(id, path),
+					 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return false;
+	_cleanup_close_ int lock = record_try_lock(dir, RECORD_LOCK_SHARED);
+	return lock == -EWOULDBLOCK;
+}
+
+/* Loading removes what a dead monitor of a --rm container left. */
+static bool is_dead(struct engine *engine, const char *id)
+{
 	_cleanup_arena_ struct arena arena;
 	struct container container;
 	arena_init(&arena, 0);
-	struct stat st;
-	_cleanup_close_ int dir =
-		openat(engine->root_fd, store_path(id, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return false;
-	if (fstatat(dir, "container.json", &st, 0) == 0) {
-		int r = engine_load(engine, &arena, id, &container, NULL);
-		if (r == 0)
-			container_close(&container);
-		return r != -ENOENT;
-	}
-	_cleanup_close_ int lock = record_try_lock(dir, RECORD_LOCK_SHARED);
-	return lock == -EWOULDBLOCK;
+	int r = engine_load(engine, &arena, id, &container, NULL);
+	if (r == 0)
+		container_close(&container);
+	return r == -ENOENT && !id_in_use(engine, id);
+}
+
+/* Held by whoever replaces or removes a link; making one needs no lock. */
+static int lock_names(struct engine *engine)
+{
+	_cleanup_close_ int names =
+		openat(engine->root_fd, "names", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (names < 0 || flock(names, LOCK_EX) < 0)
+		return -errno;
+	return take_fd(&names);
 }
 
 static int conflict(const char *name, const char *id, struct masu_error *err)
@@ -83,10 +94,9 @@ static int conflict(const char *name, const char *id, struct masu_error *err)
 static int take_over(struct engine *engine, const char *name, const char *path, const char *id,
 		     struct masu_error *err)
 {
-	_cleanup_close_ int names =
-		openat(engine->root_fd, "names", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (names < 0 || flock(names, LOCK_EX) < 0)
-		return error_errno(err, -errno, "%s/names: cannot lock", engine->root);
+	_cleanup_close_ int names = lock_names(engine);
+	if (names < 0)
+		return error_errno(err, names, "%s/names: cannot lock", engine->root);
 	char owner[65], temporary[80];
 	int r = link_target(engine, path, owner);
 	if (r == 0 && id_in_use(engine, owner))
@@ -95,8 +105,6 @@ static int take_over(struct engine *engine, const char *name, const char *path, 
 	if (symlinkat(id, engine->root_fd, temporary) < 0 ||
 	    renameat(engine->root_fd, temporary, engine->root_fd, path) < 0)
 		return error_errno(err, -errno, "%s/%s: cannot take over", engine->root, path);
-	if (r == 0)
-		recover_unfinished(engine, owner);
 	return 0;
 }
 
@@ -118,7 +126,7 @@ int name_claim(struct engine *engine, const char *name, const char *id, struct m
 	if (errno != EEXIST)
 		return error_errno(err, -errno, "%s/%s", engine->root, path);
 	int r = link_target(engine, path, owner);
-	if (r == 0 && id_in_use(engine, owner))
+	if (r == 0 && id_in_use(engine, owner) && !is_dead(engine, owner))
 		return conflict(name, owner, err);
 	return take_over(engine, name, path, id, err);
 }
@@ -137,13 +145,20 @@ int name_claim_random(struct engine *engine, const char *id, char ret_name[64],
 	return -EEXIST;
 }
 
-/*
- * While the container's directory exists nobody else replaces its link, so what is read here stays
- * true until the unlink.
- */
 void name_release(struct engine *engine, const char *name, const char *id)
 {
 	char path[NAME_PATH_MAX], owner[65];
-	if (name_path(name, path) == 0 && link_target(engine, path, owner) == 0 && streq(owner, id))
+	_cleanup_close_ int names = lock_names(engine);
+	if (names >= 0 && name_path(name, path) == 0 && link_target(engine, path, owner) == 0 &&
+	    streq(owner, id))
+		unlinkat(engine->root_fd, path, 0);
+}
+
+void name_drop_stale(struct engine *engine, const char *name)
+{
+	char path[NAME_PATH_MAX], owner[65];
+	_cleanup_close_ int names = lock_names(engine);
+	if (names >= 0 && name_path(name, path) == 0 && link_target(engine, path, owner) == 0 &&
+	    !id_in_use(engine, owner))
 		unlinkat(engine->root_fd, path, 0);
 }

@@ -2,9 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "engine/internal.h"
@@ -12,6 +14,7 @@
 #include "engine/volumes.h"
 #include "state/record.h"
 #include "state/trash.h"
+#include "sys/proc.h"
 
 #define TRASH_BOUND 256 /* entries deleted on the way; the rest is for whoever is idle */
 
@@ -55,15 +58,16 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
 {
 	const struct storage_ops *ops;
 	struct storage *storage;
-	/* The name first: whoever wants it must not find the container gone and the name taken. */
-	name_release(engine, container->name, container->id);
 	if (container->config.auto_remove)
 		volumes_remove_anonymous(engine, container);
 	int r = engine_storage(engine, &ops, &storage, err);
-	if (r == 0)
-		r = ops->remove(storage, container->id, container->dir_fd, err);
+	/* One rename, and it is gone; a name that leads nowhere is free. */
 	if (r == 0)
 		r = store_discard(engine, container->id, err);
+	if (r == 0)
+		name_release(engine, container->name, container->id);
+	if (r == 0 && !ops->within_container)
+		r = ops->remove(storage, container->id, container->dir_fd, err);
 	return r;
 }
 
@@ -147,22 +151,59 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 	return 0;
 }
 
-/* Nobody lists a directory without a record, and nobody else would ever remove one. */
-void recover_unfinished(struct engine *engine, const char *id)
+static void abandon_unlocked(struct engine *engine, struct arena *arena, const char *id)
 {
 	char path[CONTAINER_PATH_MAX];
-	_cleanup_close_ int dir =
-		openat(engine->root_fd, store_path(id, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return;
-	_cleanup_close_ int lock = record_try_lock(dir, RECORD_LOCK_EXCLUSIVE);
-	/* Locked: it is being made, or removed. */
-	if (lock < 0 || faccessat(dir, "container.json", F_OK, 0) == 0)
-		return;
 	const struct storage_ops *ops;
 	struct storage *storage;
-	if (engine_storage(engine, &ops, &storage, NULL) == 0)
+	_cleanup_close_ int dir = openat(engine->root_fd, store_making_path(id, path),
+					 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int lock = dir < 0 ? -1 : record_try_lock(dir, RECORD_LOCK_EXCLUSIVE);
+	/* Locked: it is being made. */
+	if (lock < 0 || engine_storage(engine, &ops, &storage, NULL) < 0)
+		return;
+	store_abandon(engine, id);
+	if (!ops->within_container)
 		ops->remove(storage, id, dir, NULL);
-	store_discard(engine, id, NULL);
 	trash_empty(engine->root_fd, TRASH_BOUND);
+}
+
+/* Live files whose container is gone: its monitor was killed after it had discarded it. */
+static void remove_orphan(struct engine *engine, struct arena *arena, const char *id)
+{
+	char path[CONTAINER_PATH_MAX];
+	const struct json *live;
+	uint64_t start = 0, now;
+	int64_t pid = 0;
+	if (faccessat(engine->root_fd, store_path(id, path), F_OK, 0) == 0 || errno != ENOENT)
+		return;
+	_cleanup_close_ int dir = openat(engine->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0 && record_read(dir, "live.json", arena, &live, NULL) == 0) {
+		json_i64(json_get(live, "MonitorPid"), &pid);
+		json_u64(json_get(live, "MonitorStartTime"), &start);
+	}
+	if (pid <= 0 || pid > INT32_MAX || proc_start_time((pid_t)pid, &now) < 0 || now != start)
+		store_remove_run(engine, id);
+}
+
+/* Calls @fn for each id that has a directory below @path. */
+static void for_each_id(struct engine *engine, int root_fd, const char *path,
+			void (*fn)(struct engine *engine, struct arena *arena, const char *id))
+{
+	_cleanup_arena_ struct arena arena;
+	const char **ids;
+	size_t count = 0;
+	arena_init(&arena, 0);
+	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 || record_list(dir, &arena, &ids, &count, NULL) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (strlen(ids[i]) == ID_LENGTH && id_prefix_valid(ids[i]))
+			fn(engine, &arena, ids[i]);
+}
+
+void recover_unfinished(struct engine *engine)
+{
+	for_each_id(engine, engine->root_fd, "containers/.new", abandon_unlocked);
+	for_each_id(engine, engine->run_fd, "containers", remove_orphan);
 }

@@ -74,7 +74,9 @@ int engine_remove(struct engine *engine, const char *id, unsigned flags, struct 
 	r = remove_locked(engine, &arena, id, flags, err);
 	if (r == 0)
 		r = sync_removal(engine, err);
-	if (r == 0)
+	if (r == 0) {
+		recover_unfinished(engine);
 		trash_empty(engine->root_fd, TRASH_BOUND);
+	}
 	return r;
 }

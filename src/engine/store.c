@@ -17,9 +17,17 @@
 #include "sys/fs.h"
 #include "sys/proc.h"
 
+#define MAKE_TRIES 3
+
 const char *store_path(const char *id, char ret[CONTAINER_PATH_MAX])
 {
 	snprintf(ret, CONTAINER_PATH_MAX, "containers/%s", id);
+	return ret;
+}
+
+const char *store_making_path(const char *id, char ret[CONTAINER_PATH_MAX])
+{
+	snprintf(ret, CONTAINER_PATH_MAX, "containers/.new/%s", id);
 	return ret;
 }
 
@@ -50,40 +58,67 @@ const char **container_args(struct arena *arena, const struct container_config *
 	return args;
 }
 
-/* mkdir of "containers/<id>", and of "containers" the first time. */
-static int make_directory(int root_fd, const char *path, mode_t mode)
+/* mkdir of a path below @parent, and of that the first time. */
+static int make_directory(int root_fd, const char *parent, const char *path)
 {
-	if (mkdirat(root_fd, path, mode) == 0)
+	if (mkdirat(root_fd, path, 0700) == 0)
 		return 0;
 	if (errno != ENOENT)
 		return -errno;
-	if (mkdirat(root_fd, "containers", 0700) < 0 && errno != EEXIST)
+	int r = fs_mkdirs(root_fd, parent, 0700);
+	return r < 0 ? r : mkdirat(root_fd, path, 0700) < 0 ? -errno : 0;
+}
+
+/* One try: -ENOENT where somebody took the directory for an abandoned one before it was locked. */
+static int make_locked(struct engine *engine, const char *path, int *ret_dir, int *ret_lock)
+{
+	int r = make_directory(engine->root_fd, "containers/.new", path);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int dir = openat(engine->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
 		return -errno;
-	return mkdirat(root_fd, path, mode) < 0 ? -errno : 0;
+	_cleanup_close_ int lock = record_lock(dir, RECORD_LOCK_EXCLUSIVE, NULL);
+	if (lock < 0)
+		return lock;
+	if (faccessat(engine->root_fd, path, F_OK, 0) < 0)
+		return -errno;
+	*ret_dir = take_fd(&dir);
+	*ret_lock = take_fd(&lock);
+	return 0;
 }
 
 int store_make(struct engine *engine, const char *id, int *ret_dir, int *ret_lock,
 	       struct masu_error *err)
 {
 	char path[CONTAINER_PATH_MAX];
-	int r = make_directory(engine->root_fd, store_path(id, path), 0700);
-	if (r < 0)
-		return error_errno(err, r, "cannot make %s/%s", engine->root, path);
-	_cleanup_close_ int dir = openat(engine->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_errno(err, -errno, "cannot open %s/%s", engine->root, path);
-	int lock = record_lock(dir, RECORD_LOCK_EXCLUSIVE, err);
-	if (lock < 0)
-		return lock;
-	*ret_dir = take_fd(&dir);
-	*ret_lock = lock;
+	int r = -ENOENT;
+	store_making_path(id, path);
+	for (int tries = 0; r == -ENOENT && tries < MAKE_TRIES; tries++)
+		r = make_locked(engine, path, ret_dir, ret_lock);
+	return r < 0 ? error_errno(err, r, "cannot make %s/%s", engine->root, path) : 0;
+}
+
+int store_publish(struct engine *engine, const struct container *container, struct masu_error *err)
+{
+	char from[CONTAINER_PATH_MAX], to[CONTAINER_PATH_MAX];
+	if (renameat(engine->root_fd, store_making_path(container->id, from), engine->root_fd,
+		     store_path(container->id, to)) < 0)
+		return error_errno(err, -errno, "cannot make %s/%s", engine->root, to);
 	return 0;
+}
+
+void store_abandon(struct engine *engine, const char *id)
+{
+	char path[CONTAINER_PATH_MAX], trash[CONTAINER_PATH_MAX];
+	snprintf(trash, sizeof(trash), "container-%s", id);
+	trash_move(engine->root_fd, engine->root_fd, store_making_path(id, path), trash);
 }
 
 int store_open_run(struct engine *engine, struct container *container, struct masu_error *err)
 {
 	char path[CONTAINER_PATH_MAX];
-	int r = make_directory(engine->run_fd, store_path(container->id, path), 0700);
+	int r = make_directory(engine->run_fd, "containers", store_path(container->id, path));
 	if (r < 0 && r != -EEXIST)
 		return error_errno(err, r, "cannot make %s/%s", engine->runroot, path);
 	if (container->run_fd >= 0)
@@ -113,6 +148,14 @@ static void layers_write(struct json_writer *w, const char *const *chain_ids)
 	json_put_strings(w, chain_ids);
 }
 
+static int sync_record(int dir_fd)
+{
+	_cleanup_close_ int fd = openat(dir_fd, "container.json", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		return -errno;
+	return fs_fsync_dir(dir_fd);
+}
+
 int store_write_record(const struct container *container, bool durable, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf text;
@@ -138,7 +181,15 @@ int store_write_record(const struct container *container, bool durable, struct m
 	if (container->config.create_command)
 		json_field_string(&w, "CreateCommand", container->config.create_command);
 	json_end_object(&w);
-	return record_write(container->dir_fd, "container.json", &text, durable, err);
+	/* Nobody reads it before the directory is in its place, so no temporary file is needed. */
+	int r = buf_error(&text);
+	if (r == 0)
+		r = fs_rewrite(container->dir_fd, "container.json", buf_str(&text), text.len, 0600);
+	if (r == 0 && durable)
+		r = sync_record(container->dir_fd);
+	return r < 0 ? error_errno(err, r, "container %.12s: cannot write its record",
+				   container->id)
+		     : 0;
 }
 
 int store_write_state(const struct container *container, bool durable, struct masu_error *err)

@@ -16,6 +16,8 @@ int name_claim_random(struct engine *engine, const char *id, char ret_name[64],
 		      struct masu_error *err);
 /* Lets go of @name where it leads to @id. */
 void name_release(struct engine *engine, const char *name, const char *id);
+/* Removes a name whose container is neither there nor being made: a killed `rm` left it. */
+void name_drop_stale(struct engine *engine, const char *name);
 /* -ENOENT without a message where there is no such name. */
 int name_lookup(struct engine *engine, const char *name, char ret_id[65]);
 
@@ -26,11 +28,18 @@ int name_lookup(struct engine *engine, const char *name, char ret_id[65]);
 /* "containers/<id>" below a root. */
 const char *store_path(const char *id, char ret[CONTAINER_PATH_MAX]);
 
-/* Makes <root>/containers/<id> and takes its lock. */
+/* "containers/.new/<id>": where a container is made before it exists. */
+const char *store_making_path(const char *id, char ret[CONTAINER_PATH_MAX]);
+
+/* Makes the directory of a container in the making and takes its lock. */
 int store_make(struct engine *engine, const char *id, int *ret_dir, int *ret_lock,
 	       struct masu_error *err);
-/* Writes container.json: from then on the container exists. */
+/* Writes container.json into the directory in the making. */
 int store_write_record(const struct container *container, bool durable, struct masu_error *err);
+/* Moves the directory to its place: from then on the container exists. */
+int store_publish(struct engine *engine, const struct container *container, struct masu_error *err);
+/* Moves what is being made into the trash. */
+void store_abandon(struct engine *engine, const char *id);
 /* Writes state.json from the container's fields. */
 int store_write_state(const struct container *container, bool durable, struct masu_error *err);
 /* Writes live.json: what is needed to find, end and clean up what runs. @monitor_start_time is of
@@ -84,5 +93,5 @@ int container_cgroup_create(const struct container *container, const struct oci_
 int container_cgroup_open(struct engine *engine, struct arena *arena,
 			  const struct container *container, struct cgroup **ret,
 			  struct masu_error *err);
-/* Removes a directory below containers/ that a killed creation left without a record. */
-void recover_unfinished(struct engine *engine, const char *id);
+/* Removes what killed creations left in the making, and live files that killed removals left. */
+void recover_unfinished(struct engine *engine);

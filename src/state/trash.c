@@ -126,26 +126,40 @@ static int delete_below(struct deletion *d, int fd, unsigned depth)
 	return result;
 }
 
+/* Under the trash's lock. */
+static int empty_locked(struct deletion *d)
+{
+	int r;
+	do {
+		d->more_above = false;
+		int again = openat(d->trash_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = again < 0 ? -errno : delete_below(d, again, 0);
+	} while (r == 0 && d->more_above && d->left != 0);
+	return r;
+}
+
 int trash_empty(int root_fd, size_t max_entries)
 {
 	_cleanup_close_ int fd = openat(root_fd, TRASH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? 0 : -errno;
 	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return -errno;
 	struct deletion d = {
 		.trash_fd = fd,
-		.dev = st.st_dev,
 		.left = max_entries == 0 || max_entries > LONG_MAX ? -1 : (long)max_entries,
 	};
-	int r;
+	int r = 0;
+	/* Who found the lock taken left his piece to its holder, who therefore looks once more
+	 * after letting go: directories count in the link count (on btrfs they do not; there the
+	 * next one finds it). */
 	do {
-		d.more_above = false;
-		int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = again < 0 ? -errno : delete_below(&d, again, 0);
-	} while (r == 0 && d.more_above && d.left != 0);
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			return errno == EWOULDBLOCK ? 0 : -errno;
+		if (fstat(fd, &st) < 0)
+			return -errno;
+		d.dev = st.st_dev;
+		r = empty_locked(&d);
+		flock(fd, LOCK_UN);
+	} while (r == 0 && d.left != 0 && fstat(fd, &st) == 0 && st.st_nlink > 2);
 	return r;
 }

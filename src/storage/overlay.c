@@ -310,6 +310,7 @@ static int overlay_usage(struct storage *s, int container_fd, uint64_t *ret_byte
 
 const struct storage_ops overlay_ops = {
 	.name = "overlay",
+	.within_container = true,
 	.supported = overlay_supported,
 	.open = overlay_open,
 	.close = overlay_close,

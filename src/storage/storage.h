@@ -39,6 +39,9 @@ struct storage_mount_request {
 
 struct storage_ops {
 	const char *name;
+	/* A container's writable layer is all in its directory: who moves that away needs no
+	 * remove(). */
+	bool within_container;
 	/* Whether the driver works on this root; *reason (static) says why not. */
 	bool (*supported)(int root_fd, const char **reason);
 	/* @root_fd must stay open as long as the storage. */

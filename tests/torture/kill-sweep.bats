@@ -46,6 +46,7 @@ sweep() {
 	sh -c "$command" >/dev/null 2>&1
 	sh -c "$cleanup" >/dev/null 2>&1
 	wait_until 10 sh -c '! ip link show masu0' >/dev/null 2>&1
+	wait_until 10 sh -c '[ -z "$(ls "$MASU_ROOT/trash")" ]'
 	before=$(machine_state)
 	total=$("$BATS_FILE_TMPDIR/stepper" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
 	sh -c "$cleanup" >/dev/null 2>&1
@@ -105,7 +106,7 @@ sweep() {
 }
 
 @test "run with a named volume" {
-	sweep "'$MASU' rm -f masu-sweep; '$MASU' volume rm masu-sweep-v" \
+	sweep "'$MASU' rm -f masu-sweep; '$MASU' volume rm masu-sweep-v || true" \
 		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run --rm --name masu-sweep -v masu-sweep-v:/etc --network none --cgroup-parent '$PARENT' busybox:local true && '$MASU' volume rm masu-sweep-v"
 }
 

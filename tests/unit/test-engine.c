@@ -92,9 +92,9 @@ static void make_record(struct fixture *f, const char *id)
 {
 	int dir, lock;
 	assert_int_equal(store_make(&f->engine, id, &dir, &lock, NULL), 0);
-	int fd = openat(dir, "container.json", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	close(fd);
+	struct container c = { 0 };
+	strcpy(c.id, id);
+	assert_int_equal(store_publish(&f->engine, &c, NULL), 0);
 	close(dir);
 	close(lock);
 }
@@ -121,11 +121,13 @@ static void test_name_of_killed_creation_is_taken_over(void **state)
 {
 	struct fixture *f = *state;
 	struct masu_error err = { 0 };
-	char found[65];
+	char found[65], path[CONTAINER_PATH_MAX];
 	int dir, lock;
-	/* Being made: a directory without a record whose lock is held. */
+	/* Being made: a directory in the making whose lock is held. */
 	assert_int_equal(store_make(&f->engine, id_a, &dir, &lock, &err), 0);
 	assert_int_equal(name_claim(&f->engine, "web", id_a, &err), 0);
+	assert_int_equal(name_claim(&f->engine, "web", id_b, &err), -EEXIST);
+	recover_unfinished(&f->engine);
 	assert_int_equal(name_claim(&f->engine, "web", id_b, &err), -EEXIST);
 	/* Its maker dies. */
 	close(lock);
@@ -133,6 +135,8 @@ static void test_name_of_killed_creation_is_taken_over(void **state)
 	assert_int_equal(name_claim(&f->engine, "web", id_b, &err), 0);
 	assert_int_equal(name_lookup(&f->engine, "web", found), 0);
 	assert_string_equal(found, id_b);
+	recover_unfinished(&f->engine);
+	assert_int_equal(faccessat(f->engine.root_fd, store_making_path(id_a, path), F_OK, 0), -1);
 }
 
 /* HOSTILE 7 and 33 */
@@ -166,8 +170,10 @@ static void test_hundred_claims_one_winner(void **state)
 			if (store_make(&f->engine, id, &dir, &lock, NULL) < 0)
 				_exit(2);
 			int r = name_claim(&f->engine, "one", id, NULL);
-			if (r == 0) /* the winner's record appears before it lets go */
-				close(openat(dir, "container.json", O_WRONLY | O_CREAT, 0600));
+			struct container c = { 0 };
+			strcpy(c.id, id);
+			if (r == 0) /* the winner exists before it lets go of the lock */
+				r = store_publish(&f->engine, &c, NULL);
 			_exit(r == 0 ? 0 : r == -EEXIST ? 1 : 3);
 		}
 	}
@@ -236,6 +242,7 @@ static void test_config_survives_the_record(void **state)
 	strcpy(c.id, id_a);
 	assert_int_equal(store_make(&f->engine, c.id, &c.dir_fd, &lock, &err), 0);
 	assert_int_equal(store_write_record(&c, false, &err), 0);
+	assert_int_equal(store_publish(&f->engine, &c, &err), 0);
 	assert_int_equal(store_load(&f->engine, &f->arena, c.id, &back, &err), 0);
 	const struct container_config *k = &back.config;
 	assert_string_equal(back.name, "web");
@@ -274,7 +281,10 @@ static void test_damaged_record_is_refused(void **state)
 					   "{\"Mounts\":[{\"Type\":\"odd\"}]}" };
 	struct fixture *f = *state;
 	int dir, lock;
+	struct container made = { 0 };
+	strcpy(made.id, id_a);
 	assert_int_equal(store_make(&f->engine, id_a, &dir, &lock, NULL), 0);
+	assert_int_equal(store_publish(&f->engine, &made, NULL), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct masu_error err = { 0 };
 		struct container c;
@@ -306,6 +316,7 @@ static void test_reused_pid_is_not_believed(void **state)
 	strcpy(c.id, id_a);
 	assert_int_equal(store_make(&f->engine, c.id, &c.dir_fd, &lock, &err), 0);
 	assert_int_equal(store_write_record(&c, false, &err), 0);
+	assert_int_equal(store_publish(&f->engine, &c, &err), 0);
 	assert_int_equal(store_open_run(&f->engine, &c, &err), 0);
 	c.pid = c.monitor_pid = getpid();
 	c.pid_start_time = 1; /* not ours */
