@@ -249,6 +249,8 @@ static int on_namespaces(void *opaque, pid_t pid, struct masu_error *err)
 	trace_mark("cloned");
 	int r = launch->parked ? 0 : connect_network(launch, pid, err);
 	if (r == 0)
+		r = monitor_open(launch->monitor, err);
+	if (r == 0)
 		r = record_live(launch, launch->parked ? CONTAINER_CREATED : CONTAINER_RUNNING, pid,
 				err);
 	return r < 0 ? r : write_bundle(launch, err);

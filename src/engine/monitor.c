@@ -80,11 +80,8 @@ static void leave_starter(struct monitor *m, const struct monitor_start *start)
 		start->lock_fd,	    start->control_fd, start->stream_fd,
 	};
 	sigset_t all;
-	struct sigaction standard = { .sa_handler = SIG_DFL };
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
-	for (int sig = 1; sig < 32; sig++)
-		sigaction(sig, &standard, NULL);
 	setsid();
 	close_all_but(kept, 7);
 	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -111,11 +108,9 @@ static int open_log(struct monitor *m, struct masu_error *err)
 	return r;
 }
 
-static int monitor_open(struct monitor *m, struct masu_error *err)
+int monitor_open(struct monitor *m, struct masu_error *err)
 {
-	int r = store_open_run(m->engine, &m->container, err);
-	if (r == 0)
-		r = ctl_listen(m->container.run_fd, &m->ctl.listen_fd, err);
+	int r = ctl_listen(m->container.run_fd, &m->ctl.listen_fd, err);
 	if (r == 0)
 		r = open_log(m, err);
 	if (r < 0)
@@ -130,7 +125,8 @@ static int monitor_open(struct monitor *m, struct masu_error *err)
 
 static int prepare(struct monitor *m, bool parked, struct masu_error *err)
 {
-	int r = monitor_open(m, err);
+	/* Before anything that must be found again where this process is killed. */
+	int r = store_open_run(m->engine, &m->container, err);
 	if (r == 0)
 		r = launch_prepare(m->launch, m, parked, err);
 	if (r == 0 && (r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN)) < 0)
@@ -178,9 +174,9 @@ static void report_started(struct monitor *m)
 {
 	const struct ctl_message message = { .type = CTL_STARTED, .value = m->process.pid };
 	cleanup_close(&m->lock_fd);
-	null_fd(STDERR_FILENO);
 	if (m->control_fd >= 0)
 		ctl_send(m->control_fd, &message, -1);
+	null_fd(STDERR_FILENO);
 }
 
 void monitor_dispatch(struct monitor *m, const struct epoll_event *event, bool *ret_ended)

@@ -127,8 +127,8 @@ struct monitor_start {
 void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
 		  const struct monitor_start *start) __attribute__((noreturn));
 
-/* Begins the container's stdio: streams of clients may be added from now on. */
-int monitor_start_io(struct monitor *monitor);
+/* Opens the control socket, the log and the loop. */
+int monitor_open(struct monitor *monitor, struct masu_error *err);
 /* Records why it does not run and takes the container away if it goes by itself. */
 void monitor_failed(struct monitor *monitor, const struct masu_error *err);
 /* One event of the loop; *ret_ended when it was the end of the process. */
