@@ -9,11 +9,13 @@
 
 #include "base/str.h"
 #include "engine/store.h"
+#include "engine/trim.h"
 #include "sys/fs.h"
 
 #define DEFAULT_MAX_SIZE (10u << 20)
 #define DEFAULT_MAX_FILE 3
 #define MAX_FILE_MAX	 1000
+#define BATCH_MAX	 (2u * LOG_RECORD_MAX)
 
 static int parse_option(const struct oci_pair *option, struct log_options *ret,
 			struct masu_error *err)
@@ -172,26 +174,58 @@ static void rotate(struct log_writer *writer)
 	writer->size = 0;
 }
 
+/* Records on their way to the file: one monitor has one log. */
+static struct {
+	size_t len;
+	uint64_t records;
+	char data[BATCH_MAX];
+} batch;
+
+static void flush_batch(struct log_writer *writer)
+{
+	if (batch.len == 0)
+		return;
+	if (writer->fd >= 0 && fs_write_all(writer->fd, batch.data, batch.len) == 0)
+		writer->size += batch.len;
+	else
+		writer->dropped += batch.records;
+	batch.len = 0;
+	batch.records = 0;
+}
+
 static void put_record(struct log_writer *writer, int number, const char *data, size_t len)
 {
-	static char record[LOG_RECORD_MAX];
 	char time[TIME_TEXT_SIZE];
-	if (writer->fd < 0)
-		return;
+	if (batch.len > BATCH_MAX - LOG_RECORD_MAX)
+		flush_batch(writer);
+	char *record = batch.data + batch.len;
 	size_t size = log_record_format(record, number, data, len, time_now_text(time));
-	if (writer->options.max_size && writer->size &&
-	    writer->size + size > writer->options.max_size)
+	uint64_t before = writer->size + batch.len;
+	if (writer->options.max_size && before && before + size > writer->options.max_size) {
+		flush_batch(writer);
 		rotate(writer);
-	if (writer->fd >= 0 && fs_write_all(writer->fd, record, size) == 0)
-		writer->size += size;
-	else
-		writer->dropped++;
+		memmove(batch.data, record, size);
+	}
+	batch.len += size;
+	batch.records++;
+}
+
+void log_writer_trim(void)
+{
+	trim_range(&batch, sizeof(batch));
+}
+
+static void end_line(struct log_writer *writer, struct log_stream *stream, int number)
+{
+	if (stream->len)
+		put_record(writer, number, stream->line, stream->len);
+	stream->len = 0;
 }
 
 void log_writer_put(struct log_writer *writer, struct log_stream *stream, int number,
 		    const char *data, size_t len)
 {
-	if (!writer->name[0])
+	if (writer->fd < 0 && !writer->name[0])
 		return;
 	while (len > 0) {
 		const char *newline = memchr(data, '\n', len);
@@ -207,16 +241,16 @@ void log_writer_put(struct log_writer *writer, struct log_stream *stream, int nu
 			memcpy(stream->line + stream->len, data, part);
 			stream->len += part;
 			if (whole || stream->len == LOG_LINE_MAX)
-				log_writer_finish(writer, stream, number);
+				end_line(writer, stream, number);
 		}
 		data += part;
 		len -= part;
 	}
+	flush_batch(writer);
 }
 
 void log_writer_finish(struct log_writer *writer, struct log_stream *stream, int number)
 {
-	if (stream->len)
-		put_record(writer, number, stream->line, stream->len);
-	stream->len = 0;
+	end_line(writer, stream, number);
+	flush_batch(writer);
 }

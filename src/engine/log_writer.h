@@ -43,12 +43,15 @@ struct log_writer {
 /* Opens or goes on with the log. @enabled false: everything is dropped silently. */
 int log_writer_open(struct log_writer *writer, int dir_fd, const char *id, bool enabled,
 		    const struct log_options *options, struct masu_error *err);
-/* Output of stream 1 or 2. */
+/* Output of stream 1 or 2. One write(2) for all records of one call, as far as they fit a buffer.
+ */
 void log_writer_put(struct log_writer *writer, struct log_stream *stream, int number,
 		    const char *data, size_t len);
 /* Writes unfinished lines; at the end of the container. */
 void log_writer_finish(struct log_writer *writer, struct log_stream *stream, int number);
 void log_writer_close(struct log_writer *writer);
+/* Gives the memory of the buffer back, until it is needed again. */
+void log_writer_trim(void);
 
 /* One record as it is in the file; @ret must hold LOG_RECORD_MAX bytes. Returns its length. */
 #define LOG_RECORD_MAX (LOG_LINE_MAX * 6 + 128)

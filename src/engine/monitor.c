@@ -230,6 +230,7 @@ static void supervise(struct monitor *m)
 		if (count == 0) {
 			if (!m->trimmed)
 				forget(m);
+			io_trim(&m->io);
 			count = trim_wait(m->epoll_fd, events, EVENTS_MAX);
 		}
 		if (count < 0 && errno != EINTR)

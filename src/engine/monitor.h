@@ -70,6 +70,8 @@ void io_client_ready(struct monitor_io *io, unsigned index, uint32_t events);
 /* The container has ended: reads what is left, completes the log, ends the streams of clients that
  * have taken everything. */
 void io_finish(struct monitor_io *io);
+/* Gives back the memory of buffers that hold nothing. */
+void io_trim(struct monitor_io *io);
 /* True while a client still has output to take. */
 bool io_has_backlog(const struct monitor_io *io);
 

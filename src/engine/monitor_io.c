@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "engine/monitor.h"
+#include "engine/trim.h"
 
 /* The primary client is never more than what the pipes held behind when the container ends. */
 #define PRIMARY_BACKLOG_MAX (8u << 20)
@@ -332,4 +333,15 @@ bool io_has_backlog(const struct monitor_io *io)
 		if (io->clients[i].fd >= 0 && io->clients[i].backlog_len)
 			return true;
 	return false;
+}
+
+void io_trim(struct monitor_io *io)
+{
+	if (io->pending_len == 0)
+		trim_range(io->pending, sizeof(io->pending));
+	for (unsigned i = 0; i < 2; i++)
+		if (io->lines[i].len == 0)
+			trim_range(io->lines[i].line, sizeof(io->lines[i].line));
+	trim_range(&io->frame, sizeof(io->frame));
+	log_writer_trim();
 }

@@ -49,6 +49,13 @@ static struct program program;
 /* The linker's: the program's own ELF header, mapped at its start. */
 extern const Elf64_Ehdr __ehdr_start __attribute__((weak, visibility("hidden")));
 
+void trim_range(void *start, size_t size)
+{
+	uintptr_t from = PAGE_END((uintptr_t)start), to = PAGE_START((uintptr_t)start + size);
+	if (from < to)
+		madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 void __attribute__((noinline)) trim_stack(const void *frame)
 {
 	uintptr_t here = PAGE_START((uintptr_t)__builtin_frame_address(0));

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <sys/epoll.h>
 
 /*
@@ -13,6 +14,9 @@
  * waits from a page of its own, and puts everything back before it returns.
  */
 int trim_wait(int epoll_fd, struct epoll_event *events, int count);
+
+/* Gives back the whole pages in a buffer whose content is not needed; it reads as zero then. */
+void trim_range(void *start, size_t size);
 
 /*
  * Gives back the stack but for the caller's own frames, which begin at @frame
