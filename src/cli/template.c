@@ -132,9 +132,10 @@ static int run_if(struct template *t, const struct json *dot, bool active, bool 
 	const struct json *value = NULL;
 	struct block block;
 	int r = active ? evaluate(t, dot, at, end, &value) : 0;
+	if (r < 0)
+		return r;
 	bool taken = active && template_truth(value);
-	if (r == 0)
-		r = run_block(t, with && taken ? value : dot, taken, &block);
+	r = run_block(t, with && taken ? value : dot, taken, &block);
 	if (r < 0 || block.end == BLOCK_END)
 		return r;
 	if (block.end == BLOCK_TEXT_END)

@@ -693,6 +693,31 @@ static void test_lines_refused(void **state)
 	}
 }
 
+/* Case 37: memory may end at any allocation; the answer is one line, never a crash. */
+static void test_out_of_memory(void **state)
+{
+	int r = -ENOMEM;
+	for (size_t limit = 9216; r < 0 && limit < 1 << 20; limit += 16) {
+		_cleanup_arena_ struct arena arena;
+		struct container_config c;
+		struct masu_error err = { 0 };
+		arena_init(&arena, limit);
+		/* The test's own copies come first and must fit. */
+		char *reserve = arena_alloc(&arena, 8192);
+		assert_non_null(reserve);
+		r = fill(&arena, &c, &err,
+			 "-it -e A=1 -e B=2 -l a=b -v /a:/b -v vol:/y --mount type=tmpfs,target=/t "
+			 "--tmpfs "
+			 "/u -p 80:80 --ulimit nofile=1 --device /dev/null --sysctl "
+			 "net.core.somaxconn=1 "
+			 "--add-host a:1.2.3.4 --log-opt a=b --security-opt no-new-privileges img "
+			 "cmd");
+		if (r < 0 && (r != -ENOMEM || !err.message[0]))
+			fail_msg("limit %zu: %d \"%s\"", limit, r, err.message);
+	}
+	assert_int_equal(r, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -716,6 +741,7 @@ int main(void)
 		cmocka_unit_test(test_network_values),
 		cmocka_unit_test(test_whole_lines),
 		cmocka_unit_test(test_lines_refused),
+		cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
