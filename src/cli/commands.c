@@ -48,6 +48,7 @@ static const struct cli_command *const verbs[] = {
 	&rm_command,
 	&rmi_command,
 	&run_command,
+	&save_command,
 	&start_command,
 	&stop_command,
 	&tag_command,

@@ -17,10 +17,26 @@ const struct cli_command load_command = {
 	.cold_program = "masu-image",
 };
 
-static const struct cli_command *const verbs[] = {
-	&history_command,  &import_command,   &image_inspect_command, &load_command,
-	&image_ls_command, &image_rm_command, &tag_command,	      NULL,
+const struct cli_command save_command = {
+	.name = "save",
+	.synopsis = "[OPTIONS] IMAGE [IMAGE...]",
+	.summary = "Save one or more images to a tar archive (streamed to STDOUT by default)",
+	.cold_program = "masu-image",
 };
+
+/* clang-format off */
+static const struct cli_command *const verbs[] = {
+	&history_command,
+	&import_command,
+	&image_inspect_command,
+	&load_command,
+	&image_ls_command,
+	&image_rm_command,
+	&save_command,
+	&tag_command,
+	NULL,
+};
+/* clang-format on */
 
 const struct cli_command image_command = {
 	.name = "image",

@@ -10,6 +10,7 @@ extern const struct cli_command rmi_command;
 extern const struct cli_command image_rm_command;
 extern const struct cli_command import_command; /* image.c: run by libexec/masu/masu-image */
 extern const struct cli_command load_command;
+extern const struct cli_command save_command;
 extern const struct cli_command image_command;	       /* image.c: the group "masu image" */
 extern const struct cli_command image_inspect_command; /* image_inspect.c */
 extern const struct cli_command history_command;

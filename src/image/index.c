@@ -14,10 +14,9 @@
 #include "state/record.h"
 #include "sys/fs.h"
 
-#define REF_NAME	"org.opencontainers.image.ref.name"
-#define FULL_NAME	"io.containerd.image.name"
-#define UNPACKED_SIZE	"masu.unpacked-size"
-#define LAYOUT_DOCUMENT "{\"imageLayoutVersion\":\"1.0.0\"}"
+#define REF_NAME      "org.opencontainers.image.ref.name"
+#define FULL_NAME     "io.containerd.image.name"
+#define UNPACKED_SIZE "masu.unpacked-size"
 
 static int make_layout(int root_fd, struct masu_error *err)
 {
@@ -39,8 +38,8 @@ static int complete_layout(int images_fd, struct masu_error *err)
 	if (faccessat(images_fd, "index.json", F_OK, 0) < 0)
 		r = fs_write_atomic(images_fd, "index.json", empty, strlen(empty), 0644, true);
 	if (r == 0)
-		r = fs_write_atomic(images_fd, "oci-layout", LAYOUT_DOCUMENT,
-				    strlen(LAYOUT_DOCUMENT), 0644, true);
+		r = fs_write_atomic(images_fd, "oci-layout", IMAGES_LAYOUT, strlen(IMAGES_LAYOUT),
+				    0644, true);
 	return r < 0 ? error_errno(err, r, "images/oci-layout") : 0;
 }
 
@@ -199,13 +198,11 @@ static int write_entry(struct json_writer *w, const struct image_index *index,
 	return r;
 }
 
-int image_index_save(int images_fd, const struct image_index *index, struct masu_error *err)
+int image_index_write(const struct image_index *index, struct buf *ret)
 {
-	_cleanup_buf_ struct buf out;
 	struct json_writer w;
 	int r = 0;
-	buf_init(&out, IMAGE_MAX_DOCUMENT);
-	json_writer_init(&w, &out, true);
+	json_writer_init(&w, ret, true);
 	json_begin_object(&w);
 	json_field_u64(&w, "schemaVersion", 2);
 	json_key(&w, "manifests");
@@ -214,14 +211,18 @@ int image_index_save(int images_fd, const struct image_index *index, struct masu
 		r = write_entry(&w, index, &index->entries[i]);
 	json_end_array(&w);
 	json_end_object(&w);
-	if (r == 0)
-		r = buf_error(&out);
+	return r < 0 ? r : buf_error(ret);
+}
+
+int image_index_save(int images_fd, const struct image_index *index, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf out;
+	buf_init(&out, IMAGE_MAX_DOCUMENT);
+	int r = image_index_write(index, &out);
 	if (r == 0)
 		r = fs_write_atomic(images_fd, "index.json", out.data, out.len, 0644, true);
 	if (r < 0)
 		return error_errno(err, r, "images/index.json: cannot be written");
-	/* Every writer here holds the store's lock, so what is temporary is a killed one's. */
-	record_sweep(images_fd, 0);
 	image_resolved_clear(images_fd);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #define IMAGES_DIR     "images"
 #define IMAGES_BLOBS   "blobs/sha256"
 #define IMAGES_PRIVATE ".masu"
+#define IMAGES_LAYOUT  "{\"imageLayoutVersion\":\"1.0.0\"}" /* content of oci-layout */
 
 #define MEDIA_TYPE_MANIFEST   "application/vnd.oci.image.manifest.v1+json"
 #define MEDIA_TYPE_INDEX      "application/vnd.oci.image.index.v1+json"
@@ -48,6 +49,8 @@ int image_store_lock(int root_fd, int *ret_images_fd, struct masu_error *err);
 /* An index that does not exist is an empty one. */
 int image_index_load(int images_fd, struct arena *arena, struct image_index *ret,
 		     struct masu_error *err);
+/* The document that index.json is. 0 or -errno. */
+int image_index_write(const struct image_index *index, struct buf *ret);
 /* Atomic and durable; drops the derived cache. Only under the lock. */
 int image_index_save(int images_fd, const struct image_index *index, struct masu_error *err);
 

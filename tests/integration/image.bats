@@ -456,6 +456,40 @@ docker_archive() { # config-json [manifest-json]
 	done
 }
 
+@test "what save writes, everybody loads" {
+	import -c 'CMD ["sh"]'
+	gzip -c "$IN/rootfs.tar" | masu import - second:1
+	masu tag busybox:local also:this
+	masu save -o "$BATS_TEST_TMPDIR/a.tar" busybox:local also:this second:1
+	masu save busybox:local also:this second:1 | cmp - "$BATS_TEST_TMPDIR/a.tar"
+	tar -tf "$BATS_TEST_TMPDIR/a.tar" >/dev/null
+	before=$(masu images --no-trunc --digests --format json | jq -r '.Repository+.Tag+.ID+.Digest' | sort)
+	for name in busybox:local also:this second:1; do
+		skopeo inspect --config "docker-archive:$BATS_TEST_TMPDIR/a.tar:$name" >/dev/null
+		skopeo inspect --config "oci-archive:$BATS_TEST_TMPDIR/a.tar:$name" >/dev/null
+	done
+	runroot=$(mktemp -d /run/podman.XXXXXX)
+	command -v podman >/dev/null && podman --root "$BATS_TEST_TMPDIR/p" --runroot "$runroot" \
+		--storage-driver vfs load -q -i "$BATS_TEST_TMPDIR/a.tar"
+	masu rmi busybox:local also:this second:1
+	# By manifest.json, and by index.json where that is gone.
+	masu load -q -i "$BATS_TEST_TMPDIR/a.tar"
+	[ "$(masu images -q | wc -l)" = 3 ]
+	masu rmi busybox:local also:this second:1
+	mkdir "$BATS_TEST_TMPDIR/a"
+	tar -C "$BATS_TEST_TMPDIR/a" -xf "$BATS_TEST_TMPDIR/a.tar"
+	rm "$BATS_TEST_TMPDIR/a/manifest.json"
+	masu load -q -i "$BATS_TEST_TMPDIR/a"
+	[ "$(masu images --no-trunc --digests --format json | jq -r '.Repository+.Tag+.ID+.Digest' | sort)" = "$before" ]
+	run -1 --separate-stderr masu save -o "$BATS_TEST_TMPDIR/b.tar" busybox:local nope
+	[ "$stderr" = "masu: No such image: nope:latest" ]
+	printf x | dd of="$MASU_ROOT/images/blobs/sha256/$(sha256sum "$IN/rootfs.tar" | cut -d' ' -f1)" \
+		bs=1 seek=100 conv=notrunc status=none
+	run -1 --separate-stderr masu save -o "$BATS_TEST_TMPDIR/b.tar" busybox:local
+	[[ "$stderr" == *"is damaged"* ]]
+	[ -z "$(ls "$BATS_TEST_TMPDIR"/b.tar* 2>/dev/null)" ]
+}
+
 @test "hostile archives: refused or harmless, and the canary lives" {
 	mkdir "$BATS_TEST_TMPDIR/hostile"
 	run python3 "$REPO/tests/corpus/run_hostile.py" "$MASU" "$BATS_TEST_TMPDIR/hostile"
@@ -463,6 +497,25 @@ docker_archive() { # config-json [manifest-json]
 	[ "$status" = 0 ]
 	[[ "${lines[-1]}" =~ ^([0-9]+)" archives, 0 failed"$ ]]
 	[ "${BASH_REMATCH[1]}" -ge 200 ]
+}
+
+@test "bombs are refused with 64 MiB of memory" {
+	[ "$MASU" = "$REPO/build/masu" ] || skip "not the release build"
+	cd "$BATS_TEST_TMPDIR"
+	# A file of zeroes, and a config of them.
+	truncate -s 600M zeroes
+	tar -cf - zeroes | zstd -q -o bomb.tar.zst
+	run -1 --separate-stderr prlimit --data=67108864 "$MASU" import bomb.tar.zst x
+	[[ "$stderr" == *"decompression bomb"* ]]
+	run -1 --separate-stderr prlimit --data=67108864 "$MASU" import - x < <(tar -cf - zeroes | gzip -1)
+	[[ "$stderr" == *"decompression bomb"* ]]
+	mv zeroes config.json
+	printf '%s' "$DOCKER_MANIFEST" >manifest.json
+	cp "$IN/rootfs.tar" layer.tar
+	tar -cf a.tar config.json layer.tar manifest.json
+	run -1 --separate-stderr prlimit --data=67108864 "$MASU" load -i a.tar
+	[[ "$stderr" == *'"config.json" is not a JSON document, or is too big to be one' ]]
+	[ -z "$(staged)" ]
 }
 
 # The debug build without one of its defences, on the archives that it is there for.

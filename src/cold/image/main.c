@@ -20,6 +20,7 @@ int open_root(const struct cli_context *context, int *ret_fd, struct masu_error 
 static const struct cli_command *const verbs[] = {
 	&import_command,
 	&load_command,
+	&save_command,
 	NULL,
 };
 

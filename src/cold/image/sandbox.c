@@ -95,6 +95,24 @@ static int set_capabilities(const int *keep, size_t count)
 	return (int)sys_ret(syscall(SYS_capset, &header, data));
 }
 
+/* A sanitizer's shadow memory is no use of memory. */
+static int limit_memory(struct masu_error *err)
+{
+#ifndef __SANITIZE_ADDRESS__
+	struct rlimit memory;
+	if (getrlimit(RLIMIT_DATA, &memory) < 0)
+		return box_error(err, -errno, "limits");
+	/* Never up: who started masu may have set a lower one. */
+	if (memory.rlim_max > MEMORY_LIMIT)
+		memory.rlim_max = MEMORY_LIMIT;
+	if (memory.rlim_cur > memory.rlim_max)
+		memory.rlim_cur = memory.rlim_max;
+	if (setrlimit(RLIMIT_DATA, &memory) < 0)
+		return box_error(err, -errno, "limits");
+#endif
+	return 0;
+}
+
 static int common(const int *fds, size_t count, struct masu_error *err)
 {
 	const struct rlimit none = { 0, 0 };
@@ -105,12 +123,7 @@ static int common(const int *fds, size_t count, struct masu_error *err)
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
 	    setrlimit(RLIMIT_NPROC, &none) < 0)
 		return box_error(err, -errno, "limits");
-#ifndef __SANITIZE_ADDRESS__
-	const struct rlimit memory = { MEMORY_LIMIT, MEMORY_LIMIT };
-	if (setrlimit(RLIMIT_DATA, &memory) < 0)
-		return box_error(err, -errno, "limits");
-#endif
-	return 0;
+	return limit_memory(err);
 }
 
 static int add_calls(scmp_filter_ctx filter, const int *calls, size_t count)

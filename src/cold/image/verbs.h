@@ -5,6 +5,7 @@
 
 extern const struct cli_command import_command; /* import.c */
 extern const struct cli_command load_command;	/* load.c */
+extern const struct cli_command save_command;	/* save.c */
 
 /* Opens <root> as the hot program does, making it where it is missing. */
 int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err);

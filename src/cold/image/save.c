@@ -1,0 +1,369 @@
+/*
+ * `masu save`: images as one tar that is a docker archive and an OCI layout at once, as docker's
+ * own has been since version 25: manifest.json and index.json name the same blobs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cold/image/staging.h"
+#include "cold/image/tar.h"
+#include "cold/image/verbs.h"
+#include "image/store.h"
+#include "sys/fs.h"
+
+#define COPY_SIZE     (1u << 20)
+#define OCTAL_MAXIMUM ((1ull << 33) - 1) /* what 11 octal digits hold */
+
+struct save_options {
+	const char *output;
+};
+
+static const struct cli_option options[] = {
+	CLI_OPT(struct save_options, output, "output", 'o', CLI_STRING, "string",
+		"Write to a file, instead of STDOUT"),
+};
+
+struct saved_image {
+	struct image image;
+	struct image_manifest manifest;
+	const struct image_entry *entry;
+	const char **names; /* full forms, NULL-terminated */
+	size_t name_count;
+};
+
+struct saver {
+	struct arena *arena;
+	int images_fd, out;
+	struct saved_image *images;
+	size_t count;
+	const char **done; /* digests that are in the archive */
+	size_t done_count, done_capacity;
+	struct masu_error *err;
+};
+
+static int put(struct saver *s, const void *data, size_t len)
+{
+	int r = fs_write_all(s->out, data, len);
+	return r < 0 ? error_errno(s->err, r, "writing the archive") : 0;
+}
+
+static int put_padding(struct saver *s, uint64_t size)
+{
+	static const uint8_t zeroes[TAR_BLOCK];
+	return put(s, zeroes, (TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK);
+}
+
+/* A ustar header of a file that is the same whoever saves it when. */
+static int put_header(struct saver *s, const char *name, uint64_t size)
+{
+	char block[TAR_BLOCK] = { 0 };
+	unsigned sum = 0;
+	if (str_format(block, 100, "%s", name) < 0)
+		return error_set(s->err, -ENAMETOOLONG, "%s", name);
+	memcpy(block + 100,
+	       "0000644\0"
+	       "0000000\0"
+	       "0000000",
+	       24);
+	if (size <= OCTAL_MAXIMUM) {
+		snprintf(block + 124, 12, "%011llo", (unsigned long long)size);
+	} else { /* GNU's base-256 */
+		block[124] = (char)0x80;
+		for (unsigned i = 0; i < 8; i++)
+			block[128 + i] = (char)(size >> (56 - 8 * i));
+	}
+	memcpy(block + 136, "00000000000", 12);
+	memset(block + 148, ' ', 8);
+	block[156] = '0';
+	memcpy(block + 257,
+	       "ustar\0"
+	       "00",
+	       8);
+	for (size_t i = 0; i < sizeof(block); i++)
+		sum += (unsigned char)block[i];
+	snprintf(block + 148, 8, "%06o", sum);
+	block[155] = ' ';
+	return put(s, block, sizeof(block));
+}
+
+static int put_document(struct saver *s, const char *name, const struct buf *text)
+{
+	if (buf_error(text) < 0)
+		return error_errno(s->err, buf_error(text), "%s", name);
+	int r = put_header(s, name, text->len);
+	if (r == 0)
+		r = put(s, buf_str(text), text->len);
+	return r < 0 ? r : put_padding(s, text->len);
+}
+
+/* Copies @size bytes and checks that they are what the digest says. */
+static int copy_checked(struct saver *s, int fd, uint64_t size, const char *digest)
+{
+	struct hasher *hasher;
+	char actual[DIGEST_MAX];
+	_cleanup_free_ char *buffer = malloc(COPY_SIZE);
+	if (!buffer || hasher_new(&hasher) < 0)
+		return error_set(s->err, -ENOMEM, "out of memory");
+	int r = 0;
+	for (uint64_t left = size; left > 0 && r == 0;) {
+		ssize_t got = read(fd, buffer, left < COPY_SIZE ? (size_t)left : COPY_SIZE);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			r = error_errno(s->err, got < 0 ? -errno : -EIO, "blob %s", digest);
+			break;
+		}
+		hasher_update(hasher, buffer, (size_t)got);
+		left -= (uint64_t)got;
+		r = put(s, buffer, (size_t)got);
+	}
+	int h = hasher_finish(hasher, actual);
+	if (r == 0 && (h < 0 || !streq(actual, digest)))
+		r = error_set(s->err, -EBADMSG,
+			      "blob %s is damaged; load or import the image again", digest);
+	return r;
+}
+
+static bool already_done(const struct saver *s, const char *digest)
+{
+	for (size_t i = 0; i < s->done_count; i++)
+		if (streq(s->done[i], digest))
+			return true;
+	return false;
+}
+
+static int note_done(struct saver *s, const char *digest)
+{
+	if (s->done_count == s->done_capacity) {
+		size_t capacity = s->done_capacity ? s->done_capacity * 2 : 64;
+		const char **grown = arena_array(s->arena, const char *, capacity);
+		if (!grown)
+			return error_set(s->err, -ENOMEM, "out of memory");
+		for (size_t i = 0; i < s->done_count; i++)
+			grown[i] = s->done[i];
+		s->done = grown;
+		s->done_capacity = capacity;
+	}
+	s->done[s->done_count++] = digest;
+	return 0;
+}
+
+static int put_blob(struct saver *s, const char *digest)
+{
+	char path[128];
+	struct stat st;
+	if (already_done(s, digest))
+		return 0;
+	int r = str_format(path, sizeof(path), IMAGES_BLOBS "/%s", digest + strlen("sha256:"));
+	_cleanup_close_ int fd =
+		r < 0 ? r : openat(s->images_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_errno(s->err, -errno, "images/%s", path);
+	r = put_header(s, path, (uint64_t)st.st_size);
+	if (r == 0)
+		r = copy_checked(s, fd, (uint64_t)st.st_size, digest);
+	if (r == 0)
+		r = put_padding(s, (uint64_t)st.st_size);
+	return r < 0 ? r : note_done(s, digest);
+}
+
+static int put_blobs(struct saver *s)
+{
+	int r = 0;
+	for (size_t i = 0; i < s->count && r == 0; i++) {
+		const struct saved_image *image = &s->images[i];
+		for (size_t k = 0; k < image->manifest.layer_count && r == 0; k++)
+			r = put_blob(s, image->manifest.layers[k].digest);
+		if (r == 0)
+			r = put_blob(s, image->image.id);
+		if (r == 0)
+			r = put_blob(s, image->image.manifest_digest);
+	}
+	return r;
+}
+
+static const char *blob_path(struct saver *s, const char *digest)
+{
+	const char *path = arena_printf(s->arena, IMAGES_BLOBS "/%s", digest + strlen("sha256:"));
+	return path ? path : "";
+}
+
+static const char *familiar(struct saver *s, const char *full)
+{
+	struct image_reference reference;
+	const char *text = NULL;
+	if (image_reference_parse(s->arena, full, &reference, NULL) == 0)
+		text = image_reference_familiar_full(s->arena, &reference);
+	return text ? text : full;
+}
+
+static int put_docker_manifest(struct saver *s)
+{
+	_cleanup_buf_ struct buf out;
+	struct json_writer w;
+	buf_init(&out, IMAGE_MAX_DOCUMENT);
+	json_writer_init(&w, &out, false);
+	json_begin_array(&w);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct saved_image *image = &s->images[i];
+		json_begin_object(&w);
+		json_field_string(&w, "Config", blob_path(s, image->image.id));
+		json_key(&w, "RepoTags");
+		json_begin_array(&w);
+		for (const char *const *name = image->names; *name; name++)
+			json_put_string(&w, familiar(s, *name));
+		json_end_array(&w);
+		json_key(&w, "Layers");
+		json_begin_array(&w);
+		for (size_t k = 0; k < image->manifest.layer_count; k++)
+			json_put_string(&w, blob_path(s, image->manifest.layers[k].digest));
+		json_end_array(&w);
+		json_end_object(&w);
+	}
+	json_end_array(&w);
+	return put_document(s, "manifest.json", &out);
+}
+
+/* An index.json made as the store makes its own. */
+static int put_index(struct saver *s)
+{
+	_cleanup_buf_ struct buf out;
+	struct image_index index = { .arena = s->arena };
+	for (size_t i = 0; i < s->count; i++) {
+		const struct image_entry *from = s->images[i].entry;
+		const char *const *name = s->images[i].names;
+		do {
+			if (image_index_put(&index, *name, from->media_type, from->digest,
+					    from->size, 0) < 0)
+				return error_set(s->err, -ENOMEM, "out of memory");
+		} while (*name && *++name);
+	}
+	buf_init(&out, IMAGE_MAX_DOCUMENT);
+	int r = image_index_write(&index, &out);
+	return r < 0 ? error_errno(s->err, r, "index.json") : put_document(s, "index.json", &out);
+}
+
+static int put_layout(struct saver *s)
+{
+	_cleanup_buf_ struct buf text;
+	buf_init(&text, 0);
+	buf_puts(&text, IMAGES_LAYOUT);
+	return put_document(s, "oci-layout", &text);
+}
+
+static int put_archive(struct saver *s)
+{
+	static const uint8_t end[2 * TAR_BLOCK];
+	int r = put_blobs(s);
+	if (r == 0)
+		r = put_layout(s);
+	if (r == 0)
+		r = put_index(s);
+	if (r == 0)
+		r = put_docker_manifest(s);
+	return r < 0 ? r : put(s, end, sizeof(end));
+}
+
+/* The image that @name names; the name goes with it unless it is an id. */
+static int add_image(struct saver *s, const struct image_index *index, const char *name,
+		     size_t name_limit)
+{
+	const struct image_entry *entry;
+	struct image_reference reference;
+	int r = image_index_find(s->images_fd, index, name, &entry, s->err);
+	if (r < 0)
+		return r;
+	size_t at = 0;
+	while (at < s->count && !streq(s->images[at].entry->digest, entry->digest))
+		at++;
+	struct saved_image *image = &s->images[at];
+	if (at == s->count) {
+		r = image_load(s->images_fd, s->arena, entry, &image->image, &image->manifest,
+			       s->err);
+		if (r < 0)
+			return error_wrap(s->err, "image %s", name);
+		image->entry = entry;
+		image->names = arena_array(s->arena, const char *, name_limit + 1);
+		if (!image->names)
+			return error_set(s->err, -ENOMEM, "out of memory");
+		s->count++;
+	}
+	if (image_reference_parse(s->arena, name, &reference, NULL) < 0)
+		return 0;
+	const char *full = image_reference_full(s->arena, &reference);
+	if (full && streq_null(full, entry->reference))
+		image->names[image->name_count++] = full;
+	return 0;
+}
+
+static int collect(struct saver *s, int argc, char **argv)
+{
+	struct image_index index;
+	int r = image_index_load(s->images_fd, s->arena, &index, s->err);
+	s->images = arena_array(s->arena, struct saved_image, (size_t)argc);
+	if (r == 0 && !s->images)
+		return error_set(s->err, -ENOMEM, "out of memory");
+	for (int i = 0; i < argc && r == 0; i++)
+		r = add_image(s, &index, argv[i], (size_t)argc);
+	return r;
+}
+
+/* A file appears under its name when it is whole. */
+static int save_to_file(struct saver *s, const char *path)
+{
+	const char *temporary = arena_printf(s->arena, "%s.masu-%d", path, (int)getpid());
+	if (!temporary)
+		return error_set(s->err, -ENOMEM, "out of memory");
+	_cleanup_close_ int fd = open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(s->err, -errno, "%s", path);
+	s->out = fd;
+	int r = put_archive(s);
+	if (r == 0 && rename(temporary, path) < 0)
+		r = error_errno(s->err, -errno, "%s", path);
+	if (r < 0)
+		unlink(temporary);
+	return r;
+}
+
+static int run(struct cli_context *context, void *data, int argc, char **argv,
+	       struct masu_error *err)
+{
+	const struct save_options *o = data;
+	struct saver s = { .arena = context->arena, .out = STDOUT_FILENO, .err = err };
+	_cleanup_close_ int root_fd = -1;
+	if (!o->output && isatty(STDOUT_FILENO))
+		return error_set(err, -EINVAL,
+				 "save: stdout is a terminal; use -o FILE or redirect");
+	int r = open_root(context, &root_fd, err);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int images_fd =
+		openat(root_fd, IMAGES_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (images_fd < 0)
+		return error_errno(err, -errno, "images");
+	s.images_fd = images_fd;
+	r = collect(&s, argc, argv);
+	if (r == 0)
+		r = o->output ? save_to_file(&s, o->output) : put_archive(&s);
+	return r;
+}
+
+const struct cli_command save_command = {
+	.name = "save",
+	.synopsis = "[OPTIONS] IMAGE [IMAGE...]",
+	.summary = "Save one or more images to a tar archive (streamed to STDOUT by default)",
+	.options = options,
+	.option_count = ARRAY_SIZE(options),
+	.options_size = sizeof(struct save_options),
+	.run = run,
+	.min_args = 1,
+	.max_args = -1,
+};
