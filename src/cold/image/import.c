@@ -10,26 +10,13 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cli/image_options.h"
 #include "cold/image/build.h"
 #include "cold/image/config.h"
 #include "cold/image/unpack.h"
 #include "cold/image/verbs.h"
 #include "image/store.h"
 #include "state/trash.h"
-
-struct import_options {
-	struct cli_list change;
-	const char *message, *platform;
-};
-
-static const struct cli_option options[] = {
-	CLI_OPT(struct import_options, change, "change", 'c', CLI_LIST, "list",
-		"Apply Dockerfile instruction to the created image"),
-	CLI_OPT(struct import_options, message, "message", 'm', CLI_STRING, "string",
-		"Set commit message for imported image"),
-	CLI_OPT(struct import_options, platform, "platform", 0, CLI_STRING, "string",
-		"Set platform of the image: os/architecture[/variant]"),
-};
 
 static int open_source(const char *source, struct masu_error *err)
 {
@@ -253,14 +240,4 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	return 0;
 }
 
-const struct cli_command import_command = {
-	.name = "import",
-	.synopsis = "[OPTIONS] file|- [REPOSITORY[:TAG]]",
-	.summary = "Import the contents from a tarball to create a filesystem image",
-	.options = options,
-	.option_count = ARRAY_SIZE(options),
-	.options_size = sizeof(struct import_options),
-	.run = run,
-	.min_args = 1,
-	.max_args = 2,
-};
+const struct cli_command import_command = { IMPORT_COMMAND, .run = run };

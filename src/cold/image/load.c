@@ -8,23 +8,12 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cli/image_options.h"
 #include "cold/image/archive.h"
 #include "cold/image/build.h"
 #include "cold/image/verbs.h"
 #include "image/store.h"
 #include "state/trash.h"
-
-struct load_options {
-	const char *input;
-	bool quiet;
-};
-
-static const struct cli_option options[] = {
-	CLI_OPT(struct load_options, input, "input", 'i', CLI_STRING, "string",
-		"Read from a tar archive file or a directory, instead of STDIN"),
-	CLI_OPT(struct load_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
-		"Suppress the load output"),
-};
 
 static int open_input(const char *input, struct masu_error *err)
 {
@@ -157,12 +146,4 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	return r < 0 ? error_wrap(err, "load") : 0;
 }
 
-const struct cli_command load_command = {
-	.name = "load",
-	.synopsis = "[OPTIONS]",
-	.summary = "Load images from a docker or OCI archive or directory",
-	.options = options,
-	.option_count = ARRAY_SIZE(options),
-	.options_size = sizeof(struct load_options),
-	.run = run,
-};
+const struct cli_command load_command = { LOAD_COMMAND, .run = run };

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cli/image_options.h"
 #include "cold/image/staging.h"
 #include "cold/image/tar.h"
 #include "cold/image/verbs.h"
@@ -20,15 +21,6 @@
 
 #define COPY_SIZE     (1u << 20)
 #define OCTAL_MAXIMUM ((1ull << 33) - 1) /* what 11 octal digits hold */
-
-struct save_options {
-	const char *output;
-};
-
-static const struct cli_option options[] = {
-	CLI_OPT(struct save_options, output, "output", 'o', CLI_STRING, "string",
-		"Write to a file, instead of STDOUT"),
-};
 
 struct saved_image {
 	struct image image;
@@ -356,14 +348,4 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	return r;
 }
 
-const struct cli_command save_command = {
-	.name = "save",
-	.synopsis = "[OPTIONS] IMAGE [IMAGE...]",
-	.summary = "Save one or more images to a tar archive (streamed to STDOUT by default)",
-	.options = options,
-	.option_count = ARRAY_SIZE(options),
-	.options_size = sizeof(struct save_options),
-	.run = run,
-	.min_args = 1,
-	.max_args = -1,
-};
+const struct cli_command save_command = { SAVE_COMMAND, .run = run };

@@ -1,0 +1,22 @@
+#include "cli/image_options.h"
+
+const struct cli_option import_option_table[IMPORT_OPTION_COUNT] = {
+	CLI_OPT(struct import_options, change, "change", 'c', CLI_LIST, "list",
+		"Apply Dockerfile instruction to the created image"),
+	CLI_OPT(struct import_options, message, "message", 'm', CLI_STRING, "string",
+		"Set commit message for imported image"),
+	CLI_OPT(struct import_options, platform, "platform", 0, CLI_STRING, "string",
+		"Set platform of the image: os/architecture[/variant]"),
+};
+
+const struct cli_option load_option_table[LOAD_OPTION_COUNT] = {
+	CLI_OPT(struct load_options, input, "input", 'i', CLI_STRING, "string",
+		"Read from a tar archive file or a directory, instead of STDIN"),
+	CLI_OPT(struct load_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
+		"Suppress the load output"),
+};
+
+const struct cli_option save_option_table[SAVE_OPTION_COUNT] = {
+	CLI_OPT(struct save_options, output, "output", 'o', CLI_STRING, "string",
+		"Write to a file, instead of STDOUT"),
+};

@@ -1,0 +1,46 @@
+/*
+ * Options of the verbs that libexec/masu/masu-image runs. They are here, because `masu` shows them
+ * (help, completion, man pages) and masu-image parses them.
+ */
+#pragma once
+
+#include "cli/command.h"
+
+struct import_options {
+	struct cli_list change;
+	const char *message, *platform;
+};
+#define IMPORT_OPTION_COUNT 3
+extern const struct cli_option import_option_table[IMPORT_OPTION_COUNT];
+
+struct load_options {
+	const char *input;
+	bool quiet;
+};
+#define LOAD_OPTION_COUNT 2
+extern const struct cli_option load_option_table[LOAD_OPTION_COUNT];
+
+struct save_options {
+	const char *output;
+};
+#define SAVE_OPTION_COUNT 1
+extern const struct cli_option save_option_table[SAVE_OPTION_COUNT];
+
+/* Name, synopsis, summary and options of a verb, for both tables. */
+#define IMPORT_COMMAND                                                                             \
+	.name = "import", .synopsis = "[OPTIONS] file|- [REPOSITORY[:TAG]]",                       \
+	.summary = "Import the contents from a tarball to create a filesystem image",              \
+	.options = import_option_table, .option_count = IMPORT_OPTION_COUNT,                       \
+	.options_size = sizeof(struct import_options), .min_args = 1, .max_args = 2
+
+#define LOAD_COMMAND                                                                               \
+	.name = "load", .synopsis = "[OPTIONS]",                                                   \
+	.summary = "Load images from a docker or OCI archive or directory",                        \
+	.options = load_option_table, .option_count = LOAD_OPTION_COUNT,                           \
+	.options_size = sizeof(struct load_options)
+
+#define SAVE_COMMAND                                                                               \
+	.name = "save", .synopsis = "[OPTIONS] IMAGE [IMAGE...]",                                  \
+	.summary = "Save one or more images to a tar archive (streamed to STDOUT by default)",     \
+	.options = save_option_table, .option_count = SAVE_OPTION_COUNT,                           \
+	.options_size = sizeof(struct save_options), .min_args = 1, .max_args = -1
