@@ -336,7 +336,12 @@ docker_archive() { # config-json [manifest-json]
 		kill -KILL "$pid" 2>/dev/null || true
 		wait "$pid" || true
 	done
-	import
+	# Its workers die with it, but on a busy machine a moment later, and hold the lock until then.
+	for _ in {1..50}; do
+		import
+		[ -n "$(staged)" ] || break
+		sleep 0.1
+	done
 	[ -z "$(staged)" ]
 	masu rmi -f victim:1
 	masu rmi busybox:local
