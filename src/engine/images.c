@@ -325,11 +325,13 @@ static size_t count_names(const struct removal *rm)
 	return names;
 }
 
-static int check_users(const struct removal *rm, bool by_reference)
+/* Whether a container uses the image; without force that is an error. */
+static int check_users(const struct removal *rm, bool by_reference, bool *ret_used)
 {
 	struct user_search search = { .image = rm->image.id };
 	int r = for_each_user(rm->root_fd, rm->arena, match_user, &search, rm->err);
-	if (r < 0 || !search.found[0] || (rm->flags & ENGINE_IMAGE_FORCE))
+	*ret_used = search.found[0] != '\0';
+	if (r < 0 || !*ret_used || (rm->flags & ENGINE_IMAGE_FORCE))
 		return r;
 	const char *short_id = rm->image.id + strlen("sha256:");
 	if (by_reference)
@@ -393,8 +395,12 @@ static int remove_found(struct removal *rm)
 				 "conflict: unable to delete %.12s (must be forced) - image is "
 				 "referenced in multiple repositories",
 				 rm->image.id + strlen("sha256:"));
-	int r = check_users(rm, by_reference);
-	return r < 0 ? r : remove_image(rm);
+	bool used;
+	int r = check_users(rm, by_reference, &used);
+	if (r < 0)
+		return r;
+	/* A name that is forced off an image in use leaves the image, without a name. */
+	return by_reference && used ? remove_name(rm) : remove_image(rm);
 }
 
 int engine_image_remove(int root_fd, const char *storage_driver_name, const char *name,

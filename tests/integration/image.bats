@@ -233,6 +233,11 @@ fake_container() { # id image layers...
 	run -1 --separate-stderr masu rmi busybox:local
 	[[ "$stderr" == *"conflict: unable to remove repository reference \"busybox:local\" (must force) - container aaaaaaaaaaaa is using its referenced image ${id:7:12}" ]]
 	run -0 masu rmi -f busybox:local
+	[ "$output" = "Untagged: busybox:local" ]
+	[ "$(masu images -q --no-trunc)" = "$id" ]
+	run -1 masu rmi "$id"
+	run -0 masu rmi -f "$id"
+	[ "$output" = "Deleted: $id" ]
 	[ "$(layers | wc -l)" = 1 ]
 	# A record that cannot be read: nobody knows what it uses, so nothing goes.
 	import
