@@ -123,11 +123,11 @@ int device_rules_to_v1(struct arena *arena, const struct device_rules *rules,
 			return r;
 	}
 	/* The kernel asks one exception for all of an open's access, so a narrow one must repeat
-	 * what a wide one grants. */
+	 * what a wide one grants. Making a node is asked by itself. */
 	for (size_t i = 0; !set.allow && i < set.count; i++)
 		for (size_t k = 0; k < set.count; k++)
 			if (covers(&set.list[k], &set.list[i]))
-				set.list[i].access |= set.list[k].access;
+				set.list[i].access |= set.list[k].access & ~DEVICE_ACCESS_MKNOD;
 	*ret = set;
 	return 0;
 }

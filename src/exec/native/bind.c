@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "exec/native/rootfs_private.h"
 #include "sys/fs.h"
@@ -122,9 +123,10 @@ int bind_clone(const struct rootfs *rootfs, const struct oci_mount *mount, bool 
 	if (!source || !*source)
 		return error_set(err, -EINVAL, "mount %s: a bind mount needs a source",
 				 mount->destination);
+	/* mount(2) ignores data with MS_BIND, so specifications have come to carry some. */
 	if (mount->data && *mount->data)
-		return error_set(err, -EINVAL, "mount %s: unknown option \"%s\" for a bind mount",
-				 mount->destination, mount->data);
+		log_warn("mount %s: a bind mount has no option \"%s\"", mount->destination,
+			 mount->data);
 	if (*source != '/' && in_child) {
 		/* bundle_fd belongs to the parent's mount namespace, which cannot be cloned from.
 		 */

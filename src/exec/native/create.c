@@ -189,7 +189,9 @@ static int run_runtime_hooks(const struct create_plan *plan, pid_t pid, struct m
 			continue;
 		_cleanup_buf_ struct buf state;
 		buf_init(&state, 0);
-		int r = exec_state_json(&state, spec, request->id, request->bundle, "creating",
+		/* The deprecated prestart hooks have always been told "created" (runc, crun). */
+		int r = exec_state_json(&state, spec, request->id, request->bundle,
+					kinds[i] == OCI_HOOK_PRESTART ? "created" : "creating",
 					pid);
 		if (r == 0)
 			r = exec_run_hooks(&spec->hooks[kinds[i]], kinds[i], buf_str(&state), 0,

@@ -282,7 +282,7 @@ static int mount_filesystem(struct rootfs *rootfs, const struct oci_mount *mount
 		return target;
 	if (filesystem_needs_mount2(mount))
 		return mount_classic(rootfs, mount, target, err);
-	int r = filesystem_open(mount, mode, rootfs->spec->mount_label,
+	int r = filesystem_open(mount, mode, rootfs->mount_label,
 				!mount_readonly_is_late(rootfs, mount), &tree, err);
 	if (r == -EPERM)
 		return mount_fallback(rootfs, mount, prepared, target, err);

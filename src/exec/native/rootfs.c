@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/log.h"
 #include "base/trace.h"
 #include "exec/native/rootfs_private.h"
 #include "sys/fs.h"
@@ -16,16 +17,17 @@
 
 #define SELINUX_FS_MAGIC 0xf97cff8cL
 
-static int check_label(const struct oci_spec *spec, struct masu_error *err)
+/* What filesystems are mounted with, or NULL. As crun, and where nothing can enforce it anyway. */
+static const char *mount_label(const struct oci_spec *spec)
 {
 	if (!spec->mount_label || !*spec->mount_label)
-		return 0;
+		return NULL;
 	_cleanup_close_ int fd = open("/sys/fs/selinux", O_PATH | O_CLOEXEC);
 	if (fd >= 0 && fs_is_type(fd, SELINUX_FS_MAGIC))
-		return 0;
-	return error_set(err, -ENOTSUP,
-			 "linux.mountLabel \"%s\": SELinux is not enabled on this host",
-			 spec->mount_label);
+		return spec->mount_label;
+	log_warn("linux.mountLabel \"%s\" has no effect: SELinux is not enabled on this host",
+		 spec->mount_label);
+	return NULL;
 }
 
 /*
@@ -103,9 +105,8 @@ int rootfs_prepare(struct arena *arena, const struct exec_request *request, stru
 	struct rootfs *rootfs = rootfs_new(arena, request);
 	if (!rootfs)
 		return error_errno(err, -ENOMEM, "prepare root");
-	int r = check_label(request->spec, err);
-	if (r == 0)
-		r = prepare_root(rootfs, err);
+	rootfs->mount_label = mount_label(request->spec);
+	int r = prepare_root(rootfs, err);
 	for (size_t i = 0; r == 0 && i < request->spec->mount_count; i++)
 		r = bind_prepare(rootfs, i, err);
 	if (r == 0)

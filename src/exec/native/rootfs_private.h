@@ -51,6 +51,7 @@ struct rootfs {
 	struct arena *arena;
 	const struct exec_request *request;
 	const struct oci_spec *spec;
+	const char *mount_label; /* SELinux, NULL: none */
 	int root_fd;   /* the root's detached mount, or -1: the child clones it from root_path */
 	bool root_own; /* root_fd is ours to close, not the caller's */
 	const char *root_path;	      /* absolute; NULL where the caller gave the mount */
