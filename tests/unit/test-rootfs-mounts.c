@@ -72,9 +72,9 @@ static void test_bind_targets_are_made(void **state)
 	add_mount(f, "bind", "file", "/etc"); /* a file does not go over a directory */
 	assert_int_equal(run(f, NULL, NULL), 2);
 	f->spec.mount_count = 0;
+	/* Data means nothing to a bind mount: a warning, as mount(2) has always ignored it. */
 	add_mount(f, "bind", "dir", "/etc")->data = "size=1";
-	assert_int_equal(run(f, NULL, NULL), 3);
-	assert_non_null(strstr(f->err.message, "size=1"));
+	assert_int_equal(run(f, NULL, NULL), 0);
 }
 
 static void mount_tmpfs(struct fixture *f, const char *name, unsigned long propagation)
