@@ -1,0 +1,83 @@
+#!/usr/bin/env bats
+# The image store under faults: a load or import that is killed, or one of whose calls fails, at any
+# state-changing system call. The images that were there stay, the same command then succeeds, and
+# after rmi the store is as it was, byte for byte in its index. POINTS (default 30) points a command are
+# sampled evenly; POINTS=0 takes every one.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	export MASU_ROOT=$BATS_FILE_TMPDIR/root MASU_RUNROOT=$BATS_FILE_TMPDIR/run
+	export STEPPER=$BATS_FILE_TMPDIR/stepper IN=$BATS_FILE_TMPDIR/in
+	gcc -O1 -Wall -D_GNU_SOURCE "$REPO/tests/torture/stepper.c" -o "$STEPPER"
+	mkdir -p "$IN/a/etc" "$IN/b"
+	echo base >"$IN/b/base"
+	cp "$(command -v busybox)" "$IN/a"
+	tar -C "$IN/b" -cf "$IN/base.tar" .
+	tar -C "$IN/a" -cf "$IN/image.tar" .
+	"$MASU" import "$IN/base.tar" base:1
+	"$MASU" import "$IN/image.tar" victim:1
+	"$MASU" save -o "$IN/victim.tar" victim:1
+	"$MASU" rmi victim:1
+}
+
+store() {
+	find "$MASU_ROOT" -printf '%y %P\n' | sort
+	sha256sum "$MASU_ROOT/images/index.json"
+}
+
+# Puts the store back and compares it with $before.
+unchanged() {
+	"$MASU" rmi victim:1 >/dev/null 2>&1
+	[ -n "$("$MASU" images -q base:1)" ] || { echo "base:1 is lost"; return 1; }
+	diff <(echo "$before") <(store)
+}
+
+# sweep FAULT ARGUMENT...: "kill", or an errno.
+sweep() {
+	local fault=$1 before total at step=1 points=${POINTS:-30} what=(kill)
+	shift
+	before=$(store)
+	total=$("$STEPPER" count "$MASU" "$@" 3>&1 >/dev/null 2>/dev/null)
+	unchanged
+	[ "$total" -gt 50 ]
+	[ "$points" -eq 0 ] || [ "$total" -le "$points" ] || step=$((total / points))
+	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
+		what=(kill $at)
+		[ "$fault" = kill ] || what=(error $at "$fault")
+		status=0
+		"$STEPPER" "${what[@]}" "$MASU" "$@" </dev/null >/dev/null 2>&1 || status=$?
+		if [ "$fault" != kill ] && [ "$status" -eq 0 ] && [ -z "$("$MASU" images -q victim:1)" ]; then
+			echo "call $at of $total: acknowledged, but not so"
+			return 1
+		fi
+		# A killed command's workers die a moment after it.
+		for _ in {1..20}; do
+			run "$MASU" "$@" </dev/null
+			[ "$status" -eq 0 ] || { echo "call $at of $total: then $output"; return 1; }
+			unchanged >/dev/null && continue 2
+			sleep 0.05
+		done
+		unchanged || { echo "call $at of $total: left behind"; return 1; }
+	done
+}
+
+@test "a load that is killed" {
+	sweep kill load -q -i "$IN/victim.tar"
+}
+
+@test "a load on a full disk" {
+	sweep 28 load -q -i "$IN/victim.tar" # ENOSPC
+}
+
+@test "a load without file descriptors" {
+	sweep 24 load -q -i "$IN/victim.tar" # EMFILE
+}
+
+@test "an import that is killed" {
+	sweep kill import "$IN/image.tar" victim:1
+}
+
+@test "an import on a broken disk" {
+	sweep 5 import "$IN/image.tar" victim:1 # EIO
+}
