@@ -105,6 +105,7 @@ static int join_others(struct launch *launch, struct masu_error *err)
 		if (launch->netns_fd < 0)
 			r = error_errno(err, -errno, "cannot join the network of %s",
 					config->network + strlen("container:"));
+		launch->join_network = network;
 	}
 	return r;
 }
@@ -127,6 +128,7 @@ static int build_spec(struct launch *launch, struct masu_error *err)
 		.hosts = etc_file(launch, "hosts"),
 		.hostname = etc_file(launch, "hostname"),
 		.resolv_conf = etc_file(launch, "resolv.conf"),
+		.join_network = launch->join_network,
 		.join_pid = launch->join_pid,
 		.join_ipc = launch->join_ipc,
 	};
@@ -308,6 +310,19 @@ static int use_console(struct launch *launch, struct masu_error *err)
 	return 0;
 }
 
+/* The starter's namespace for this container; without one the exec driver makes its own. */
+static void receive_network(struct launch *launch)
+{
+	struct ctl_message message;
+	int fd = -1;
+	if (launch->network_follows &&
+	    ctl_receive(launch->monitor->control_fd, &message, &fd) == 0 &&
+	    message.type == CTL_NETWORK)
+		launch->netns_fd = take_fd(&fd);
+	cleanup_close(&fd);
+	trace_mark("network received");
+}
+
 static int make_all(struct launch *launch, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
@@ -327,17 +342,20 @@ static int make_all(struct launch *launch, struct masu_error *err)
 	if (r == 0)
 		r = make_stdio(launch, err);
 	if (r == 0)
+		receive_network(launch);
+	if (r == 0)
 		r = create_process(launch, err);
 	if (r == 0)
 		r = use_console(launch, err);
 	return r;
 }
 
-int launch_prepare(struct launch *launch, struct monitor *monitor, bool parked,
-		   struct masu_error *err)
+int launch_prepare(struct launch *launch, struct monitor *monitor,
+		   const struct monitor_start *start, struct masu_error *err)
 {
 	*launch = (struct launch) { .monitor = monitor,
-				    .parked = parked,
+				    .parked = start->parked,
+				    .network_follows = start->network_follows,
 				    .rootfs_fd = -1,
 				    .netns_fd = -1,
 				    .stdio = { -1, -1, -1 } };

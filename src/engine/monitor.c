@@ -123,12 +123,12 @@ int monitor_open(struct monitor *m, struct masu_error *err)
 	return r < 0 ? error_errno(err, r, "cannot watch the control socket") : 0;
 }
 
-static int prepare(struct monitor *m, bool parked, struct masu_error *err)
+static int prepare(struct monitor *m, const struct monitor_start *start, struct masu_error *err)
 {
 	/* Before anything that must be found again where this process is killed. */
 	int r = store_open_run(m->engine, &m->container, err);
 	if (r == 0)
-		r = launch_prepare(m->launch, m, parked, err);
+		r = launch_prepare(m->launch, m, start, err);
 	if (r == 0 && (r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN)) < 0)
 		error_errno(err, r, "cannot watch the container");
 	return r;
@@ -385,7 +385,7 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	leave_starter(m, start);
 	trace_mark("monitor ready");
 	if (r == 0)
-		r = prepare(m, start->parked, &err);
+		r = prepare(m, start, &err);
 	if (start->parked) {
 		/* Nobody waits for the outcome: where it fails, the start goes the long way. */
 		if (r == 0 && park(m))

@@ -119,7 +119,8 @@ struct monitor {
 
 /* What a monitor is forked with. All fds are its own. */
 struct monitor_start {
-	bool parked; /* prepare only, then wait to be asked for the start: park.c */
+	bool parked;	      /* prepare only, then wait to be asked for the start: park.c */
+	bool network_follows; /* the starter sends CTL_NETWORK */
 	int lock_fd, control_fd, stream_fd; /* -1: none */
 	unsigned streams;
 	unsigned short rows, columns;
@@ -154,17 +155,18 @@ struct launch {
 	bool gone;   /* parked no longer, and not started either */
 	const struct exec_ops *driver;
 	struct oci_spec spec;
+	bool network_follows;
 	int rootfs_fd, netns_fd;
 	int stdio[3]; /* the container's ends */
 	char bundle[4096];
-	const char *join_pid, *join_ipc;
+	const char *join_network, *join_pid, *join_ipc;
 	const char *etc_from; /* id of the container whose network is shared; NULL: none */
 };
 
 /* Makes everything up to the process that waits before its execve. On failure, here and in
  * launch_start(), all that was made is gone again. */
-int launch_prepare(struct launch *launch, struct monitor *monitor, bool parked,
-		   struct masu_error *err);
+int launch_prepare(struct launch *launch, struct monitor *monitor,
+		   const struct monitor_start *start, struct masu_error *err);
 /* Lets it go. @rows, @columns: of the terminal, 0 unknown. */
 int launch_start(struct launch *launch, unsigned short rows, unsigned short columns,
 		 struct masu_error *err);

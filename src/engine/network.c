@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -53,6 +54,28 @@ bool engine_network_connects(const struct container_config *config)
 	const char *name = network_name(config);
 	/* With "none" the exec driver brings up the loopback, and that is all. */
 	return !mode_host(name) && !mode_container(name, NULL) && !streq(name, "none");
+}
+
+bool engine_network_is_own(const struct container_config *config)
+{
+	const char *name = network_name(config);
+	return !mode_host(name) && !mode_container(name, NULL);
+}
+
+int engine_network_make(int *ret_fd)
+{
+	_cleanup_close_ int host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (host < 0 || unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	_cleanup_close_ int made = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int r = made < 0 ? -errno : 0;
+	if (setns(host, CLONE_NEWNET) < 0)
+		return -errno;
+	if (r == 0)
+		r = network_loopback_up(made, NULL);
+	if (r == 0)
+		*ret_fd = take_fd(&made);
+	return r;
 }
 
 static struct network_request request_of(struct engine *engine, const struct container *container,

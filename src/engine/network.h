@@ -8,6 +8,14 @@ int engine_network_check(struct engine *engine, const struct container_config *c
 			 struct masu_error *err);
 /* True where there is something to connect once the namespace exists. */
 bool engine_network_connects(const struct container_config *config);
+/* True where the container gets a network namespace of its own. */
+bool engine_network_is_own(const struct container_config *config);
+/*
+ * A new network namespace whose loopback is up, as an fd; the caller's own is the same after.
+ * Making one takes the kernel as long as half of what a monitor does before it needs it, so its
+ * starter does it meanwhile.
+ */
+int engine_network_make(int *ret_fd);
 /* Connects the network namespace of @pid; the endpoint is added to @container. */
 int engine_network_connect(struct engine *engine, struct arena *arena, struct container *container,
 			   pid_t pid, struct masu_error *err);

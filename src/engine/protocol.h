@@ -36,6 +36,7 @@ enum ctl_type {
 	CTL_WAIT,
 	CTL_START,
 	CTL_STOPPING,
+	CTL_NETWORK, /* only from who forked the monitor: a network namespace, or none */
 	CTL_OK = 64,
 	CTL_ATTACHED,
 	CTL_STARTED,

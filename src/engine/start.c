@@ -9,6 +9,7 @@
 #include "engine/attach.h"
 #include "engine/lifecycle.h"
 #include "engine/monitor.h"
+#include "engine/network.h"
 #include "engine/start.h"
 #include "state/record.h"
 
@@ -54,11 +55,27 @@ static int await_started(int control_fd, int *ret_stream, struct masu_error *err
 	return engine_failure(err, err ? err->code : r);
 }
 
+/* What the monitor needs in a while, made while it does other things. */
+static void hand_over_network(int control_fd)
+{
+	const struct ctl_message message = { .type = CTL_NETWORK };
+	_cleanup_close_ int network = -1;
+	/* Where it cannot be made, the monitor is told so and finds out why itself. */
+	engine_network_make(&network);
+	ctl_send(control_fd, &message, network);
+	trace_mark("network namespace");
+}
+
 int supervise_start(struct engine *engine, struct arena *arena, const struct container *container,
 		    int lock_fd, struct engine_attach *attach, struct masu_error *err)
 {
 	_cleanup_close_ int control = -1, stream = -1, lock = lock_fd;
-	struct monitor_start start = { .lock_fd = lock_fd, .control_fd = -1, .stream_fd = -1 };
+	struct monitor_start start = {
+		.network_follows = engine_network_is_own(&container->config),
+		.lock_fd = lock_fd,
+		.control_fd = -1,
+		.stream_fd = -1,
+	};
 	int r = make_pair(SOCK_SEQPACKET, &control, &start.control_fd, err);
 	if (r == 0 && attach && attach_streams(attach)) {
 		start.streams = attach_streams(attach);
@@ -81,6 +98,8 @@ int supervise_start(struct engine *engine, struct arena *arena, const struct con
 	if (r < 0)
 		return engine_failure(err, error_errno(err, r, "cannot fork the monitor"));
 	trace_mark("forked");
+	if (start.network_follows)
+		hand_over_network(control);
 	r = await_started(control, NULL, err);
 	trace_mark("started");
 	if (r == 0 && attach) {
