@@ -272,6 +272,8 @@ static struct exec_request request_of(struct launch *launch)
 		.stdio = { launch->stdio[0], launch->stdio[1], launch->stdio[2] },
 		.gate_listen_fd = -1,
 		.sysctl_last = m->container.config.sysctl_count > 0,
+		/* A terminal gets its size between ready and start. */
+		.start_at_once = !launch->parked && !m->container.config.tty,
 		.on_namespaces = on_namespaces,
 		.opaque = launch,
 	};

@@ -48,6 +48,11 @@ struct exec_request {
 	 * because they name interfaces that it makes.
 	 */
 	bool sysctl_last;
+	/*
+	 * start() follows at once: the process is told so as soon as @on_namespaces has returned,
+	 * and then does not wait for its creator to learn that it is ready.
+	 */
+	bool start_at_once;
 	int (*on_namespaces)(void *opaque, pid_t pid, struct masu_error *err);
 	void *opaque;
 };
@@ -60,6 +65,7 @@ struct exec_container {
 	int gate_fd;	/* socket to the waiting process; -1 after start. While it waits and has not
 			   been detached, closing it (also by dying) ends the process. */
 	int console_fd; /* pty master, or -1 */
+	bool let_go;	/* it was told to start already */
 };
 
 #define EXEC_CONTAINER_NONE                                                                        \

@@ -271,6 +271,24 @@ static int serve_until(struct create_plan *plan, struct exec_container *containe
 }
 
 /* Everything between clone3 and the process waiting to be started. */
+/*
+ * Tells the process in advance that it may execve. Not where it takes other messages before, nor
+ * where something is still to be set from outside once it is ready.
+ */
+static int let_go_early(struct create_plan *plan, struct exec_container *container)
+{
+	const struct oci_process *process = plan->process.process;
+	if (!plan->request->start_at_once || plan->wait_mounted || plan->ns.new_time_offsets ||
+	    plan->ns.user || limits_any(process))
+		return 0;
+	int r = proc_start_time(container->pid, &container->start_time);
+	if (r == 0)
+		r = sync_send(plan->parent_sync, SYNC_START, 0, -1);
+	container->let_go = r == 0;
+	/* A process that failed says why when it is listened to. */
+	return 0;
+}
+
 static int accompany(struct create_plan *plan, struct exec_container *container,
 		     struct masu_error *err)
 {
@@ -292,8 +310,12 @@ static int accompany(struct create_plan *plan, struct exec_container *container,
 		r = request->on_namespaces(request->opaque, container->pid, err);
 	trace_mark("namespaces made");
 	if (r == 0)
+		r = let_go_early(plan, container);
+	if (r == 0)
 		r = serve_until(plan, container, SYNC_READY, err);
 	trace_mark("child ready");
+	if (r < 0 || container->let_go)
+		return r;
 	if (r == 0)
 		r = limits_apply(container->pid, plan->process.process, plan->ns.user, err);
 	if (r == 0 && (r = proc_start_time(container->pid, &container->start_time)) < 0)

@@ -76,6 +76,11 @@ static int set_scheduler(pid_t pid, const struct oci_scheduler *scheduler, struc
 	return 0;
 }
 
+bool limits_any(const struct oci_process *process)
+{
+	return process->has_oom_score_adj || process->has_io_priority || process->scheduler.present;
+}
+
 int limits_apply(pid_t pid, const struct oci_process *process, bool user_ns, struct masu_error *err)
 {
 	int r = 0;

@@ -14,6 +14,9 @@
 int limits_apply(pid_t pid, const struct oci_process *process, bool user_ns,
 		 struct masu_error *err);
 
+/* Whether limits_apply() has anything to do, but for a user namespace's resource limits. */
+bool limits_any(const struct oci_process *process);
+
 /*
  * Resource limits of @pid, 0: the caller. Without CAP_SYS_RESOURCE only a process of the caller's
  * own ids can be limited, so without a user namespace the child does it before it changes them.

@@ -24,4 +24,5 @@ int listener_check(const struct oci_seccomp *seccomp, struct masu_error *err);
 int listener_send(const struct listener_context *context, int notify_fd, struct masu_error *err);
 
 /* start.c: says SYNC_START and waits until the process has exec'd (or failed). */
-int start_process(int gate_fd, const struct listener_context *listener, struct masu_error *err);
+int start_process(int gate_fd, bool let_go, const struct listener_context *listener,
+		  struct masu_error *err);

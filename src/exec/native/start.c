@@ -43,9 +43,10 @@ int native_detach(struct exec_container *container, struct masu_error *err)
 	return r < 0 ? error_errno(err, r, "the container's process is gone") : 0;
 }
 
-int start_process(int gate_fd, const struct listener_context *listener, struct masu_error *err)
+int start_process(int gate_fd, bool let_go, const struct listener_context *listener,
+		  struct masu_error *err)
 {
-	int r = sync_send(gate_fd, SYNC_START, 0, -1);
+	int r = let_go ? 0 : sync_send(gate_fd, SYNC_START, 0, -1);
 	if (r < 0)
 		return error_errno(err, r, "the container's process is gone");
 	for (;;) {
@@ -89,7 +90,7 @@ int native_start(const struct exec_request *request, struct exec_container *cont
 		.pid = container->pid,
 		.init_pid = container->pid,
 	};
-	int r = start_process(container->gate_fd, &listener, err);
+	int r = start_process(container->gate_fd, container->let_go, &listener, err);
 	cleanup_close(&container->gate_fd);
 	trace_mark("started");
 	if (r == 0)
