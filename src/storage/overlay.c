@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "state/trash.h"
 #include "storage/drivers.h"
@@ -28,7 +29,8 @@
  */
 #define VOLATILE_MARK WORK "/work/incompat"
 
-#define FS_LOG_MAX 256
+#define FS_LOG_MAX	    256
+#define FSCONFIG_STRING_MAX 255
 
 static bool overlay_supported(int root_fd, const char **reason)
 {
@@ -154,8 +156,9 @@ static void close_all(int *fds, size_t count)
 }
 
 /*
- * Older kernels take one option for all lower directories and keep at most a page of them: each is
- * an open file here, named in 17 bytes, which stay open until the mount is made.
+ * Older kernels take one option for all lower directories, and fsconfig(2) takes 255 bytes of it:
+ * each is an open file here, named by its number alone, because the working directory is
+ * /proc/self/fd until the mount is made. That is room for about 70 layers.
  */
 static int set_lower_together(struct storage *s, int fs, const struct storage_mount_request *r,
 			      int *fds, size_t *ret_count)
@@ -163,7 +166,7 @@ static int set_lower_together(struct storage *s, int fs, const struct storage_mo
 	_cleanup_buf_ struct buf option;
 	char below[128];
 	int result = 0;
-	buf_init(&option, 4096);
+	buf_init(&option, FSCONFIG_STRING_MAX);
 	for (size_t i = r->chain_count; i-- > 0 && result == 0;) {
 		result = str_format(below, sizeof(below), "%s/" OVERLAY_DIFF, r->chain_ids[i]);
 		if (result < 0)
@@ -172,10 +175,10 @@ static int set_lower_together(struct storage *s, int fs, const struct storage_mo
 		if (fd < 0)
 			return -errno;
 		fds[(*ret_count)++] = fd;
-		result = buf_printf(&option, "%s/proc/self/fd/%d", option.len ? ":" : "", fd);
+		result = buf_printf(&option, "%s%d", option.len ? ":" : "", fd);
 	}
 	if (result == 0 && r->chain_count == 0)
-		result = buf_printf(&option, "/proc/self/fd/%d/" OVERLAY_EMPTY, s->layers_fd);
+		result = buf_printf(&option, "%d/" OVERLAY_EMPTY, s->layers_fd);
 	return result < 0 ? result
 			  : sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", option.data, 0);
 }
@@ -237,19 +240,37 @@ static int try_mount(struct storage *s, const struct storage_mount_request *r, b
 	return 0;
 }
 
+/* As try_mount(), from within /proc/self/fd. */
+static int try_older_mount(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
+			   const char **step, char reason[FS_LOG_MAX])
+{
+	_cleanup_close_ int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC); /* lint: ok */
+	if (before < 0 || chdir("/proc/self/fd") < 0)
+		return -errno;
+	int result = try_mount(s, r, false, ret_fd, step, reason);
+	if (fchdir(before) < 0 && result == 0) {
+		close(*ret_fd);
+		result = -errno;
+	}
+	return result;
+}
+
 static int mount_overlay(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
 			 struct masu_error *err)
 {
-	const char *step;
+	const char *step = "lower directories";
 	char reason[FS_LOG_MAX] = "";
-	int result = try_mount(s, r, true, ret_fd, &step, reason);
-	if (result == -EINVAL && streq(step, "lower directories"))
-		result = try_mount(s, r, false, ret_fd, &step, reason);
+	bool older = fault_without("overlay-append");
+	int result = older ? -EINVAL : try_mount(s, r, true, ret_fd, &step, reason);
 	/* The container ran before with a volatile layer; whoever starts it again wants what is
 	 * there. */
-	if (result == -EINVAL && (r->flags & STORAGE_VOLATILE) &&
+	if (result == -EINVAL && (r->flags & STORAGE_VOLATILE) && !older &&
 	    fs_remove_tree(r->container_fd, VOLATILE_MARK) == 0)
 		result = try_mount(s, r, true, ret_fd, &step, reason);
+	/* A kernel that does not know lowerdir+ says so at once (6.5) or when it mounts (before).
+	 */
+	if (result == -EINVAL)
+		result = try_older_mount(s, r, ret_fd, &step, reason);
 	if (result == 0)
 		return 0;
 	if (result == -ENOENT)
@@ -257,6 +278,11 @@ static int mount_overlay(struct storage *s, const struct storage_mount_request *
 				 "container %.12s: a layer of its image is missing%s; load or "
 				 "import the image again",
 				 r->container_id, reason);
+	if (result == -E2BIG)
+		return error_set(err, result,
+				 "container %.12s: %zu layers are too many for this kernel; Linux "
+				 "6.8 takes %d",
+				 r->container_id, r->chain_count, STORAGE_MAX_LAYERS);
 	return error_errno(err, result, "container %.12s: overlay: %s%s", r->container_id, step,
 			   reason);
 }

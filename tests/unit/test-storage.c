@@ -225,6 +225,41 @@ static void test_roots_of_no_and_many_layers(void **state)
 	assert_int_equal(mount_c1(f, chains, 3, STORAGE_READONLY, &err), -ENOENT);
 }
 
+/* Kernels before 6.8 know no lowerdir+: all layers go into one option, which is short. */
+static void test_roots_on_older_kernels(void **state)
+{
+	struct fixture *f = *state;
+	struct masu_error err = { 0 };
+	static char names[STORAGE_MAX_LAYERS][65];
+	const char *chains[STORAGE_MAX_LAYERS];
+	char before[256], after[256];
+	if (geteuid() != 0)
+		skip();
+	for (unsigned i = 0; i < STORAGE_MAX_LAYERS; i++) {
+		char path[128];
+		str_format(names[i], sizeof(names[i]), "%064x", i + 1);
+		str_format(path, sizeof(path), "layers/overlay/%s/diff/%u", names[i], i);
+		assert_int_equal(fs_mkdirs(f->root_fd, path, 0755), 0);
+		chains[i] = names[i];
+	}
+	setenv("MASU_TEST_WITHOUT", "overlay-append", 1);
+	assert_non_null(getcwd(before, sizeof(before)));
+	int fd = mount_c1(f, chains, 60, 0, &err);
+	assert_string_equal(err.message, "");
+	assert_true(fd >= 0);
+	assert_int_equal(faccessat(fd, "0", F_OK, 0), 0);
+	assert_int_equal(faccessat(fd, "59", F_OK, 0), 0);
+	close(fd);
+	assert_int_equal(mount_c1(f, chains, STORAGE_MAX_LAYERS, STORAGE_READONLY, &err), -E2BIG);
+	assert_non_null(strstr(err.message, "too many for this kernel"));
+	assert_non_null(getcwd(after, sizeof(after)));
+	assert_string_equal(before, after);
+	fd = mount_c1(f, NULL, 0, 0, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	unsetenv("MASU_TEST_WITHOUT");
+}
+
 static void test_trash_is_bounded_and_deep(void **state)
 {
 	struct fixture *f = *state;
@@ -265,6 +300,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sweep_spares_the_living, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_roots, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_roots_of_no_and_many_layers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_roots_on_older_kernels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trash_is_bounded_and_deep, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
