@@ -2,6 +2,7 @@
  * Where the program starts: global flags, then the command table. Started under the name "masu-oci"
  * it is an OCI runtime and the global flags are runc's.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,9 @@ static int parse_globals(struct cli_context *context, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct arena arena;
+	/* Inherited as ignored (env --ignore-signal), children would vanish before they are waited
+	 * for. */
+	signal(SIGCHLD, SIG_DFL);
 	arena_init(&arena, 0);
 	struct cli_context context = {
 		.arena = &arena,

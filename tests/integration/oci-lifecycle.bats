@@ -301,3 +301,9 @@ status_is() {
 	[ "$(oci exec "$ID" sh -c 'echo $CHANGED')" = "" ]
 	status_is running
 }
+
+@test "a caller that ignores SIGCHLD changes nothing" {
+	oci_bundle 'exit 7'
+	run timeout -s KILL 20 env --ignore-signal=CHLD "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" "$ID"
+	[ "$status" -eq 7 ]
+}
