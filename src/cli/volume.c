@@ -14,6 +14,7 @@
 #include "cli/parse.h"
 #include "cli/session.h"
 #include "cli/volume.h"
+#include "state/trash.h"
 
 static void put_pairs(struct json_writer *w, const char *key, const struct oci_pair *pairs,
 		      size_t count)
@@ -299,6 +300,13 @@ static int remove_unused(struct engine *engine, const struct container *list, si
 	return volume_remove(engine->root_fd, name, err);
 }
 
+/* The data of removed volumes is deleted when the reply is out. */
+static void delete_behind(struct engine *engine)
+{
+	fflush(stdout);
+	trash_empty(engine->root_fd, 0);
+}
+
 static int rm_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		  struct masu_error *err)
 {
@@ -320,6 +328,7 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 		session_report(&why);
 		status = 1;
 	}
+	delete_behind(&engine);
 	return r < 0 ? r : status;
 }
 
@@ -377,6 +386,7 @@ static int prune_run(struct cli_context *context, void *pointer, int argc, char 
 			printf("%s%s\n", heading ? "" : "Deleted Volumes:\n", list[i].name);
 		heading = true;
 	}
+	delete_behind(&engine);
 	return r;
 }
 

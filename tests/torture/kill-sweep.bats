@@ -45,7 +45,8 @@ sweep() {
 	local cleanup=$1 command=$2 total step at before after points=${POINTS:-40}
 	sh -c "$command" >/dev/null 2>&1
 	sh -c "$cleanup" >/dev/null 2>&1
-	wait_until 10 sh -c '! ip link show masu0' >/dev/null 2>&1
+	# Bridge and trash go behind the reply.
+	wait_until 10 sh -c '! ip link show masu0 && [ -z "$(ls "$MASU_ROOT/trash")" ]' >/dev/null 2>&1
 	wait_until 10 sh -c '[ -z "$(ls "$MASU_ROOT/trash")" ]'
 	before=$(machine_state)
 	total=$("$BATS_FILE_TMPDIR/stepper" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
