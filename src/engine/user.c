@@ -199,6 +199,21 @@ static int resolve_user(const struct account_files *files, const char *text,
 	return 0;
 }
 
+/*
+ * The primary group is a supplementary one as well, so that a process which gives it up by
+ * setgid(2) does not pass rules that deny it (CVE-2022-36109); as Docker since 20.10.18.
+ */
+static void add_primary_first(struct user_identity *user)
+{
+	size_t rest = user->group_count < GROUPS_MAX ? user->group_count : GROUPS_MAX - 1;
+	for (size_t i = 0; i < user->group_count; i++)
+		if (user->groups[i] == user->gid)
+			return;
+	memmove(user->groups + 1, user->groups, rest * sizeof(*user->groups));
+	user->groups[0] = user->gid;
+	user->group_count = rest + 1;
+}
+
 int user_resolve(struct arena *arena, int root_fd, const char *user, const char *const *group_add,
 		 struct user_identity *ret, struct masu_error *err)
 {
@@ -218,6 +233,7 @@ int user_resolve(struct arena *arena, int root_fd, const char *user, const char 
 		/* As with docker, a group that was asked for replaces the memberships. */
 		identity.group_count = 0;
 	}
+	add_primary_first(&identity);
 	for (; r == 0 && group_add && *group_add; group_add++) {
 		uint32_t gid;
 		r = resolve_group(&files.group, *group_add, &gid, err);

@@ -27,7 +27,7 @@ contained() {
 	diff - <(echo "$output" | sed 's/[[:space:]]*$//') <<-'STATUS'
 	Uid:	0	0	0	0
 	Gid:	0	0	0	0
-	Groups:
+	Groups:	0
 	SigBlk:	0000000000000000
 	SigIgn:	0000000000000000
 	CapInh:	0000000000000000
@@ -46,7 +46,7 @@ contained() {
 	diff - <(echo "$output" | sed 's/[[:space:]]*$//') <<-'STATUS'
 	Uid:	1000	1000	1000	1000
 	Gid:	1000	1000	1000	1000
-	Groups:	10
+	Groups:	10 1000
 	CapInh:	0000000000000000
 	CapPrm:	0000000000000000
 	CapEff:	0000000000000000
