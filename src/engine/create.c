@@ -191,9 +191,10 @@ static int make_container(struct engine *engine, struct arena *arena,
 
 static void undo(struct engine *engine, const struct container *container)
 {
-	store_abandon(engine, container->id);
+	/* As long as it is being made, nobody takes its name over. */
 	if (container->name)
 		name_release(engine, container->name, container->id);
+	store_abandon(engine, container->id);
 	trash_empty(engine->root_fd, 64);
 }
 

@@ -145,12 +145,15 @@ int name_claim_random(struct engine *engine, const char *id, char ret_name[64],
 	return -EEXIST;
 }
 
+/*
+ * Without the lock (no descriptor left) it is still almost always right: somebody else's link would
+ * have to appear between the look and the unlink.
+ */
 void name_release(struct engine *engine, const char *name, const char *id)
 {
 	char path[NAME_PATH_MAX], owner[65];
 	_cleanup_close_ int names = lock_names(engine);
-	if (names >= 0 && name_path(name, path) == 0 && link_target(engine, path, owner) == 0 &&
-	    streq(owner, id))
+	if (name_path(name, path) == 0 && link_target(engine, path, owner) == 0 && streq(owner, id))
 		unlinkat(engine->root_fd, path, 0);
 }
 
