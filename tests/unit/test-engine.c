@@ -405,6 +405,119 @@ static void test_hostile_passwd(void **state)
 	assert_int_equal(user.uid, 12);
 }
 
+/* ---- spec ---- */
+
+static void build(struct fixture *f, const struct container *container, struct oci_spec *ret)
+{
+	struct masu_error err = { 0 };
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	struct oci_spec spec;
+	const struct spec_context context = { .engine = &f->engine,
+					      .arena = &f->arena,
+					      .container = container,
+					      .root_fd = f->engine.root_fd,
+					      .hosts = "/h",
+					      .hostname = "/n",
+					      .resolv_conf = "/r" };
+	assert_int_equal(spec_build(&context, &spec, &err), 0);
+	/* What is written as config.json is a valid spec that says the same. */
+	buf_init(&text, 0);
+	json_writer_init(&w, &text, false);
+	oci_spec_write(&w, &spec);
+	char *kept = arena_strndup(&f->arena, text.data, text.len);
+	assert_int_equal(oci_spec_parse(&f->arena, kept, text.len, ret, &err), 0);
+}
+
+static const struct oci_mount *mount_at(const struct oci_spec *spec, const char *destination)
+{
+	const struct oci_mount *found = NULL;
+	for (size_t i = 0; i < spec->mount_count; i++)
+		if (streq(spec->mounts[i].destination, destination))
+			found = &spec->mounts[i];
+	return found;
+}
+
+static struct container plain_container(void)
+{
+	struct container c = {
+		.name = "web",
+		.args = (const char *[]) { "true", NULL },
+		.config = { .stop_timeout = -1, .memory_swappiness = -1, .network = "none" }
+	};
+	strcpy(c.id, id_a);
+	return c;
+}
+
+static void test_default_spec_is_dockers(void **state)
+{
+	static const char *const mounts[] = {
+		"/proc",       "/dev",	   "/dev/pts",	       "/sys",		"/sys/fs/cgroup",
+		"/dev/mqueue", "/dev/shm", "/etc/resolv.conf", "/etc/hostname", "/etc/hosts"
+	};
+	struct container c = plain_container();
+	struct oci_spec spec;
+	build(*state, &c, &spec);
+	assert_int_equal(spec.process.capabilities.bounding, 0xa80425fb);
+	assert_int_equal(spec.process.capabilities.effective, 0xa80425fb);
+	assert_int_equal(spec.process.capabilities.inheritable, 0);
+	assert_int_equal(spec.process.capabilities.ambient, 0);
+	assert_false(spec.process.no_new_privileges);
+	assert_true(spec.seccomp.present);
+	assert_int_equal(spec.mount_count, ARRAY_SIZE(mounts));
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
+		assert_string_equal(spec.mounts[i].destination, mounts[i]);
+	assert_int_equal(strv_length(spec.masked_paths), 12);
+	assert_int_equal(strv_length(spec.readonly_paths), 5);
+	for (int ns = 0; ns < OCI_NS_COUNT; ns++)
+		assert_int_equal(spec.namespaces[ns].present,
+				 ns != OCI_NS_USER && ns != OCI_NS_TIME);
+	assert_string_equal(spec.hostname, "aaaaaaaaaaaa");
+	assert_string_equal(spec.process.env[0],
+			    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	assert_string_equal(spec.process.env[1], "HOSTNAME=aaaaaaaaaaaa");
+	assert_null(spec.process.env[2]);
+	assert_string_equal(spec.process.cwd, "/");
+	/* Nothing may be read or written but the named devices. */
+	assert_false(spec.resources.devices[0].allow);
+	assert_int_equal(spec.resources.devices[0].type, 'a');
+}
+
+static void test_options_shape_the_spec(void **state)
+{
+	struct mount_config mounts[] = {
+		{ .kind = MOUNT_BIND, .source = "/a", .target = "/deep/er/path" },
+		{ .kind = MOUNT_BIND, .source = "/b", .target = "/deep", .readonly = true },
+		{ .kind = MOUNT_TMPFS, .target = "/dev/shm", .tmpfs_options = "size=1m" },
+	};
+	struct container c = plain_container();
+	struct oci_spec spec;
+	c.config.mounts = mounts;
+	c.config.mount_count = ARRAY_SIZE(mounts);
+	c.config.init = true;
+	c.config.network = "host";
+	c.config.pid_mode = "host";
+	c.config.readonly_rootfs = true;
+	c.config.nano_cpus = 1500000000;
+	c.config.memory = 64 << 20;
+	c.config.cap_drop = (const char *[]) { "ALL", NULL };
+	c.config.cap_add = (const char *[]) { "net_raw", NULL };
+	build(*state, &c, &spec);
+	assert_string_equal(spec.process.args[0], "/sbin/docker-init");
+	assert_string_equal(spec.process.args[2], "true");
+	assert_non_null(mount_at(&spec, "/sbin/docker-init"));
+	assert_true(mount_at(&spec, "/deep") < mount_at(&spec, "/deep/er/path"));
+	assert_true(mount_at(&spec, "/deep")->attr_set != 0);
+	assert_non_null(strstr(mount_at(&spec, "/dev/shm")->data, "size=1m"));
+	assert_false(spec.namespaces[OCI_NS_NETWORK].present);
+	assert_false(spec.namespaces[OCI_NS_PID].present);
+	assert_int_equal(spec.sysctl_count, 0);
+	assert_true(spec.root_readonly);
+	assert_int_equal(spec.process.capabilities.bounding, 1 << 13);
+	assert_int_equal(spec.resources.cpu.quota.value, 150000);
+	assert_int_equal(spec.resources.memory.swap.value, 128 << 20);
+}
+
 /* ---- log ---- */
 
 static void test_log_record_is_dockers(void **state)
@@ -537,6 +650,8 @@ int main(void)
 		TEST(test_reused_pid_is_not_believed),
 		TEST(test_users),
 		TEST(test_hostile_passwd),
+		TEST(test_default_spec_is_dockers),
+		TEST(test_options_shape_the_spec),
 		TEST(test_log_record_is_dockers),
 		TEST(test_log_splits_and_rotates),
 		TEST(test_log_options),
