@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "cli/commands.h"
+#include "cli/sealed.h"
 #include "cli/session.h"
 
 struct start_options {
@@ -62,10 +63,34 @@ static int start_attached(struct cli_context *context, const struct start_option
 	return r < 0 ? r : status;
 }
 
+/* 1: it takes more than a message, so this program must be sealed first. */
+static int start_parked(struct cli_context *context, const char *name, struct masu_error *err)
+{
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	char id[65];
+	int r = session_open(context, &engine, err);
+	if (r == 0 && engine_resolve(&engine, name, id, NULL) < 0)
+		return 1;
+	if (r == 0)
+		r = engine_start_parked(&engine, context->arena, id, NULL, err);
+	if (r == 0)
+		puts(name);
+	return r < 0 ? error_exit_status(err, 1) : r;
+}
+
 static int start_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		     struct masu_error *err)
 {
 	const struct start_options *options = pointer;
+	if (argc == 1 && !options->attach && !options->interactive) {
+		int parked = start_parked(context, argv[0], err);
+		if (parked <= 0)
+			return parked;
+	}
+	/* From here on this program's copies enter containers. */
+	int sealed = sealed_ensure(context->self_path, context->argv, err);
+	if (sealed < 0)
+		return sealed;
 	if (!options->attach && !options->interactive)
 		return session_each(context, argc, argv, true, start_one, NULL, err);
 	if (argc > 1)
@@ -86,7 +111,6 @@ const struct cli_command start_command = {
 	.run = start_run,
 	.min_args = 1,
 	.max_args = -1,
-	.enters_container = true,
 };
 
 struct restart_options {

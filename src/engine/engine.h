@@ -197,6 +197,12 @@ struct engine_attach {
  */
 int engine_start(struct engine *engine, struct arena *arena, const char *id,
 		 struct engine_attach *attach, struct masu_error *err);
+/*
+ * engine_start() where that is only a message to the monitor that create left behind (park.c), so
+ * that the caller forks nothing. 1: it is not parked, or no longer; nothing has happened.
+ */
+int engine_start_parked(struct engine *engine, struct arena *arena, const char *id,
+			struct engine_attach *attach, struct masu_error *err);
 /* engine_create() and engine_start() in one go, for `run`: what create knows is not read again.
  * @ret_id is filled as soon as the container exists, also where starting it failed. */
 int engine_run(struct engine *engine, struct arena *arena, const struct container_config *config,

@@ -237,9 +237,6 @@ static int record_live(struct launch *launch, enum container_status status, pid_
 	if (r < 0)
 		return error_errno(err, r, "cannot record the start");
 	r = store_write_live(container, m->start_time, m->cgroup, err);
-	/* Not synced: after a power cut it does not run either way. */
-	if (r == 0 && status == CONTAINER_RUNNING && !container->config.auto_remove)
-		r = store_write_state(container, false, err);
 	trace_mark("recorded");
 	return r;
 }

@@ -170,12 +170,20 @@ static void __attribute__((noreturn)) fail(struct monitor *m, const struct masu_
 	_exit(EXIT_FAILURE);
 }
 
+void monitor_record_start(struct monitor *m)
+{
+	struct masu_error err = { 0 };
+	if (!m->container.config.auto_remove && store_write_state(&m->container, false, &err) < 0)
+		log_warn("%s", err.message);
+}
+
 static void report_started(struct monitor *m)
 {
 	const struct ctl_message message = { .type = CTL_STARTED, .value = m->process.pid };
 	cleanup_close(&m->lock_fd);
 	if (m->control_fd >= 0)
 		ctl_send(m->control_fd, &message, -1);
+	monitor_record_start(m);
 	null_fd(STDERR_FILENO);
 }
 

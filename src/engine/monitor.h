@@ -132,6 +132,11 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 
 /* Opens the control socket, the log and the loop. */
 int monitor_open(struct monitor *monitor, struct masu_error *err);
+/*
+ * Writes state.json, which tells after a reboot that it ran; behind the reply and not synced, since
+ * until then live.json says so, and after a power cut it does not run either way.
+ */
+void monitor_record_start(struct monitor *monitor);
 /* Records why it does not run and takes the container away if it goes by itself. */
 void monitor_failed(struct monitor *monitor, const struct masu_error *err);
 /* One event of the loop; *ret_ended when it was the end of the process. */

@@ -98,4 +98,5 @@ void park_start(struct monitor *m, int client_fd, const struct ctl_message *requ
 	}
 	const struct ctl_message reply = { .type = CTL_STARTED, .value = m->process.pid };
 	ctl_send(client_fd, &reply, stream);
+	monitor_record_start(m);
 }

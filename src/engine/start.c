@@ -176,6 +176,18 @@ static int load_locked(struct engine *engine, struct arena *arena, const char *i
 	return r;
 }
 
+int engine_start_parked(struct engine *engine, struct arena *arena, const char *id,
+			struct engine_attach *attach, struct masu_error *err)
+{
+	struct container container;
+	int r = store_load(engine, arena, id, &container, err);
+	if (r == 0) {
+		r = start_parked(&container, attach, err);
+		container_close(&container);
+	}
+	return r == 1 ? r : engine_failure(err, r);
+}
+
 /* By one message where it is parked (no lock is needed), else with a monitor of its own. 1: it was
  * found parked only once it was locked, so it is to be asked after all. */
 static int start_either_way(struct engine *engine, struct arena *arena, const char *id,
@@ -183,11 +195,7 @@ static int start_either_way(struct engine *engine, struct arena *arena, const ch
 {
 	struct container container;
 	_cleanup_close_ int lock = -1;
-	int r = store_load(engine, arena, id, &container, err);
-	if (r == 0) {
-		r = start_parked(&container, attach, err);
-		container_close(&container);
-	}
+	int r = engine_start_parked(engine, arena, id, attach, err);
 	if (r <= 0)
 		return r;
 	r = load_locked(engine, arena, id, &container, &lock, err);
