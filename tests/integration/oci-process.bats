@@ -261,7 +261,7 @@ four
 	here=$(readlink /proc/self/ns/mnt)
 	awk -v here="$here" '{print $1, $2, ($3 == here ? "host" : $3 ~ /mnt/ ? "container" : ""), $4}' "$log" >"$log.seen"
 	diff "$log.seen" - <<-'SEEN' || { cat "$log"; false; }
-	prestart y host creating
+	prestart y host created
 	createRuntime y host creating
 	createContainer y container creating
 	startContainer y container created
