@@ -62,7 +62,9 @@ static void hand_over_network(int control_fd)
 	_cleanup_close_ int network = -1;
 	/* Where it cannot be made, the monitor is told so and finds out why itself. */
 	engine_network_make(&network);
-	ctl_send(control_fd, &message, network);
+	/* It waits for this word: where it cannot be said, the end of the stream says as much. */
+	if (ctl_send(control_fd, &message, network) < 0 && ctl_send(control_fd, &message, -1) < 0)
+		shutdown(control_fd, SHUT_WR);
 	trace_mark("network namespace");
 }
 
