@@ -1,11 +1,12 @@
 /*
  * Times commands in turn, so that all see the same machine: round after round, in shuffled order.
  *
- * Usage: bench [-n ROUNDS] [-w WARMUPS] [-j WORKERS] FILE
+ * Usage: bench [-n ROUNDS] [-w WARMUPS] [-s MS] [-j WORKERS] FILE
  * FILE has one case a line, tab separated:  name  timed command  [setup command  [teardown
  * command]] Words are split at blanks; there is no shell. "%N" in a word becomes a number unique to
- * the run. The first case is what the ratios refer to. With -j, WORKERS processes run each case's
- * command ROUNDS times and the rate is printed instead.
+ * the run. The first case is what the ratios refer to. With -s, MS milliseconds pass between a
+ * set-up and its timed command. With -j, WORKERS processes run each case's command ROUNDS times, in
+ * slices in turn with the other cases, and the rate is printed instead.
  *
  * Prints wall (median, p99), CPU of the command and its waited-for children (median), peak RSS, and
  * the ratio of the medians. /proc/pressure/cpu is shown before and after: a loaded machine makes
@@ -23,8 +24,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_CASES 64
-#define MAX_WORDS 256
+#define MAX_CASES   64
+#define MAX_WORDS   256
+#define RATE_SLICES 5
 
 extern char **environ;
 
@@ -41,6 +43,7 @@ struct bench_case {
 };
 
 static unsigned serial;
+static unsigned settle_ms;
 
 static double now_us(void)
 {
@@ -117,6 +120,8 @@ static int once(struct bench_case *c, struct sample *ret)
 	serial++;
 	if (c->setup && *c->setup && run(c->setup, NULL) != 0)
 		return -1;
+	if (settle_ms)
+		usleep(settle_ms * 1000);
 	int status = run(c->timed, ret);
 	if (c->teardown && *c->teardown)
 		run(c->teardown, NULL);
@@ -200,8 +205,9 @@ static void interleaved(struct bench_case *cases, size_t count, size_t rounds, s
 	}
 }
 
-/* @workers processes, each running the case @rounds times: completed runs a second. */
-static double rate(struct bench_case *c, size_t rounds, size_t workers)
+/* @workers processes, each running the case @rounds times: the seconds it took, -1 where one
+ * failed. */
+static double slice(struct bench_case *c, size_t rounds, size_t workers)
 {
 	double start = now_us();
 	for (size_t w = 0; w < workers; w++) {
@@ -218,17 +224,24 @@ static double rate(struct bench_case *c, size_t rounds, size_t workers)
 	int failed = 0, status;
 	while (wait(&status) > 0)
 		failed |= status;
-	double seconds = (now_us() - start) / 1e6;
-	return failed ? -1 : (double)(rounds * workers) / seconds;
+	return failed ? -1 : (now_us() - start) / 1e6;
 }
 
 static void rates(struct bench_case *cases, size_t count, size_t rounds, size_t workers)
 {
-	double base = 0;
+	double seconds[MAX_CASES] = { 0 }, base = 0;
+	size_t per_slice = (rounds + RATE_SLICES - 1) / RATE_SLICES, done = 0;
+	for (; done < rounds; done += per_slice) {
+		for (size_t i = 0; i < count; i++) {
+			double took = cases[i].failed ? -1 : slice(&cases[i], per_slice, workers);
+			cases[i].failed |= took < 0;
+			seconds[i] += took;
+		}
+	}
 	printf("%-28s %7s %12s %8s\n", "case", "workers", "per second", "ratio");
 	for (size_t i = 0; i < count; i++) {
-		double r = rate(&cases[i], rounds, workers);
-		if (r < 0) {
+		double r = (double)(done * workers) / seconds[i];
+		if (cases[i].failed) {
 			printf("%-28s failed: %s\n", cases[i].name, cases[i].timed);
 			continue;
 		}
@@ -276,18 +289,21 @@ int main(int argc, char **argv)
 	static struct bench_case cases[MAX_CASES];
 	size_t rounds = 50, warmups = 3, workers = 0;
 	int option;
-	while ((option = getopt(argc, argv, "n:w:j:")) != -1) {
+	while ((option = getopt(argc, argv, "n:w:s:j:")) != -1) {
 		if (option == 'n')
 			rounds = strtoul(optarg, NULL, 10);
 		else if (option == 'w')
 			warmups = strtoul(optarg, NULL, 10);
+		else if (option == 's')
+			settle_ms = (unsigned)strtoul(optarg, NULL, 10);
 		else if (option == 'j')
 			workers = strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
 	if (optind + 1 != argc) {
-		fprintf(stderr, "usage: bench [-n rounds] [-w warmups] [-j workers] FILE\n");
+		fprintf(stderr,
+			"usage: bench [-n rounds] [-w warmups] [-s ms] [-j workers] FILE\n");
 		return 2;
 	}
 	size_t count = load(argv[optind], cases, rounds);
