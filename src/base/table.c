@@ -73,23 +73,34 @@ static size_t cell_width(const char *s)
 	return width;
 }
 
+/* The widest cell of each column from row @first on; NULL when memory is gone. */
+static size_t *column_widths(const struct table *table, size_t first)
+{
+	size_t *widths = calloc(table->columns + 1, sizeof(*widths));
+	for (size_t row = first; widths && row < table->rows; row++)
+		for (size_t column = 0; column < table->columns; column++) {
+			size_t width = cell_width(table->cells[row * table->columns + column]);
+			if (width > widths[column])
+				widths[column] = width;
+		}
+	return widths;
+}
+
 void table_print(const struct table *table, FILE *out, int no_heading)
 {
 	size_t first = no_heading ? 1 : 0;
+	size_t *widths = column_widths(table, first);
 	for (size_t row = first; row < table->rows; row++) {
 		for (size_t column = 0; column < table->columns; column++) {
 			const char *cell = table->cells[row * table->columns + column];
 			fputs(cell, out);
 			if (column + 1 == table->columns)
 				break;
-			size_t width = 0;
-			for (size_t k = first; k < table->rows; k++) {
-				size_t w = cell_width(table->cells[k * table->columns + column]);
-				if (w > width)
-					width = w;
-			}
-			fprintf(out, "%*s", (int)(width - cell_width(cell) + 3), "");
+			size_t used = cell_width(cell), width = widths ? widths[column] : used;
+			for (size_t pad = width - used + 3; pad > 0; pad--)
+				fputc(' ', out);
 		}
 		fputc('\n', out);
 	}
+	free(widths);
 }

@@ -175,6 +175,16 @@ void container_close(struct container *container);
 /* All containers, newest first; only running ones unless @all. */
 int engine_list(struct engine *engine, struct arena *arena, bool all, struct container **ret,
 		size_t *ret_count, struct masu_error *err);
+/*
+ * The same for any number of containers: calls @fn for each, in no order. What it is given, the
+ * arena included, is gone when it returns; a negative return ends the walk.
+ */
+typedef int (*engine_each_fn)(void *opaque, struct arena *arena, const struct container *container,
+			      struct masu_error *err);
+int engine_each(struct engine *engine, bool all, engine_each_fn fn, void *opaque,
+		struct masu_error *err);
+/* Running, paused or restarting: what `ps` shows without -a. */
+bool container_is_alive(const struct container *container);
 
 /* Makes the record, the writable layer and the bundle. Durable unless auto_remove. */
 int engine_create(struct engine *engine, struct arena *arena, const struct container_config *config,

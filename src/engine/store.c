@@ -211,17 +211,24 @@ int store_write_state(const struct container *container, bool durable, struct ma
 	return record_write(container->dir_fd, "state.json", &text, durable, err);
 }
 
+/* It does not change while a process lives; no record has it where it cannot be read. */
+static const char *boot_id(void)
+{
+	static char id[BOOT_ID_SIZE];
+	if (!*id && proc_boot_id(id) < 0)
+		return "unknown";
+	return id;
+}
+
 int store_write_live(const struct container *container, uint64_t monitor_start_time,
 		     const struct cgroup *cgroup, struct masu_error *err)
 {
-	char boot_id[BOOT_ID_SIZE] = "";
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
-	proc_boot_id(boot_id);
 	buf_init(&text, 1u << 20);
 	json_writer_init(&w, &text, false);
 	json_begin_object(&w);
-	json_field_string(&w, "BootId", boot_id);
+	json_field_string(&w, "BootId", boot_id());
 	json_field_string(&w, "Status", container_status_name(container->status));
 	json_field_i64(&w, "Pid", container->pid);
 	json_field_u64(&w, "StartTime", container->pid_start_time);
@@ -304,7 +311,6 @@ static int endpoints_read(struct arena *arena, const struct json *array,
  */
 static int live_read(struct arena *arena, struct container *container, struct masu_error *err)
 {
-	char boot_id[BOOT_ID_SIZE];
 	const char *saved_boot = "", *status = "running";
 	uint64_t monitor_start;
 	const struct json *live = container->live;
@@ -312,7 +318,7 @@ static int live_read(struct arena *arena, struct container *container, struct ma
 	int r = endpoints_read(arena, json_get(live, "Endpoints"), container, err);
 	if (r < 0)
 		return r;
-	if (proc_boot_id(boot_id) < 0 || !streq(boot_id, saved_boot))
+	if (!streq(boot_id(), saved_boot))
 		return 0;
 	container->monitor_pid = alive(live, "MonitorPid", "MonitorStartTime", &monitor_start);
 	container->pid = alive(live, "Pid", "StartTime", &container->pid_start_time);
@@ -360,45 +366,95 @@ static const char *log_path(struct engine *engine, struct arena *arena,
 			    container->id);
 }
 
+/* Reads "<prefix><name>" below @dir. */
+static int read_file(int dir, const char *prefix, const char *name, struct arena *arena,
+		     const struct json **ret, struct masu_error *err)
+{
+	char path[CONTAINER_PATH_MAX];
+	size_t len = strlen(prefix);
+	memcpy(path, prefix, len);
+	memcpy(path + len, name, strlen(name) + 1);
+	return record_read(dir, path, arena, ret, err);
+}
+
+static int kept_read(int dir, const char *prefix, struct arena *arena, struct container *container,
+		     struct masu_error *err)
+{
+	const struct json *state;
+	int r = read_file(dir, prefix, "container.json", arena, &container->record, err);
+	if (r == -ENOENT)
+		return error_set(err, r, "No such container: %s", container->id);
+	if (r == 0)
+		r = record_read_into(arena, container, err);
+	if (r < 0)
+		return r;
+	r = read_file(dir, prefix, "state.json", arena, &state, err);
+	if (r == 0)
+		state_read(state, container);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int live_file_read(int dir, const char *prefix, struct arena *arena,
+			  struct container *container, struct masu_error *err)
+{
+	int r = read_file(dir, prefix, "live.json", arena, &container->live, err);
+	if (r == 0)
+		r = live_read(arena, container, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+static struct container unread(const char *id)
+{
+	struct container container = { .dir_fd = -1,
+				       .run_fd = -1,
+				       .error = "",
+				       .finished = TIME_TEXT_NEVER,
+				       .started = TIME_TEXT_NEVER };
+	memcpy(container.id, id, sizeof(container.id));
+	return container;
+}
+
 int store_load(struct engine *engine, struct arena *arena, const char *id, struct container *ret,
 	       struct masu_error *err)
 {
 	char path[CONTAINER_PATH_MAX];
-	struct container c = { .dir_fd = -1,
-			       .run_fd = -1,
-			       .error = "",
-			       .finished = TIME_TEXT_NEVER,
-			       .started = TIME_TEXT_NEVER };
-	const struct json *state;
 	if (strlen(id) != ID_LENGTH || !id_prefix_valid(id))
 		return error_set(err, -ENOENT, "No such container: %s", id);
-	memcpy(c.id, id, sizeof(c.id));
+	struct container c = unread(id);
 	_cleanup_close_ int dir =
 		openat(engine->root_fd, store_path(id, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = dir < 0 ? -errno : record_read(dir, "container.json", arena, &c.record, err);
-	if (r == -ENOENT)
+	if (dir < 0 && errno == ENOENT)
 		return error_set(err, -ENOENT, "No such container: %s", id);
-	if (r < 0)
-		return dir < 0 ? error_errno(err, r, "%s/%s", engine->root, path) : r;
-	r = record_read_into(arena, &c, err);
+	if (dir < 0)
+		return error_errno(err, -errno, "%s/%s", engine->root, path);
+	int r = kept_read(dir, "", arena, &c, err);
 	if (r < 0)
 		return r;
-	r = record_read(dir, "state.json", arena, &state, err);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (r == 0)
-		state_read(state, &c);
 	_cleanup_close_ int run = openat(engine->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (run >= 0) {
-		r = record_read(run, "live.json", arena, &c.live, err);
-		if (r == 0)
-			r = live_read(arena, &c, err);
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
+	if (run >= 0)
+		r = live_file_read(run, "", arena, &c, err);
+	if (r < 0)
+		return r;
 	c.log_path = log_path(engine, arena, &c);
 	c.dir_fd = take_fd(&dir);
 	c.run_fd = take_fd(&run);
+	*ret = c;
+	return 0;
+}
+
+int store_load_listed(const struct store_listing *listing, struct arena *arena, const char *id,
+		      bool live, struct container *ret, struct masu_error *err)
+{
+	char prefix[ID_LENGTH + 2];
+	struct container c = unread(id);
+	memcpy(prefix, id, ID_LENGTH);
+	memcpy(prefix + ID_LENGTH, "/", 2);
+	int r = kept_read(listing->records, prefix, arena, &c, err);
+	if (r == 0 && live)
+		r = live_file_read(listing->live, prefix, arena, &c, err);
+	if (r < 0)
+		return r;
+	c.log_path = log_path(listing->engine, arena, &c);
 	*ret = c;
 	return 0;
 }

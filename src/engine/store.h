@@ -56,6 +56,18 @@ void store_remove_run(struct engine *engine, const char *id);
 int store_load(struct engine *engine, struct arena *arena, const char *id, struct container *ret,
 	       struct masu_error *err);
 
+/* Where a list of containers reads from: <root>/containers and <runroot>/containers. */
+struct store_listing {
+	struct engine *engine;
+	int records, live;
+};
+/*
+ * store_load() for one of many: by paths below two directories that are open already, so nothing of
+ * the container is. @live: whether it has live files. @id is a directory's name there.
+ */
+int store_load_listed(const struct store_listing *listing, struct arena *arena, const char *id,
+		      bool live, struct container *ret, struct masu_error *err);
+
 /* Moves the container's directory into the trash: it is gone from then on. */
 int store_discard(struct engine *engine, const char *id, struct masu_error *err);
 
