@@ -162,6 +162,14 @@ size_t strv_length(char *const *v)
 	return n;
 }
 
+bool strv_contains(const char *const *v, const char *s)
+{
+	for (; v && *v; v++)
+		if (streq(*v, s))
+			return true;
+	return false;
+}
+
 bool name_char_valid(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||

@@ -48,6 +48,8 @@ size_t str_utf8_length(const char *s, size_t left);
 
 /* A NULL-terminated array's length; NULL counts as empty. */
 size_t strv_length(char *const *v);
+/* Whether @s is one of them; NULL is an empty vector. */
+bool strv_contains(const char *const *v, const char *s);
 
 /* True if @c may stand in a container or volume name: [a-zA-Z0-9_.-]. */
 bool name_char_valid(char c);

@@ -53,6 +53,19 @@ static int check_unsupported(struct fill *f)
 		return error_set(
 			f->err, -ENOTSUP,
 			"--link is not supported; containers of one network reach each other");
+	if (o->link_local_ip.count)
+		return error_set(f->err, -ENOTSUP,
+				 "--link-local-ip is not supported; use --ip or --ip6");
+	if (o->gpus)
+		return error_set(f->err, -ENOTSUP,
+				 "--gpus is not supported; give the container the GPU's nodes with "
+				 "--device and its libraries with --volume");
+	if (o->isolation && *o->isolation && !streq(o->isolation, "default"))
+		return error_set(f->err, -EINVAL, "invalid isolation \"%.100s\" on linux",
+				 o->isolation);
+	if (!o->disable_content_trust)
+		return error_set(f->err, -ENOTSUP,
+				 "--disable-content-trust=false: content trust is not supported");
 	if (o->pull && streq(o->pull, "always"))
 		return error_set(f->err, -ENOTSUP, "--pull always: pulling is not supported yet");
 	if (o->pull && !streq(o->pull, "missing") && !streq(o->pull, "never"))
@@ -283,8 +296,9 @@ static int fill_network(struct fill *f)
 	for (size_t i = 0; i < o->publish.count && r == 0; i++)
 		r = network_port_parse(f->arena, o->publish.items[i], &c->ports, &c->port_count,
 				       f->err);
+	struct cli_list expose = { 0 };
 	for (size_t i = 0; i < o->expose.count && r == 0; i++)
-		r = parse_expose(o->expose.items[i], f->err);
+		r = parse_expose(f->arena, o->expose.items[i], &expose, f->err);
 	if (r == 0)
 		r = fill_name_service(f);
 	bool user_defined = o->network && !is_container_mode(o->network) &&
@@ -300,7 +314,7 @@ static int fill_network(struct fill *f)
 	c->ip = o->ip;
 	c->ip6 = o->ip6;
 	c->network_aliases = o->network_alias.items;
-	c->expose = o->expose.items;
+	c->expose = expose.items;
 	c->publish_all = o->publish_all;
 	return r;
 }
@@ -378,6 +392,36 @@ static int check_cpu(struct fill *f)
 	return 0;
 }
 
+static int fill_blkio(struct fill *f)
+{
+	struct container_config *c = f->config;
+	size_t count = 0;
+	int r = 0;
+	for (int limit = 0; limit < BLKIO_LIMIT_COUNT; limit++)
+		count += f->options->blkio_devices[limit].count;
+	c->blkio_devices = arena_array(f->arena, struct blkio_device_config, count + 1);
+	if (!c->blkio_devices)
+		return no_memory(f);
+	for (int limit = 0; limit < BLKIO_LIMIT_COUNT; limit++) {
+		const struct cli_list *values = &f->options->blkio_devices[limit];
+		for (size_t i = 0; i < values->count && r == 0; i++)
+			r = parse_blkio_device((enum blkio_limit)limit, f->arena, values->items[i],
+					       &c->blkio_devices[c->blkio_device_count++], f->err);
+	}
+	return r;
+}
+
+static int fill_proc(struct fill *f)
+{
+	const char *proc = f->options->proc;
+	if (proc && !streq(proc, "host") && !streq(proc, "limits"))
+		return error_set(f->err, -EINVAL,
+				 "--proc: invalid value \"%.100s\": it is \"host\" or \"limits\"",
+				 proc);
+	f->config->proc_limits = proc && streq(proc, "limits");
+	return 0;
+}
+
 static int fill_resources(struct fill *f)
 {
 	const struct container_options *o = f->options;
@@ -436,8 +480,9 @@ int container_config_fill(struct arena *arena, const struct container_options *o
 			  char **argv, struct container_config *ret, struct masu_error *err)
 {
 	static int (*const parts[])(struct fill *) = {
-		check_unsupported, check_platform, fill_streams,   fill_restart, fill_mounts,
-		fill_network,	   fill_security,  fill_resources, fill_drivers,
+		check_unsupported, check_platform, fill_streams,  fill_restart,
+		fill_mounts,	   fill_network,   fill_security, fill_resources,
+		fill_blkio,	   fill_proc,	   fill_drivers,
 	};
 	struct container_config config = { 0 };
 	struct fill fill = { arena, options, &config, err };

@@ -21,8 +21,12 @@ struct container_options {
 		volumes_from, publish, expose, network_alias, dns, dns_option, dns_search, add_host,
 		cap_add, cap_drop, security_opt, group_add, device, device_cgroup_rule, sysctl,
 		ulimit, log_opt, storage_opt;
+	struct cli_list blkio_devices[BLKIO_LIMIT_COUNT];
+	const char *proc;
 	/* Refused by name: what is not there yet must not be taken for done. */
-	struct cli_list link;
+	struct cli_list link, link_local_ip;
+	const char *gpus, *isolation;
+	bool disable_content_trust;
 	const char *health_cmd, *health_interval, *health_timeout, *health_start_period,
 		*health_start_interval, *health_retries;
 	/* `run` alone */
@@ -31,7 +35,7 @@ struct container_options {
 };
 
 /* The rows that both have come first, those of `run` alone behind them. */
-#define CONTAINER_RUN_OPTION_COUNT 90
+#define CONTAINER_RUN_OPTION_COUNT 100
 #define CONTAINER_OPTION_COUNT	   (CONTAINER_RUN_OPTION_COUNT - 3)
 extern const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT];
 

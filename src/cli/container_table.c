@@ -23,6 +23,8 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	LIST(attach, "attach", 'a', "Attach to STDIN, STDOUT or STDERR"),
 	INT(blkio_weight, "blkio-weight", 0,
 	    "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
+	LIST(blkio_devices[BLKIO_WEIGHT], "blkio-weight-device", 0,
+	     "Block IO weight (relative device weight)"),
 	LIST(cap_add, "cap-add", 0, "Add Linux capabilities"),
 	LIST(cap_drop, "cap-drop", 0, "Drop Linux capabilities"),
 	STRING(cgroup_parent, "cgroup-parent", 0, "Optional parent cgroup for the container"),
@@ -39,6 +41,16 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	LIST(device, "device", 0, "Add a host device to the container"),
 	LIST(device_cgroup_rule, "device-cgroup-rule", 0,
 	     "Add a rule to the cgroup allowed devices list"),
+	LIST(blkio_devices[BLKIO_READ_BPS], "device-read-bps", 0,
+	     "Limit read rate (bytes per second) from a device"),
+	LIST(blkio_devices[BLKIO_READ_IOPS], "device-read-iops", 0,
+	     "Limit read rate (IO per second) from a device"),
+	LIST(blkio_devices[BLKIO_WRITE_BPS], "device-write-bps", 0,
+	     "Limit write rate (bytes per second) to a device"),
+	LIST(blkio_devices[BLKIO_WRITE_IOPS], "device-write-iops", 0,
+	     "Limit write rate (IO per second) to a device"),
+	BOOL(disable_content_trust, "disable-content-trust", 0,
+	     "Skip image verification (default true)"),
 	LIST(dns, "dns", 0, "Set custom DNS servers"),
 	ALIAS(dns_option, "dns-opt", CLI_LIST),
 	LIST(dns_option, "dns-option", 0, "Set DNS options"),
@@ -48,6 +60,7 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	LIST(env, "env", 'e', "Set environment variables"),
 	LIST(env_file, "env-file", 0, "Read in a file of environment variables"),
 	LIST(expose, "expose", 0, "Expose a port or a range of ports"),
+	ALIAS(gpus, "gpus", CLI_STRING),
 	LIST(group_add, "group-add", 0, "Add additional groups to join"),
 	ALIAS(health_cmd, "health-cmd", CLI_STRING),
 	ALIAS(health_interval, "health-interval", CLI_STRING),
@@ -62,10 +75,12 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	STRING(ip, "ip", 0, "IPv4 address (e.g., 172.30.100.104)"),
 	STRING(ip6, "ip6", 0, "IPv6 address (e.g., 2001:db8::33)"),
 	STRING(ipc, "ipc", 0, "IPC mode to use"),
+	STRING(isolation, "isolation", 0, "Container isolation technology (default)"),
 	BYTES(kernel_memory, "kernel-memory", 0, "Kernel memory limit"),
 	LIST(label, "label", 'l', "Set meta data on a container"),
 	LIST(label_file, "label-file", 0, "Read in a line delimited file of labels"),
 	ALIAS(link, "link", CLI_LIST),
+	ALIAS(link_local_ip, "link-local-ip", CLI_LIST),
 	STRING(log_driver, "log-driver", 0, "Logging driver for the container"),
 	LIST(log_opt, "log-opt", 0, "Log driver options"),
 	STRING(mac_address, "mac-address", 0, "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
@@ -88,6 +103,10 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	INT(pids_limit, "pids-limit", 0, "Tune container pids limit (set -1 for unlimited)"),
 	STRING(platform, "platform", 0, "Set platform if server is multi-platform capable"),
 	BOOL(privileged, "privileged", 0, "Give extended privileges to this container"),
+	STRING(proc, "proc", 0,
+	       "What /proc tells of memory and CPUs: the host's (\"host\") or the container's "
+	       "limits "
+	       "(\"limits\", by lxcfs)"),
 	LIST(publish, "publish", 'p', "Publish a container's port(s) to the host"),
 	BOOL(publish_all, "publish-all", 'P', "Publish all exposed ports to random ports"),
 	STRING(pull, "pull", 0,
@@ -128,4 +147,5 @@ void container_option_defaults(void *pointer)
 	options->memory_swappiness = -1;
 	options->stop_timeout = -1;
 	options->sig_proxy = true;
+	options->disable_content_trust = true;
 }

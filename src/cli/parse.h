@@ -31,6 +31,9 @@ int parse_device(struct arena *arena, const char *value, struct device_config *r
 		 struct masu_error *err);
 /* --device-cgroup-rule: "c 1:3 rwm" */
 int parse_device_rule(const char *value, struct masu_error *err);
+/* --blkio-weight-device, --device-read-bps and their like: DEVICE:VALUE */
+int parse_blkio_device(enum blkio_limit limit, struct arena *arena, const char *value,
+		       struct blkio_device_config *ret, struct masu_error *err);
 /* --ulimit: TYPE=SOFT[:HARD] */
 int parse_ulimit(struct arena *arena, const char *value, struct oci_rlimit *ret,
 		 struct masu_error *err);
@@ -63,5 +66,8 @@ int parse_add_host(struct arena *arena, const char *value, const char **ret,
 		   struct masu_error *err);
 int parse_dns_server(const char *value, struct masu_error *err);
 int parse_dns_search(const char *value, struct masu_error *err);
-int parse_expose(const char *value, struct masu_error *err);
+/* --expose: PORT or FIRST-LAST, with /tcp, /udp or /sctp; each port not yet in @ret is added to it
+ * as "80/tcp". */
+int parse_expose(struct arena *arena, const char *value, struct cli_list *ret,
+		 struct masu_error *err);
 int parse_mac_address(const char *value, struct masu_error *err);

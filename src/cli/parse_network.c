@@ -79,8 +79,21 @@ static bool is_port(const char *text, size_t len, uint32_t *ret)
 	       str_to_u32(digits, ret) == 0 && *ret >= 1 && *ret <= 65535;
 }
 
-/* PORT or FIRST-LAST, with /tcp, /udp or /sctp. */
-int parse_expose(const char *value, struct masu_error *err)
+/* Marks the ports of @list that have the suffix of @protocol: ranges are too long for a search per
+ * port. */
+static void mark_listed(const struct cli_list *list, const char *protocol, bool seen[65536])
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *slash = strchr(list->items[i], '/');
+		uint32_t port;
+		if (streq(slash, protocol) &&
+		    is_port(list->items[i], (size_t)(slash - list->items[i]), &port))
+			seen[port] = true;
+	}
+}
+
+int parse_expose(struct arena *arena, const char *value, struct cli_list *ret,
+		 struct masu_error *err)
 {
 	uint32_t first, last;
 	const char *slash = strchr(value, '/'), *dash = strchr(value, '-');
@@ -88,17 +101,29 @@ int parse_expose(const char *value, struct masu_error *err)
 	if (slash && !streq(slash, "/tcp") && !streq(slash, "/udp") && !streq(slash, "/sctp"))
 		return error_set(err, -EINVAL, "invalid port format for --expose: %.100s", value);
 	bool valid = false;
-	if (dash && (size_t)(dash - value) < len)
+	if (dash && (size_t)(dash - value) < len) {
 		valid = is_port(value, (size_t)(dash - value), &first) &&
 			is_port(dash + 1, len - (size_t)(dash + 1 - value), &last) && first <= last;
-	else
+	} else {
 		valid = is_port(value, len, &first);
-	return valid ? 0
-		     : error_set(err, -EINVAL,
+		last = first;
+	}
+	if (!valid)
+		return error_set(err, -EINVAL,
 				 "invalid range format for --expose: %.100s, error: ports are "
-				 "numbers "
-				 "from 1 to 65535, first-last",
+				 "numbers from 1 to 65535, first-last",
 				 value);
+	bool seen[65536] = { false };
+	const char *protocol = slash ? slash : "/tcp";
+	mark_listed(ret, protocol, seen);
+	for (uint32_t port = first; port <= last; port++) {
+		if (seen[port])
+			continue;
+		const char *item = arena_printf(arena, "%u%s", port, protocol);
+		if (!item || cli_list_add(arena, ret, item) < 0)
+			return error_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
 }
 
 int parse_mac_address(const char *value, struct masu_error *err)

@@ -47,4 +47,9 @@ const char **json_strings(struct arena *arena, const struct json *array);
 void json_put_strings(struct json_writer *w, const char *const *strings);
 /* Docker's PortMap: {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]} */
 void network_ports_write(struct json_writer *w, const struct network_port *ports, size_t count);
+
+/* ---- config_blkio.c: Docker's five lists of limits for single block devices ---- */
+void blkio_devices_write(struct json_writer *w, const struct container_config *config, bool full);
+int blkio_devices_read(struct arena *arena, const struct json *host,
+		       struct container_config *config);
 const char *restart_policy_name(enum restart_policy policy);

@@ -82,5 +82,6 @@ const struct config_field host_config_fields[] = {
 	BOOL("OomKillDisable", oom_kill_disable),
 	I64("PidsLimit", pids_limit),
 	BOOL("Init", init),
+	BOOL("ProcLimits", proc_limits),
 	{ 0 },
 };

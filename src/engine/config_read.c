@@ -93,27 +93,6 @@ static int fields_read(struct arena *arena, const struct config_field *fields,
 	return 0;
 }
 
-/* "80/tcp" */
-static int port_key_read(const char *key, struct network_port *port)
-{
-	char number[8];
-	const char *slash = strchr(key, '/');
-	uint32_t value;
-	if (!slash || str_format(number, sizeof(number), "%.*s", (int)(slash - key), key) < 0 ||
-	    str_to_u32(number, &value) < 0 || value == 0 || value > UINT16_MAX)
-		return -EBADMSG;
-	port->container_port = (uint16_t)value;
-	if (streq(slash, "/tcp"))
-		port->protocol = NETWORK_TCP;
-	else if (streq(slash, "/udp"))
-		port->protocol = NETWORK_UDP;
-	else if (streq(slash, "/sctp"))
-		port->protocol = NETWORK_SCTP;
-	else
-		return -EBADMSG;
-	return 0;
-}
-
 static int port_binding_read(const struct json *binding, struct network_port *port)
 {
 	const char *ip = "", *number = "";
@@ -142,7 +121,7 @@ static int ports_read(struct arena *arena, const struct json *bindings,
 	size_t n = 0;
 	json_foreach (list, bindings) {
 		json_foreach (binding, list) {
-			if (port_key_read(list->key, &ports[n]) < 0 ||
+			if (network_port_name_parse(list->key, &ports[n]) < 0 ||
 			    port_binding_read(binding, &ports[n]) < 0)
 				return -EBADMSG;
 			n++;
@@ -306,6 +285,8 @@ static int host_config_read(struct arena *arena, const struct json *host,
 		return damaged(err, "PortBindings");
 	if (devices_read(arena, json_get(host, "Devices"), config) < 0)
 		return damaged(err, "Devices");
+	if (blkio_devices_read(arena, host, config) < 0)
+		return damaged(err, "BlkioDevice");
 	if (ulimits_read(arena, json_get(host, "Ulimits"), config) < 0)
 		return damaged(err, "Ulimits");
 	if (restart_policy_read(json_get(host, "RestartPolicy"), config) < 0)

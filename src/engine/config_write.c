@@ -275,6 +275,7 @@ void host_config_write(struct json_writer *w, const struct container_config *con
 		json_key(w, "Devices");
 		devices_write(w, config);
 	}
+	blkio_devices_write(w, config, full);
 	if (config->ulimit_count || full) {
 		json_key(w, "Ulimits");
 		ulimits_write(w, config);

@@ -94,7 +94,8 @@ static int merge_expose(struct arena *arena, const char *const *image,
 	for (size_t i = 0; i < count; i++)
 		expose[i] = config->expose[i];
 	for (; image && *image; image++)
-		expose[count++] = *image;
+		if (!strv_contains(expose, *image))
+			expose[count++] = *image;
 	config->expose = count ? expose : NULL;
 	return 0;
 }

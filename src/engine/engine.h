@@ -63,6 +63,22 @@ struct device_config {
 	const char *host, *container, *permissions; /* "rwm" */
 };
 
+/* What is limited or weighed for one block device, by its host path. */
+enum blkio_limit {
+	BLKIO_WEIGHT,
+	BLKIO_READ_BPS,
+	BLKIO_WRITE_BPS,
+	BLKIO_READ_IOPS,
+	BLKIO_WRITE_IOPS,
+	BLKIO_LIMIT_COUNT
+};
+
+struct blkio_device_config {
+	enum blkio_limit limit;
+	const char *path;
+	uint64_t value; /* weight, or bytes or operations a second */
+};
+
 enum restart_policy { RESTART_NO, RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED };
 
 /*
@@ -115,7 +131,11 @@ struct container_config {
 	int64_t nano_cpus, cpu_shares, cpu_quota, cpu_period, cpu_rt_runtime, cpu_rt_period;
 	const char *cpuset_cpus, *cpuset_mems;
 	int64_t pids_limit, blkio_weight;
+	struct blkio_device_config *blkio_devices;
+	size_t blkio_device_count;
 	bool oom_kill_disable;
+	bool proc_limits; /* --proc=limits: /proc and /sys tell the limits, by lxcfs (proc_view.h)
+			   */
 	int oom_score_adj;
 	enum restart_policy restart;
 	int restart_max;

@@ -95,6 +95,34 @@ static struct network_request request_of(struct engine *engine, const struct con
 	};
 }
 
+/* --publish-all: the configured ports, and a free one of the host for each exposed port that has
+ * none. */
+static int publish_all(struct arena *arena, const struct container_config *config,
+		       struct network_request *request, struct masu_error *err)
+{
+	size_t exposed = strv_length((char *const *)config->expose), count = config->port_count;
+	struct network_port *ports = arena_array(arena, struct network_port, count + exposed);
+	if (!ports)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		ports[i] = config->ports[i];
+	for (size_t i = 0; i < exposed; i++) {
+		struct network_port port = { 0 };
+		bool published = false;
+		if (network_port_name_parse(config->expose[i], &port) < 0)
+			return error_set(err, -EINVAL, "invalid exposed port: %.64s",
+					 config->expose[i]);
+		for (size_t k = 0; k < count && !published; k++)
+			published = ports[k].container_port == port.container_port &&
+				    ports[k].protocol == port.protocol;
+		if (!published)
+			ports[count++] = port;
+	}
+	request->ports = ports;
+	request->port_count = count;
+	return 0;
+}
+
 int engine_network_connect(struct engine *engine, struct arena *arena, struct container *container,
 			   pid_t pid, struct masu_error *err)
 {
@@ -110,8 +138,12 @@ int engine_network_connect(struct engine *engine, struct arena *arena, struct co
 		return error_errno(err, -errno, "%s", path);
 	if (!endpoint)
 		return error_set(err, -ENOMEM, "out of memory");
-	const struct network_request request = request_of(engine, container, netns);
-	int r = ops->connect(&request, arena, endpoint, err);
+	struct network_request request = request_of(engine, container, netns);
+	int r = container->config.publish_all
+			? publish_all(arena, &container->config, &request, err)
+			: 0;
+	if (r == 0)
+		r = ops->connect(&request, arena, endpoint, err);
 	if (r < 0)
 		return r;
 	container->endpoints = endpoint;

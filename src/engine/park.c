@@ -23,7 +23,7 @@ bool park_worthwhile(struct engine *engine, const struct container_config *confi
 {
 	struct stat st;
 	/* What is bound or joined must be what is there at the start. */
-	if (config->privileged || config->device_count || config->runtime ||
+	if (config->privileged || config->proc_limits || config->device_count || config->runtime ||
 	    mode_container(config->network, NULL) || mode_container(config->pid_mode, NULL) ||
 	    mode_container(config->ipc_mode, NULL))
 		return false;

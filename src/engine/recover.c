@@ -23,7 +23,8 @@ int container_cgroup_create(const struct container *container, const struct oci_
 {
 	const struct cgroup_request request = {
 		.manager = CGROUP_CGROUPFS,
-		.flags = CGROUP_LAZY,
+		/* lxcfs asks each hierarchy what the container uses. */
+		.flags = container->config.proc_limits ? 0 : CGROUP_LAZY,
 		.path = spec->cgroups_path,
 		.id = container->id,
 		.resources = &spec->resources,

@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "engine/internal.h"
+#include "engine/proc_view.h"
 
 #define SHM_DEFAULT_BYTES (64 << 20)
 #define FIXED_MOUNTS	  11 /* seven defaults, three files under /etc, init */
@@ -187,8 +188,8 @@ static int add_etc_files(const struct spec_context *context, struct oci_spec *sp
 int spec_mounts(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err)
 {
 	const struct container_config *config = &context->container->config;
-	spec->mounts =
-		arena_array(context->arena, struct oci_mount, config->mount_count + FIXED_MOUNTS);
+	spec->mounts = arena_array(context->arena, struct oci_mount,
+				   config->mount_count + FIXED_MOUNTS + PROC_VIEW_MOUNTS_MAX);
 	if (!spec->mounts)
 		return error_set(err, -ENOMEM, "out of memory");
 	bool no_shm = config->ipc_mode && streq(config->ipc_mode, "none");
@@ -205,6 +206,8 @@ int spec_mounts(const struct spec_context *context, struct oci_spec *spec, struc
 		else
 			r = add_default(context, &default_mounts[i], spec, err);
 	}
+	if (r == 0)
+		r = proc_view_mounts(context, spec, err);
 	if (r == 0)
 		r = add_etc_files(context, spec, err);
 	if (r == 0)

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "engine/internal.h"
+#include "engine/proc_view.h"
 
 #define CPU_PERIOD_US	 100000
 #define NANO_PER_CPU	 1000000000
@@ -263,6 +264,58 @@ static void cpu_limits(const struct container_config *config, struct oci_resourc
 		resources->cpu.mems = config->cpuset_mems;
 }
 
+/* The devices of one kind of limit, by number. */
+static int blkio_list(struct arena *arena, const struct container_config *config,
+		      enum blkio_limit limit, struct oci_blkio_list *ret, struct masu_error *err)
+{
+	struct oci_blkio_device *list =
+		arena_array(arena, struct oci_blkio_device, config->blkio_device_count);
+	size_t count = 0;
+	if (!list)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < config->blkio_device_count; i++) {
+		const struct blkio_device_config *device = &config->blkio_devices[i];
+		struct stat st;
+		if (device->limit != limit)
+			continue;
+		if (stat(device->path, &st) < 0)
+			return error_errno(err, -errno, "block I/O limit of %s", device->path);
+		if (!S_ISBLK(st.st_mode))
+			return error_set(err, -ENOTBLK, "block I/O limit of %s: no block device",
+					 device->path);
+		list[count++] = (struct oci_blkio_device) {
+			.major = major(st.st_rdev),
+			.minor = minor(st.st_rdev),
+			.has_weight = limit == BLKIO_WEIGHT,
+			.weight = limit == BLKIO_WEIGHT ? (uint16_t)device->value : 0,
+			.rate = device->value,
+		};
+	}
+	*ret = (struct oci_blkio_list) { list, count };
+	return 0;
+}
+
+static int blkio_limits(const struct spec_context *context, struct oci_resources *resources,
+			struct masu_error *err)
+{
+	const struct container_config *config = &context->container->config;
+	struct oci_blkio_list *const lists[BLKIO_LIMIT_COUNT] = {
+		[BLKIO_WEIGHT] = &resources->blkio.weight_device,
+		[BLKIO_READ_BPS] = &resources->blkio.read_bps,
+		[BLKIO_WRITE_BPS] = &resources->blkio.write_bps,
+		[BLKIO_READ_IOPS] = &resources->blkio.read_iops,
+		[BLKIO_WRITE_IOPS] = &resources->blkio.write_iops,
+	};
+	int r = 0;
+	resources->blkio.present = config->blkio_weight || config->blkio_device_count;
+	if (config->blkio_weight)
+		resources->blkio.weight = number(config->blkio_weight);
+	for (int limit = 0; config->blkio_device_count && limit < BLKIO_LIMIT_COUNT && r == 0;
+	     limit++)
+		r = blkio_list(context->arena, config, (enum blkio_limit)limit, lists[limit], err);
+	return r;
+}
+
 int spec_resources(const struct spec_context *context, struct oci_spec *spec,
 		   struct masu_error *err)
 {
@@ -272,9 +325,6 @@ int spec_resources(const struct spec_context *context, struct oci_spec *spec,
 	memory_limits(config, resources);
 	cpu_limits(config, resources);
 	resources->pids_limit = number(config->pids_limit > 0 ? config->pids_limit : 0);
-	if (config->blkio_weight) {
-		resources->blkio.present = true;
-		resources->blkio.weight = number(config->blkio_weight);
-	}
-	return 0;
+	int r = proc_view_cpus(context, &resources->cpu.cpus, err);
+	return r < 0 ? r : blkio_limits(context, resources, err);
 }

@@ -9,6 +9,7 @@
 #include "engine/internal.h"
 #include "engine/log_writer.h"
 #include "engine/network.h"
+#include "engine/proc_view.h"
 #include "json/json.h"
 #include "sys/fs.h"
 
@@ -100,18 +101,11 @@ static int check_resources(const struct container_config *config, struct masu_er
 	return 0;
 }
 
-static bool one_of(const char *value, const char *const *allowed)
-{
-	for (; *allowed; allowed++)
-		if (streq(value, *allowed))
-			return true;
-	return false;
-}
-
 static int check_mode(const char *option, const char *mode, const char *const *allowed,
 		      bool container, struct masu_error *err)
 {
-	if (!mode || !*mode || one_of(mode, allowed) || (container && mode_container(mode, NULL)))
+	if (!mode || !*mode || strv_contains(allowed, mode) ||
+	    (container && mode_container(mode, NULL)))
 		return 0;
 	return error_set(err, -EINVAL, "invalid %s mode: %.128s", option, mode);
 }
@@ -142,10 +136,6 @@ static int check_supported(const struct container_config *config, struct masu_er
 		return error_set(err, -ENOTSUP,
 				 "--storage-opt is not supported by the overlay "
 				 "storage driver");
-	if (config->publish_all)
-		return error_set(err, -ENOTSUP,
-				 "--publish-all is not supported; name the ports "
-				 "with --publish");
 	if (config->network_aliases && config->network_aliases[0])
 		return error_set(err, -ENOTSUP, "--network-alias is not supported");
 	if (config->runtime && !exec_driver(config->runtime))
@@ -206,6 +196,8 @@ int config_validate(struct engine *engine, struct arena *arena, struct container
 		r = check_resources(config, err);
 	if (r == 0)
 		r = check_modes(config, err);
+	if (r == 0)
+		r = proc_view_check(config, err);
 	if (r == 0)
 		r = check_security(arena, config, err);
 	if (r == 0)

@@ -116,6 +116,13 @@ int network_loopback_up(int netns_fd, struct masu_error *err);
 int network_port_parse(struct arena *arena, const char *text, struct network_port **ports,
 		       size_t *count, struct masu_error *err);
 
+/*
+ * Parses a port of the container as images and Docker's JSON name it: "80/tcp", "53/udp", and "80",
+ * which is TCP (image-spec, config.md, ExposedPorts). Sets container_port and protocol of @ret.
+ * -EINVAL.
+ */
+int network_port_name_parse(const char *name, struct network_port *ret);
+
 void network_endpoint_save(const struct network_endpoint *endpoint, struct json_writer *w);
 int network_endpoint_load(struct arena *arena, const struct json *saved,
 			  struct network_endpoint *ret, struct masu_error *err);

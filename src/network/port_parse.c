@@ -192,3 +192,19 @@ int network_port_parse(struct arena *arena, const char *text, struct network_por
 	*count += added;
 	return 0;
 }
+
+int network_port_name_parse(const char *name, struct network_port *ret)
+{
+	char number[8];
+	uint32_t value;
+	enum network_protocol protocol = NETWORK_TCP;
+	const char *slash = strchr(name, '/');
+	int len = slash ? (int)(slash - name) : (int)strnlen(name, sizeof(number));
+	if (str_format(number, sizeof(number), "%.*s", len, name) < 0 ||
+	    str_to_u32(number, &value) < 0 || value == 0 || value > UINT16_MAX ||
+	    (slash && port_protocol_parse(slash + 1, &protocol) < 0))
+		return -EINVAL;
+	ret->container_port = (uint16_t)value;
+	ret->protocol = protocol;
+	return 0;
+}

@@ -28,6 +28,8 @@ static int limit_like(struct arena *arena, uint8_t kind, const char *text, struc
 	enum restart_policy policy;
 	const char *kept;
 	struct detach_keys keys;
+	struct cli_list list = { 0 };
+	struct blkio_device_config blkio;
 	int64_t number;
 	int max;
 	switch (kind) {
@@ -46,11 +48,15 @@ static int limit_like(struct arena *arena, uint8_t kind, const char *text, struc
 	case 9:
 		return parse_dns_search(text, err);
 	case 10:
-		return parse_expose(text, err);
+		return parse_expose(arena, text, &list, err);
 	case 11:
 		return time_parse_point(arena, text, &kept, err);
 	case 12:
 		return detach_keys_parse(text, &keys, err);
+	case 13:
+		return parse_blkio_device(BLKIO_READ_BPS, arena, text, &blkio, err);
+	case 14:
+		return parse_blkio_device(BLKIO_WEIGHT, arena, text, &blkio, err);
 	default:
 		return parse_mac_address(text, err);
 	}

@@ -558,14 +558,19 @@ static void test_network_values(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(domains); i++)
 		if (parse_dns_search(domains[i], NULL) != -EINVAL)
 			fail_msg("\"%s\" accepted", domains[i]);
+	struct cli_list expose = { 0 };
 	static const char *const ports[] = { "80", "80/udp", "1-65535/sctp" };
 	static const char *const bad_ports[] = { "",	"0",	    "65536",	 "x",
 						 "1-0", "80/x",	    "80/",	 "-1",
 						 "1-",	"80-90-95", "4294967376" };
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
-		assert_int_equal(parse_expose(ports[i], NULL), 0);
+		assert_int_equal(parse_expose(&arena, ports[i], &expose, NULL), 0);
+	assert_int_equal(expose.count, 65535 + 2);
+	assert_string_equal(expose.items[0], "80/tcp");
+	assert_int_equal(parse_expose(&arena, "79-81", &expose, NULL), 0);
+	assert_int_equal(expose.count, 65535 + 4);
 	for (size_t i = 0; i < ARRAY_SIZE(bad_ports); i++)
-		if (parse_expose(bad_ports[i], NULL) != -EINVAL)
+		if (parse_expose(&arena, bad_ports[i], &expose, NULL) != -EINVAL)
 			fail_msg("\"%s\" accepted", bad_ports[i]);
 	assert_int_equal(parse_mac_address("92:d0:c6:0a:29:33", NULL), 0);
 	assert_int_equal(parse_mac_address("92:d0:c6:0a:29", NULL), -EINVAL);
