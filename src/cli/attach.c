@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/relay.h"
 #include "cli/session.h"
+#include "engine/events.h"
 
 struct attachment {
 	struct engine *engine;
@@ -18,7 +19,12 @@ struct attachment {
 static void forward_resize(void *opaque, unsigned short rows, unsigned short columns)
 {
 	struct attachment *attachment = opaque;
+	char height[8], width[8];
+	const struct oci_pair size[] = { { "height", height }, { "width", width } };
 	engine_attach_resize(attachment->control_fd, rows, columns);
+	snprintf(height, sizeof(height), "%u", rows);
+	snprintf(width, sizeof(width), "%u", columns);
+	event_container_id(attachment->engine, attachment->id, "resize", size, ARRAY_SIZE(size));
 }
 
 /* A container that has just ended takes no signal any more; that is no error. */

@@ -60,9 +60,9 @@ static int exit_status(const struct engine_exec *process, int *ret, struct masu_
 	return 0;
 }
 
-static int relay_process(struct arena *arena, const struct exec_options *options,
-			 struct engine_exec *process, struct detach_keys *keys,
-			 struct masu_error *err)
+static int relay_process(struct engine *engine, struct arena *arena,
+			 const struct exec_options *options, struct engine_exec *process,
+			 struct detach_keys *keys, struct masu_error *err)
 {
 	int status = 0;
 	unsigned short rows, columns;
@@ -88,6 +88,8 @@ static int relay_process(struct arena *arena, const struct exec_options *options
 	}
 	if (r == RELAY_ENDED)
 		r = exit_status(process, &status, err);
+	if (r == 0)
+		engine_exec_ended(engine, process, status);
 	return r < 0 ? r : status;
 }
 
@@ -123,7 +125,7 @@ static int exec_run(struct cli_context *context, void *pointer, int argc, char *
 	trace_mark("exec started");
 	if (r < 0 || options->detach)
 		return r;
-	return relay_process(context->arena, options, &process, &keys, err);
+	return relay_process(&engine, context->arena, options, &process, &keys, err);
 }
 
 const struct cli_command exec_command = {

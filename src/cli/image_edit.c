@@ -17,8 +17,16 @@ static int run_tag(struct cli_context *context, void *data, int argc, char **arg
 		   struct masu_error *err)
 {
 	_cleanup_close_ int root_fd = -1;
+	struct image_reference target;
+	struct image image;
 	int r = state_open_root(context->root, &root_fd, err);
-	return r < 0 ? r : image_tag(root_fd, argv[0], argv[1], err);
+	if (r == 0)
+		r = image_tag(root_fd, argv[0], argv[1], err);
+	if (r == 0 && image_find(root_fd, context->arena, argv[1], &image, NULL) == 0 &&
+	    image_reference_parse(context->arena, argv[1], &target, NULL) == 0)
+		image_event(context->runroot, "tag", &image,
+			    image_reference_familiar_full(context->arena, &target));
+	return r;
 }
 
 const struct cli_command tag_command = {
@@ -41,6 +49,10 @@ static const struct cli_option rmi_options[] = {
 
 static void print_event(void *data, const struct engine_images_event *event)
 {
+	const struct cli_context *context = data;
+	if (event->image)
+		image_event(context->runroot, event->untagged ? "untag" : "delete", event->image,
+			    NULL);
 	printf("%s: %s\n", event->untagged ? "Untagged" : "Deleted", event->name);
 }
 
@@ -56,7 +68,8 @@ static int run_rmi(struct cli_context *context, void *data, int argc, char **arg
 	for (int i = 0; i < argc; i++) {
 		struct masu_error why = { 0 };
 		r = engine_image_remove(root_fd, STORAGE_DRIVER, argv[i],
-					o->force ? ENGINE_IMAGE_FORCE : 0, print_event, NULL, &why);
+					o->force ? ENGINE_IMAGE_FORCE : 0, print_event, context,
+					&why);
 		/* docker: -f on what is not there is not worth an error */
 		if (r == 0 || (r == -ENOENT && o->force))
 			continue;

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/sealed.h"
 #include "cli/session.h"
+#include "engine/events.h"
 
 struct start_options {
 	bool attach, interactive;
@@ -136,7 +137,11 @@ static int restart_one(struct engine *engine, struct arena *arena, const char *i
 {
 	const struct restart_options *options = opaque;
 	int r = engine_stop(engine, id, (int)options->timeout, err);
-	return r < 0 ? r : engine_start(engine, arena, id, NULL, err);
+	if (r == 0)
+		r = engine_start(engine, arena, id, NULL, err);
+	if (r == 0)
+		event_container_id(engine, id, "restart", NULL, 0);
+	return r;
 }
 
 static int restart_run(struct cli_context *context, void *options, int argc, char **argv,

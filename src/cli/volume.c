@@ -14,6 +14,7 @@
 #include "cli/parse.h"
 #include "cli/session.h"
 #include "cli/volume.h"
+#include "engine/events.h"
 #include "state/trash.h"
 
 static void put_pairs(struct json_writer *w, const char *key, const struct oci_pair *pairs,
@@ -105,6 +106,8 @@ static int create_run(struct cli_context *context, void *pointer, int argc, char
 	if (r == 0)
 		r = volume_ensure(engine.root_fd, engine.root, context->arena, &request, &made,
 				  &is_new, err);
+	if (r == 0 && is_new)
+		event_volume(&engine, made.name, "create");
 	if (r == 0)
 		puts(made.name);
 	return r;
@@ -297,7 +300,10 @@ static int remove_unused(struct engine *engine, const struct container *list, si
 	if (user)
 		return error_set(err, -EBUSY, "remove %.200s: volume is in use - [%s]", name,
 				 user->id);
-	return volume_remove(engine->root_fd, name, err);
+	int r = volume_remove(engine->root_fd, name, err);
+	if (r == 0)
+		event_volume(engine, name, "destroy");
+	return r;
 }
 
 /* The data of removed volumes is deleted when the reply is out. */
@@ -382,6 +388,8 @@ static int prune_run(struct cli_context *context, void *pointer, int argc, char 
 		    user_of(containers, container_count, list[i].name))
 			continue;
 		r = volume_remove(engine.root_fd, list[i].name, err);
+		if (r == 0)
+			event_volume(&engine, list[i].name, "destroy");
 		if (r == 0)
 			printf("%s%s\n", heading ? "" : "Deleted Volumes:\n", list[i].name);
 		heading = true;

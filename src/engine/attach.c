@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "engine/attach.h"
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
 #include "engine/protocol.h"
@@ -69,6 +70,7 @@ int engine_attach(struct engine *engine, const char *id, struct engine_attach *a
 	if (r == 0)
 		r = request_stream(control, attach, &attach->stream_fd, err);
 	if (r == 0) {
+		event_container(engine, &container, "attach", NULL, 0);
 		attach->control_fd = take_fd(&control);
 		if (attach->rows && attach->columns)
 			engine_attach_resize(attach->control_fd, attach->rows, attach->columns);

@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/trace.h"
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/log_writer.h"
 #include "engine/network.h"
@@ -239,6 +240,7 @@ int container_create(struct engine *engine, struct arena *arena,
 		container_close(&container);
 		return r;
 	}
+	event_container(engine, &container, "create", NULL, 0);
 	*ret = container;
 	*ret_lock = take_fd(&lock);
 	return 0;

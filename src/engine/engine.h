@@ -265,11 +265,15 @@ struct exec_config {
 /* Starts a process in a running container; the caller relays stdio through *ret and waits by pidfd.
  */
 struct engine_exec {
+	char id[65];
+	struct container container; /* as it was; holds no files */
 	pid_t pid;
 	int pidfd, stdin_fd, stdout_fd, stderr_fd, console_fd;
 };
 int engine_exec(struct engine *engine, struct arena *arena, const char *id,
 		const struct exec_config *config, struct engine_exec *ret, struct masu_error *err);
+/* To be called when it has ended with @status: tells `masu events`. */
+void engine_exec_ended(struct engine *engine, const struct engine_exec *exec, int status);
 
 /* One piece of output from the log. @stream is 1 or 2, @time RFC 3339; a negative return ends it.
  */

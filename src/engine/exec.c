@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/id.h"
 #include "base/str.h"
 #include "base/trace.h"
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
 #include "sys/proc.h"
@@ -24,6 +27,7 @@ struct exec_run {
 	int init_pidfd, root_fd;
 	int theirs[3], ours[3];
 	char bundle[4096];
+	char exec_id[ID_LENGTH + 1]; /* only for events */
 };
 
 static void exec_run_close(struct exec_run *run)
@@ -147,6 +151,35 @@ static int start_process(struct exec_run *run, struct exec_container *ret, struc
 	return r;
 }
 
+/* "exec_create: sh -c true" and the same with exec_start, as docker has it. */
+static int tell_start(struct exec_run *run, char *const *args)
+{
+	static const char *const actions[] = { "exec_create:", "exec_start:" };
+	const struct oci_pair more = { "execID", run->exec_id };
+	_cleanup_buf_ struct buf action;
+	int r = id_random(run->exec_id);
+	buf_init(&action, EVENT_LINE_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
+		buf_reset(&action);
+		buf_puts(&action, actions[i]);
+		for (char *const *arg = args; *arg; arg++) {
+			buf_putc(&action, ' ');
+			buf_puts(&action, *arg);
+		}
+		if (r == 0 && buf_error(&action) == 0)
+			event_container(run->engine, &run->container, buf_str(&action), &more, 1);
+	}
+	return r;
+}
+
+void engine_exec_ended(struct engine *engine, const struct engine_exec *exec, int status)
+{
+	char text[12];
+	const struct oci_pair more[] = { { "execID", exec->id }, { "exitCode", text } };
+	snprintf(text, sizeof(text), "%d", status);
+	event_container(engine, &exec->container, "exec_die", more, ARRAY_SIZE(more));
+}
+
 int engine_exec(struct engine *engine, struct arena *arena, const char *id,
 		const struct exec_config *config, struct engine_exec *ret, struct masu_error *err)
 {
@@ -168,15 +201,20 @@ int engine_exec(struct engine *engine, struct arena *arena, const char *id,
 		r = build_process(&run, config, err);
 	if (r == 0)
 		r = make_stdio(&run, config, err);
+	if (r == 0 && (r = tell_start(&run, config->args)) < 0)
+		error_errno(err, r, "cannot choose an id");
 	if (r == 0)
 		r = start_process(&run, &process, err);
 	if (r < 0)
 		return r;
-	*ret = (struct engine_exec) { .pid = process.pid,
+	*ret = (struct engine_exec) { .container = run.container,
+				      .pid = process.pid,
 				      .pidfd = take_fd(&process.pidfd),
 				      .stdin_fd = take_fd(&run.ours[0]),
 				      .stdout_fd = take_fd(&run.ours[1]),
 				      .stderr_fd = take_fd(&run.ours[2]),
 				      .console_fd = take_fd(&process.console_fd) };
+	ret->container.dir_fd = ret->container.run_fd = -1;
+	memcpy(ret->id, run.exec_id, sizeof(ret->id));
 	return 0;
 }

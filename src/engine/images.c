@@ -292,7 +292,9 @@ static int match_user(void *data, const struct user *user)
 
 static void report(const struct removal *rm, bool untagged, const char *name)
 {
-	struct engine_images_event event = { .untagged = untagged, .name = name };
+	const struct engine_images_event event = { .untagged = untagged,
+						   .name = name,
+						   .image = &rm->image };
 	if (rm->report)
 		rm->report(rm->data, &event);
 }

@@ -10,11 +10,13 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "image/image.h"
 #include "storage/storage.h"
 
 struct engine_images_event {
-	bool untagged;	  /* else deleted */
-	const char *name; /* "busybox:local", "sha256:…" */
+	bool untagged;		   /* else deleted */
+	const char *name;	   /* "busybox:local", "sha256:…" */
+	const struct image *image; /* that it is about; NULL for a layer */
 };
 typedef void (*engine_images_report)(void *data, const struct engine_images_event *event);
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "base/trace.h"
+#include "engine/events.h"
 #include "engine/monitor.h"
 #include "engine/network.h"
 #include "engine/volumes.h"
@@ -205,8 +206,10 @@ static int make_stdio(struct launch *launch, struct masu_error *err)
 static int connect_network(struct launch *launch, pid_t pid, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
-	if (!engine_network_connects(&m->container.config))
+	if (!engine_network_connects(&m->container.config)) {
+		event_network(m->engine, &m->container, "connect");
 		return 0;
+	}
 	int r = engine_network_connect(m->engine, m->arena, &m->container, pid, err);
 	trace_mark("network connected");
 	return r < 0 ? r : etc_hosts_write(&m->container, err);

@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/trace.h"
-#include "engine/network.h"
+#include "engine/events.h"
 #include "engine/network.h"
 #include "engine/trim.h"
 #include "state/trash.h"
@@ -181,6 +181,7 @@ static void report_started(struct monitor *m)
 {
 	const struct ctl_message message = { .type = CTL_STARTED, .value = m->process.pid };
 	cleanup_close(&m->lock_fd);
+	event_started(m->engine, &m->container);
 	if (m->control_fd >= 0)
 		ctl_send(m->control_fd, &message, -1);
 	monitor_record_start(m);
@@ -315,7 +316,9 @@ static void end(struct monitor *m)
 		if (m->cgroup)
 			cgroup_oom_killed(m->cgroup, &m->container.oom_killed);
 		record_end(m, status);
+		event_died(m->engine, &m->container, status);
 		int r = container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
+		event_released(m->engine, &m->container);
 		if (r == 0 && m->container.config.auto_remove)
 			r = container_discard(m->engine, m->arena, &m->container, NULL);
 		/* Recovery does what could not be done now; it knows by the run directory. */

@@ -9,9 +9,10 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "engine/events.h"
 #include "engine/internal.h"
 
-static const char *network_name(const struct container_config *config)
+const char *engine_network_name(const struct container_config *config)
 {
 	const char *name = config->network;
 	return !name || !*name || streq(name, "default") ? "bridge" : name;
@@ -28,7 +29,7 @@ static const struct network_ops *driver_of(const char *network)
 int engine_network_check(struct engine *engine, const struct container_config *config,
 			 struct masu_error *err)
 {
-	const char *name = network_name(config);
+	const char *name = engine_network_name(config);
 	char path[300];
 	bool shares = mode_host(name) || mode_container(name, NULL);
 	if (config->port_count && mode_container(name, NULL))
@@ -51,14 +52,14 @@ int engine_network_check(struct engine *engine, const struct container_config *c
 
 bool engine_network_connects(const struct container_config *config)
 {
-	const char *name = network_name(config);
+	const char *name = engine_network_name(config);
 	/* With "none" the exec driver brings up the loopback, and that is all. */
 	return !mode_host(name) && !mode_container(name, NULL) && !streq(name, "none");
 }
 
 bool engine_network_is_own(const struct container_config *config)
 {
-	const char *name = network_name(config);
+	const char *name = engine_network_name(config);
 	return !mode_host(name) && !mode_container(name, NULL);
 }
 
@@ -86,7 +87,7 @@ static struct network_request request_of(struct engine *engine, const struct con
 		.root_fd = engine->root_fd,
 		.run_fd = engine->run_fd,
 		.container_id = container->id,
-		.network = network_name(config),
+		.network = engine_network_name(config),
 		.netns_fd = netns_fd,
 		.ports = config->ports,
 		.port_count = config->port_count,
@@ -127,10 +128,10 @@ int engine_network_connect(struct engine *engine, struct arena *arena, struct co
 			   pid_t pid, struct masu_error *err)
 {
 	char path[32];
-	const struct network_ops *ops = driver_of(network_name(&container->config));
+	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
 	if (!ops || !ops->connect)
 		return error_set(err, -EINVAL, "network %s: its driver cannot connect a container",
-				 network_name(&container->config));
+				 engine_network_name(&container->config));
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
 	_cleanup_close_ int netns = open(path, O_RDONLY | O_CLOEXEC);
 	struct network_endpoint *endpoint = arena_new(arena, struct network_endpoint);
@@ -148,13 +149,14 @@ int engine_network_connect(struct engine *engine, struct arena *arena, struct co
 		return r;
 	container->endpoints = endpoint;
 	container->endpoint_count = 1;
+	event_network(engine, container, "connect");
 	return 0;
 }
 
 void engine_network_settle(struct engine *engine, const struct container *container)
 {
 	struct masu_error err = { 0 };
-	const struct network_ops *ops = driver_of(network_name(&container->config));
+	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
 	const struct network_request request = request_of(engine, container, -1);
 	for (size_t i = 0; i < container->endpoint_count; i++)
 		if (ops && ops->settle && ops->settle(&request, &container->endpoints[i], &err) < 0)
@@ -165,7 +167,7 @@ int engine_network_disconnect(struct engine *engine, const struct container *con
 			      struct masu_error *err)
 {
 	int result = 0;
-	const struct network_ops *ops = driver_of(network_name(&container->config));
+	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
 	const struct network_request request = request_of(engine, container, -1);
 	for (size_t i = 0; i < container->endpoint_count; i++) {
 		int r = ops && ops->disconnect
@@ -173,6 +175,7 @@ int engine_network_disconnect(struct engine *engine, const struct container *con
 				: 0;
 		if (r < 0)
 			result = r;
+		event_network(engine, container, "disconnect");
 	}
 	return result;
 }
@@ -181,7 +184,7 @@ void engine_network_retire(struct engine *engine, const struct container_config 
 {
 	struct masu_error err = { 0 };
 	if (engine_network_connects(config) &&
-	    network_retire(engine->root_fd, engine->run_fd, network_name(config), NETWORK_LINGER_MS,
-			   &err) < 0)
+	    network_retire(engine->root_fd, engine->run_fd, engine_network_name(config),
+			   NETWORK_LINGER_MS, &err) < 0)
 		log_debug("%s", err.message);
 }

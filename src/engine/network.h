@@ -6,6 +6,8 @@
 /* The driver and the network's name in it; refuses networks that do not exist. */
 int engine_network_check(struct engine *engine, const struct container_config *config,
 			 struct masu_error *err);
+/* "bridge" where none was asked for. */
+const char *engine_network_name(const struct container_config *config);
 /* True where there is something to connect once the namespace exists. */
 bool engine_network_connects(const struct container_config *config);
 /* True where the container gets a network namespace of its own. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "engine/events.h"
 #include "engine/monitor.h"
 #include "state/record.h"
 
@@ -96,6 +97,7 @@ void park_start(struct monitor *m, int client_fd, const struct ctl_message *requ
 		ctl_send_error(client_fd, &err);
 		_exit(EXIT_FAILURE);
 	}
+	event_started(m->engine, &m->container);
 	const struct ctl_message reply = { .type = CTL_STARTED, .value = m->process.pid };
 	ctl_send(client_fd, &reply, stream);
 	monitor_record_start(m);

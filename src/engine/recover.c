@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/network.h"
 #include "engine/volumes.h"
@@ -16,7 +17,8 @@
 #include "state/trash.h"
 #include "sys/proc.h"
 
-#define TRASH_BOUND 256 /* entries deleted on the way; the rest is for whoever is idle */
+#define STATUS_UNKNOWN 255
+#define TRASH_BOUND    256 /* entries deleted on the way; the rest is for whoever is idle */
 
 int container_cgroup_create(const struct container *container, const struct oci_spec *spec,
 			    struct cgroup **ret, struct masu_error *err)
@@ -69,6 +71,8 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
 		name_release(engine, container->name, container->id);
 	if (r == 0 && !ops->within_container)
 		r = ops->remove(storage, container->id, container->dir_fd, err);
+	if (r == 0)
+		event_container(engine, container, "destroy", NULL, 0);
 	return r;
 }
 
@@ -90,14 +94,19 @@ int container_cgroup_open(struct engine *engine, struct arena *arena,
 	return r < 0 ? r : container_cgroup_create(container, &spec, ret, err);
 }
 
+/* The monitor may have written the end before it was killed. */
+static bool end_recorded(const struct container *container)
+{
+	return container->status != CONTAINER_RUNNING && container->status != CONTAINER_PAUSED;
+}
+
 static int record_unknown_end(struct container *container, struct masu_error *err)
 {
 	char finished[TIME_TEXT_SIZE];
-	/* The monitor may have written the end before it was killed. */
-	if (container->status != CONTAINER_RUNNING && container->status != CONTAINER_PAUSED)
+	if (end_recorded(container))
 		return 0;
 	container->status = CONTAINER_EXITED;
-	container->exit_code = 255;
+	container->exit_code = STATUS_UNKNOWN;
 	container->error = "its monitor was killed: the exit status is not known";
 	container->finished = time_now_text(finished);
 	int r = store_write_state(container, true, err);
@@ -131,10 +140,16 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 		return 0;
 	}
 	log_debug("container %.12s: cleaning up after a monitor that is gone", now.id);
+	bool goes = now.config.auto_remove && was_started(&now);
+	bool untold = goes || !end_recorded(&now);
+	if (untold)
+		event_died(engine, &now, STATUS_UNKNOWN);
 	r = container_cgroup_open(engine, arena, &now, &cgroup, err);
 	if (r == 0)
 		r = container_cleanup(engine, arena, &now, cgroup, err);
-	if (r == 0 && now.config.auto_remove && was_started(&now)) {
+	if (r == 0 && untold)
+		event_released(engine, &now);
+	if (r == 0 && goes) {
 		r = container_discard(engine, arena, &now, err);
 		*ret_gone = r == 0;
 		trash_empty(engine->root_fd, TRASH_BOUND);

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/trace.h"
 #include "engine/attach.h"
+#include "engine/events.h"
 #include "engine/lifecycle.h"
 #include "engine/monitor.h"
 #include "engine/network.h"
@@ -80,6 +81,7 @@ int supervise_start(struct engine *engine, struct arena *arena, const struct con
 	};
 	int r = make_pair(SOCK_SEQPACKET, &control, &start.control_fd, err);
 	if (r == 0 && attach && attach_streams(attach)) {
+		event_container(engine, container, "attach", NULL, 0);
 		start.streams = attach_streams(attach);
 		start.rows = attach->rows;
 		start.columns = attach->columns;
@@ -117,8 +119,8 @@ static bool is_parked(const struct container *container)
 }
 
 /* 1: it is not parked, or no longer. */
-static int start_parked(const struct container *container, struct engine_attach *attach,
-			struct masu_error *err)
+static int start_parked(struct engine *engine, const struct container *container,
+			struct engine_attach *attach, struct masu_error *err)
 {
 	struct ctl_message message = { .type = CTL_START };
 	_cleanup_close_ int control = -1;
@@ -126,6 +128,7 @@ static int start_parked(const struct container *container, struct engine_attach 
 	if (!is_parked(container) || monitor_connect(container, &control) < 0)
 		return 1;
 	if (attach) {
+		event_container(engine, container, "attach", NULL, 0);
 		message.flags = attach_streams(attach);
 		message.value = attach->rows;
 		message.value2 = attach->columns;
@@ -184,7 +187,7 @@ int engine_start_parked(struct engine *engine, struct arena *arena, const char *
 	struct container container;
 	int r = store_load(engine, arena, id, &container, err);
 	if (r == 0) {
-		r = start_parked(&container, attach, err);
+		r = start_parked(engine, &container, attach, err);
 		container_close(&container);
 	}
 	return r == 1 ? r : engine_failure(err, r);

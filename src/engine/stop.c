@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
 #include "engine/validate.h"
@@ -39,10 +40,17 @@ static int open_process(struct engine *engine, struct arena *arena, const char *
 	return r;
 }
 
-static int send_signal(const struct container *container, int pidfd, int sig,
+/* The event comes first, so that it is before that of the end. */
+static int signal_told(struct engine *engine, const struct container *container, int pidfd, int sig)
+{
+	event_container_number(engine, container, "kill", "signal", sig);
+	return sys_pidfd_send_signal(pidfd, sig);
+}
+
+static int send_signal(struct engine *engine, const struct container *container, int pidfd, int sig,
 		       struct masu_error *err)
 {
-	int r = sys_pidfd_send_signal(pidfd, sig);
+	int r = signal_told(engine, container, pidfd, sig);
 	if (r == -ESRCH)
 		return error_set(err, r, "container %s is not running", container->name);
 	return r < 0 ? error_errno(err, r, "container %s: signal %d", container->name, sig) : 0;
@@ -57,7 +65,7 @@ int engine_kill(struct engine *engine, const char *id, int sig, struct masu_erro
 	arena_init(&arena, 0);
 	int r = open_process(engine, &arena, id, VERB_KILL, &container, &pidfd, err);
 	if (r == 0)
-		r = send_signal(&container, pidfd, sig, err);
+		r = send_signal(engine, &container, pidfd, sig, err);
 	if (r < 0)
 		return error_wrap(err, "cannot kill container %.12s", id);
 	/* As docker: who is told that it was killed finds it ended. */
@@ -117,12 +125,15 @@ int engine_stop(struct engine *engine, const char *id, int timeout, struct masu_
 	if (timeout < 0)
 		timeout = container.config.stop_timeout >= 0 ? container.config.stop_timeout
 							     : STOP_TIMEOUT_DEFAULT;
-	r = sys_pidfd_send_signal(pidfd, sig);
+	r = signal_told(engine, &container, pidfd, sig);
 	if (r == 0 && !ends_within(pidfd, timeout))
-		r = sys_pidfd_send_signal(pidfd, SIGKILL);
+		r = signal_told(engine, &container, pidfd, SIGKILL);
 	if (r < 0 && r != -ESRCH)
 		return error_errno(err, r, "cannot stop container %s", container.name);
-	return await_end(engine, id, err);
+	r = await_end(engine, id, err);
+	if (r == 0)
+		event_container(engine, &container, "stop", NULL, 0);
+	return r;
 }
 
 int container_force_end(struct engine *engine, const char *id, struct masu_error *err)
@@ -133,7 +144,7 @@ int container_force_end(struct engine *engine, const char *id, struct masu_error
 	arena_init(&arena, 0);
 	int r = open_process(engine, &arena, id, VERB_REMOVE_FORCE, &container, &pidfd, err);
 	if (r == 0) {
-		r = sys_pidfd_send_signal(pidfd, SIGKILL);
+		r = signal_told(engine, &container, pidfd, SIGKILL);
 		if (r < 0 && r != -ESRCH)
 			return error_errno(err, r, "cannot kill container %s", container.name);
 	}

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "sys/fs.h"
 #include "volume/volume.h"
@@ -106,7 +107,10 @@ static int ensure_volume(struct engine *engine, struct arena *arena, struct moun
 		.option_count = mount->volume_option_count,
 		.anonymous = anonymous,
 	};
-	return volume_ensure(engine->root_fd, engine->root, arena, &request, &volume, &made, err);
+	int r = volume_ensure(engine->root_fd, engine->root, arena, &request, &volume, &made, err);
+	if (r == 0 && made)
+		event_volume(engine, mount->source, "create");
+	return r;
 }
 
 static int check_bind(struct mount_config *mount, struct masu_error *err)
@@ -219,6 +223,12 @@ static bool is_anonymous(struct engine *engine, struct arena *arena, const char 
 	       volume.anonymous;
 }
 
+static void remove_told(struct engine *engine, const char *name)
+{
+	if (volume_remove(engine->root_fd, name, NULL) == 0)
+		event_volume(engine, name, "destroy");
+}
+
 void volumes_remove_anonymous(struct engine *engine, const struct container *container)
 {
 	_cleanup_arena_ struct arena arena;
@@ -234,7 +244,7 @@ void volumes_remove_anonymous(struct engine *engine, const struct container *con
 			return;
 		listed = true;
 		if (!used_elsewhere(all, count, container->id, mount->source))
-			volume_remove(engine->root_fd, mount->source, NULL);
+			remove_told(engine, mount->source);
 	}
 	for (size_t i = 0; i < count; i++)
 		container_close(&all[i]);

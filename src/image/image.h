@@ -102,5 +102,12 @@ int image_list(int root_fd, struct arena *arena, struct image **ret, size_t *ret
 /* index.json edits under the store's lock, atomic and durable. */
 int image_tag(int root_fd, const char *source, const char *target, struct masu_error *err);
 
+/*
+ * Tells `masu events` what happened to an image (state/event_log.h). @name NULL: its id, as docker
+ * has it for everything but "tag". What cannot be written is lost; nothing else comes of it.
+ */
+void image_event(const char *runroot, const char *action, const struct image *image,
+		 const char *name);
+
 /* "amd64", "arm64" …: this machine in Go's words, which image configs use. */
 const char *image_architecture(void);

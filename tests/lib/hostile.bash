@@ -81,7 +81,7 @@ RUN=(run --rm --cgroup-parent "$CGROUP_PARENT")
 # Everything that outlives a process and that masu could have left, as text. The bridge and its
 # rules come and go by themselves; what containers put into them must not stay.
 machine_state() {
-	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' 2>/dev/null | grep -v -e ' \.lock$' -e ' lock$' |
+	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' 2>/dev/null | grep -v -e ' \.lock$' -e ' lock$' -e ' events\.log' |
 		sort
 	find /sys/fs/cgroup -type d -path "*$CGROUP_PARENT/*" 2>/dev/null | sort
 	ip -o link | awk '{ print $2 }' | grep -v '^masu0:'

@@ -30,7 +30,7 @@ masu_processes() {
 
 # Everything that outlives a process and that masu could have left, as text.
 machine_state() {
-	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' | grep -v -e ' \.lock$' -e ' lock$' | sort
+	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' | grep -v -e ' \.lock$' -e ' lock$' -e ' events\.log' | sort
 	find /sys/fs/cgroup -type d -path "*$PARENT*" 2>/dev/null | sort
 	ip -o link | awk '{ print $2 }'
 	nft list ruleset

@@ -234,6 +234,9 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 		built_image_abort(&builder, &image);
 		return error_wrap(err, "import %s", argv[0]);
 	}
+	if (references[0])
+		tell_image(context, root_fd, "tag", image.config.digest, references[0]);
+	tell_image(context, root_fd, "import", image.config.digest, NULL);
 	printf("%s\n", image.config.digest);
 	fflush(stdout);
 	trash_empty(root_fd, 0); /* what killed commands left in staging */

@@ -100,7 +100,8 @@ static void print_loaded(struct arena *arena, const struct built_image *images, 
 	}
 }
 
-static int load(struct image_builder *b, int fd, bool quiet, struct masu_error *err)
+static int load(const struct cli_context *context, struct image_builder *b, int fd, bool quiet,
+		struct masu_error *err)
 {
 	struct archive archive = { .arena = b->arena, .staging = &b->staging };
 	struct archive_image *from;
@@ -120,6 +121,8 @@ static int load(struct image_builder *b, int fd, bool quiet, struct masu_error *
 		for (size_t i = 0; i < count && r < 0; i++)
 			built_image_abort(b, &images[i]);
 	} while (r == -EAGAIN);
+	for (size_t i = 0; i < count && r == 0; i++)
+		tell_image(context, b->root_fd, "load", images[i].config.digest, NULL);
 	if (r == 0 && !quiet)
 		print_loaded(b->arena, images, count);
 	return r;
@@ -140,7 +143,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 				       err);
 	if (r < 0)
 		return r;
-	r = load(&builder, fd, o->quiet, err);
+	r = load(context, &builder, fd, o->quiet, err);
 	fflush(stdout);
 	trash_empty(root_fd, 0); /* what killed commands left in staging */
 	return r < 0 ? error_wrap(err, "load") : 0;

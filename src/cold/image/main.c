@@ -9,12 +9,25 @@
 
 #include "base/log.h"
 #include "cold/image/verbs.h"
+#include "image/image.h"
 #include "state/record.h"
 #include "storage/storage.h"
 
 int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err)
 {
 	return state_open_root(context->root, ret_fd, err);
+}
+
+void tell_image(const struct cli_context *context, int root_fd, const char *action, const char *id,
+		const char *reference)
+{
+	struct image image;
+	struct image_reference parsed;
+	const char *name = NULL;
+	if (reference && image_reference_parse(context->arena, reference, &parsed, NULL) == 0)
+		name = image_reference_familiar_full(context->arena, &parsed);
+	if (image_find(root_fd, context->arena, id, &image, NULL) == 0)
+		image_event(context->runroot, action, &image, name);
 }
 
 static const struct cli_command *const verbs[] = {

@@ -345,6 +345,8 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	r = collect(&s, argc, argv);
 	if (r == 0)
 		r = o->output ? save_to_file(&s, o->output) : put_archive(&s);
+	for (size_t i = 0; i < s.count && r == 0; i++)
+		image_event(context->runroot, "save", &s.images[i].image, NULL);
 	return r;
 }
 

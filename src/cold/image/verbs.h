@@ -10,4 +10,8 @@ extern const struct cli_command save_command;	/* save.c */
 /* Opens <root> as the hot program does, making it where it is missing. */
 int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err);
 
+/* Tells `masu events` of the image that has this id; @reference (may be NULL): the name it got. */
+void tell_image(const struct cli_context *context, int root_fd, const char *action, const char *id,
+		const char *reference);
+
 #define STORAGE_DRIVER_DEFAULT "overlay"
