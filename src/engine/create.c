@@ -2,7 +2,9 @@
  * Creating: image and options become one configuration; then, in this order, a directory in the
  * making with its lock, the name, the writable layer, the volumes, container.json, and the
  * directory moves to its place, with which the container exists. What dies before leaves a
- * directory in the making that nobody lists and whose name the next one may take.
+ * directory in the making that nobody lists and whose name the next one may take. A record is
+ * synced before it is in its place, so none is there in part; that it is there is synced while the
+ * container's monitor already works, and before the reply.
  */
 #include "engine/create.h"
 
@@ -155,21 +157,6 @@ static int claim_name(struct engine *engine, struct arena *arena, struct contain
 	return r;
 }
 
-/* A reply means durable: the record is synced by its writer, here follow the directories that lead
- * to it. */
-static int sync_parents(struct engine *engine, struct masu_error *err)
-{
-	static const char *const parents[] = { "containers", "names" };
-	for (size_t i = 0; i < ARRAY_SIZE(parents); i++) {
-		_cleanup_close_ int fd =
-			openat(engine->root_fd, parents[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		int r = fd < 0 ? -errno : fs_fsync_dir(fd);
-		if (r < 0)
-			return error_errno(err, r, "%s/%s", engine->root, parents[i]);
-	}
-	return 0;
-}
-
 static int make_container(struct engine *engine, struct arena *arena,
 			  const char *const *image_volumes, struct container *container,
 			  struct masu_error *err)
@@ -185,8 +172,6 @@ static int make_container(struct engine *engine, struct arena *arena,
 		r = store_write_record(container, durable, err);
 	if (r == 0)
 		r = store_publish(engine, container, err);
-	if (r == 0 && durable)
-		r = sync_parents(engine, err);
 	trace_mark("record written");
 	return r;
 }
@@ -246,6 +231,15 @@ int container_create(struct engine *engine, struct arena *arena,
 	return 0;
 }
 
+/* Waits for the disk; a container whose record may not survive does not stay. */
+static int make_durable(struct engine *engine, const struct container *container,
+			struct masu_error *err)
+{
+	int r = container->config.auto_remove ? 0 : store_sync(engine, container, err);
+	trace_mark("synced");
+	return r;
+}
+
 int engine_create(struct engine *engine, struct arena *arena, const struct container_config *config,
 		  char ret_id[65], struct masu_error *err)
 {
@@ -257,14 +251,18 @@ int engine_create(struct engine *engine, struct arena *arena, const struct conta
 	memcpy(ret_id, container.id, sizeof(container.id));
 	supervise_park(engine, arena, &container, lock);
 	close(lock);
+	r = make_durable(engine, &container, err);
 	container_close(&container);
-	return 0;
+	if (r < 0)
+		(void)engine_remove(engine, ret_id, ENGINE_REMOVE_FORCE, NULL);
+	return engine_failure(err, r);
 }
 
 int engine_run(struct engine *engine, struct arena *arena, const struct container_config *config,
 	       struct engine_attach *attach, char ret_id[65], struct masu_error *err)
 {
 	struct container container;
+	struct supervision supervision;
 	int lock;
 	if (attach)
 		attach->control_fd = attach->stream_fd = -1;
@@ -272,10 +270,13 @@ int engine_run(struct engine *engine, struct arena *arena, const struct containe
 	if (r < 0)
 		return engine_failure(err, r);
 	memcpy(ret_id, container.id, sizeof(container.id));
-	r = supervise_start(engine, arena, &container, lock, attach, err);
+	r = supervise_fork(engine, arena, &container, lock, attach, &supervision, err);
+	int durable = make_durable(engine, &container, r == 0 ? err : NULL);
+	if (r == 0)
+		r = supervise_await(&supervision, attach, durable == 0 ? err : NULL);
 	container_close(&container);
 	/* Where it did not come to a monitor nobody else removes what --rm promises to. */
-	if (r < 0 && config->auto_remove)
+	if (durable < 0 || (r < 0 && config->auto_remove))
 		(void)engine_remove(engine, ret_id, ENGINE_REMOVE_FORCE, NULL);
-	return engine_failure(err, r);
+	return engine_failure(err, durable < 0 ? durable : r);
 }

@@ -248,7 +248,8 @@ int engine_attach_wait(int control_fd, int *ret_status, struct masu_error *err);
 int engine_attach_resize(int control_fd, unsigned short rows, unsigned short columns);
 void engine_attach_close(struct engine_attach *attach);
 
-/* Waits for the end (or the next end) of a container; *ret_status is its exit code. */
+/* Waits for the end (or the next end) of a container; *ret_status is its exit code, which is on disk
+ * then. */
 int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err);
 int engine_kill(struct engine *engine, const char *id, int sig, struct masu_error *err);
 /* stop_signal, then SIGKILL after @timeout seconds (-1: the container's own). */

@@ -19,6 +19,10 @@ int engine_failure(struct masu_error *err, int r);
 /* SIGKILL to the container's init and the wait for its recorded end; fine where it has none. */
 int container_force_end(struct engine *engine, const char *id, struct masu_error *err);
 
+/* Waits until the end is recorded, for who does not tell what it was; a container that is removed
+ * by itself is gone then. */
+int container_await_end(struct engine *engine, const char *id, struct masu_error *err);
+
 /* Ends what create prepared (park.c) and waits for it to be taken down; else does nothing. */
 void container_unpark(const struct container *container);
 

@@ -286,8 +286,9 @@ static void record_end(struct monitor *m, int status)
 	container->status = CONTAINER_EXITED;
 	container->exit_code = status;
 	container->finished = time_now_text(finished);
+	/* Synced where somebody is told: ctl_finish(). */
 	if (!container->config.auto_remove)
-		store_write_state(container, true, NULL);
+		store_write_state(container, false, NULL);
 	container->finished = TIME_TEXT_NEVER;
 }
 

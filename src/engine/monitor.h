@@ -80,6 +80,7 @@ bool io_has_backlog(const struct monitor_io *io);
 struct ctl_client {
 	int fd; /* -1: slot is free */
 	bool wants_exit;
+	bool end_only; /* what the exit status was does not matter to it */
 };
 
 struct monitor;
@@ -94,7 +95,9 @@ int ctl_start(struct monitor *monitor);
 /* Each false where there was nothing to accept or to read. */
 bool ctl_accept(struct monitor *monitor);
 bool ctl_client_ready(struct monitor *monitor, unsigned index);
-/* Tells everybody who waits that the container has ended, and hangs up. */
+/* Tells everybody who waits that the container has ended, and hangs up. Whoever is told an exit
+ * status finds the same after a power cut, so the record is synced before; nobody there: it is not.
+ */
 void ctl_finish(struct monitor *monitor, int status, bool oom_killed);
 
 /* ---- monitor.c ---- */

@@ -141,6 +141,7 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 		break;
 	case CTL_WAIT:
 		client->wants_exit = true;
+		client->end_only = message.flags & CTL_END_ONLY;
 		break;
 	case CTL_START:
 		client->wants_exit = true;
@@ -155,19 +156,29 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 	return true;
 }
 
+/* Reads what the loop has not seen yet. True where somebody is going to be told the exit status. */
+static bool hear_last_words(struct monitor *monitor)
+{
+	bool told = false;
+	while (ctl_accept(monitor))
+		;
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+		const struct ctl_client *client = &monitor->ctl.clients[i];
+		while (client->fd >= 0 && ctl_client_ready(monitor, i))
+			;
+		told |= client->fd >= 0 && client->wants_exit && !client->end_only;
+	}
+	return told;
+}
+
 void ctl_finish(struct monitor *monitor, int status, bool oom_killed)
 {
 	const struct ctl_message message = { .type = CTL_EXIT,
 					     .value = status,
 					     .value2 = oom_killed };
-	/* Somebody may have connected whom the loop has not seen yet. */
-	while (ctl_accept(monitor))
-		;
+	if (hear_last_words(monitor) && !monitor->container.config.auto_remove)
+		store_sync_state(&monitor->container);
 	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
-		if (monitor->ctl.clients[i].fd < 0)
-			continue;
-		while (ctl_client_ready(monitor, i))
-			;
 		if (monitor->ctl.clients[i].fd >= 0 && monitor->ctl.clients[i].wants_exit)
 			ctl_send(monitor->ctl.clients[i].fd, &message, -1);
 		client_close(monitor, i);

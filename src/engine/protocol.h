@@ -9,12 +9,12 @@
  *   caller                              monitor
  *   CTL_ATTACH  flags = streams   ->    CTL_ATTACHED + stream fd, or CTL_ERROR
  *   CTL_RESIZE  value x value2    ->    (nothing)
- *   CTL_WAIT                      ->    CTL_EXIT when the container has ended
- *   CTL_START   flags = streams,  ->    CTL_STARTED + stream fd where streams were asked for, or
- *               rows x columns          CTL_ERROR: of a parked container (park.c)
- *   CTL_STOPPING                  ->    CTL_OK: whoever asked is about to end the container, so no
- *                                       restart policy applies to this end
- * A caller that forked the monitor, or asked for CTL_START or CTL_WAIT, gets CTL_EXIT once, last.
+ *   CTL_WAIT    flags             ->    CTL_EXIT when the container has ended; its status is on
+ * disk by then, unless CTL_END_ONLY says that it is of no interest CTL_START   flags = streams,  ->
+ * CTL_STARTED + stream fd where streams were asked for, or rows x columns          CTL_ERROR: of a
+ * parked container (park.c) CTL_STOPPING                  ->    CTL_OK: whoever asked is about to
+ * end the container, so no restart policy applies to this end A caller that forked the monitor, or
+ * asked for CTL_START or CTL_WAIT, gets CTL_EXIT once, last.
  *
  * Stream: an AF_UNIX SOCK_STREAM connection. With a tty both directions are the terminal's bytes.
  * Without, the caller writes stdin as it is (shutdown(SHUT_WR) is end of file) and reads Docker's
@@ -47,6 +47,7 @@ enum ctl_type {
 #define CTL_STREAM_STDIN  1u
 #define CTL_STREAM_STDOUT 2u
 #define CTL_STREAM_STDERR 4u
+#define CTL_END_ONLY	  8u
 
 #define CTL_TEXT_MAX	   MASU_ERROR_MAX
 #define STREAM_HEADER_SIZE 8
@@ -54,7 +55,7 @@ enum ctl_type {
 
 struct ctl_message {
 	uint32_t type;	/* enum ctl_type */
-	uint32_t flags; /* CTL_STREAM_* */
+	uint32_t flags; /* CTL_STREAM_*, CTL_END_ONLY */
 	/* CTL_RESIZE, CTL_START: rows, columns. CTL_STARTED: the container's pid. CTL_EXIT: exit
 	 * status, 1 where the OOM killer was at work. CTL_ERROR: errno (negative), exit status or
 	 * 0. */

@@ -69,8 +69,9 @@ static void hand_over_network(int control_fd)
 	trace_mark("network namespace");
 }
 
-int supervise_start(struct engine *engine, struct arena *arena, const struct container *container,
-		    int lock_fd, struct engine_attach *attach, struct masu_error *err)
+int supervise_fork(struct engine *engine, struct arena *arena, const struct container *container,
+		   int lock_fd, const struct engine_attach *attach, struct supervision *ret,
+		   struct masu_error *err)
 {
 	_cleanup_close_ int control = -1, stream = -1, lock = lock_fd;
 	struct monitor_start start = {
@@ -104,13 +105,32 @@ int supervise_start(struct engine *engine, struct arena *arena, const struct con
 	trace_mark("forked");
 	if (start.network_follows)
 		hand_over_network(control);
-	r = await_started(control, NULL, err);
+	*ret = (struct supervision) { .control_fd = take_fd(&control),
+				      .stream_fd = take_fd(&stream) };
+	return 0;
+}
+
+int supervise_await(struct supervision *supervision, struct engine_attach *attach,
+		    struct masu_error *err)
+{
+	_cleanup_close_ int control = take_fd(&supervision->control_fd);
+	_cleanup_close_ int stream = take_fd(&supervision->stream_fd);
+	int r = await_started(control, NULL, err);
 	trace_mark("started");
 	if (r == 0 && attach) {
 		attach->control_fd = take_fd(&control);
 		attach->stream_fd = take_fd(&stream);
 	}
 	return r;
+}
+
+static int supervise_start(struct engine *engine, struct arena *arena,
+			   const struct container *container, int lock_fd,
+			   struct engine_attach *attach, struct masu_error *err)
+{
+	struct supervision supervision;
+	int r = supervise_fork(engine, arena, container, lock_fd, attach, &supervision, err);
+	return r < 0 ? r : supervise_await(&supervision, attach, err);
 }
 
 static bool is_parked(const struct container *container)

@@ -61,7 +61,6 @@ int engine_kill(struct engine *engine, const char *id, int sig, struct masu_erro
 	_cleanup_arena_ struct arena arena;
 	_cleanup_close_ int pidfd = -1;
 	struct container container;
-	int status;
 	arena_init(&arena, 0);
 	int r = open_process(engine, &arena, id, VERB_KILL, &container, &pidfd, err);
 	if (r == 0)
@@ -69,9 +68,7 @@ int engine_kill(struct engine *engine, const char *id, int sig, struct masu_erro
 	if (r < 0)
 		return error_wrap(err, "cannot kill container %.12s", id);
 	/* As docker: who is told that it was killed finds it ended. */
-	if (sig == SIGKILL && engine_wait(engine, id, &status, err) < 0 && err->code != -ENOENT)
-		return err->code;
-	return 0;
+	return sig == SIGKILL ? container_await_end(engine, id, err) : 0;
 }
 
 /* True where the process ended within @seconds; -1 waits without end. */
@@ -99,15 +96,6 @@ static bool ends_within(int pidfd, int seconds)
 	}
 }
 
-/* Waits until the monitor has recorded the end; a container that is removed by itself is gone. */
-static int await_end(struct engine *engine, const char *id, struct masu_error *err)
-{
-	struct masu_error ignored = { 0 };
-	int status;
-	int r = engine_wait(engine, id, &status, err ? err : &ignored);
-	return r == -ENOENT ? 0 : r;
-}
-
 int engine_stop(struct engine *engine, const char *id, int timeout, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
@@ -119,7 +107,7 @@ int engine_stop(struct engine *engine, const char *id, int timeout, struct masu_
 	if (r < 0)
 		return r;
 	if (r == 1)
-		return await_end(engine, id, err);
+		return container_await_end(engine, id, err);
 	if (container.config.stop_signal)
 		signal_parse(container.config.stop_signal, &sig, NULL);
 	if (timeout < 0)
@@ -130,7 +118,7 @@ int engine_stop(struct engine *engine, const char *id, int timeout, struct masu_
 		r = signal_told(engine, &container, pidfd, SIGKILL);
 	if (r < 0 && r != -ESRCH)
 		return error_errno(err, r, "cannot stop container %s", container.name);
-	r = await_end(engine, id, err);
+	r = container_await_end(engine, id, err);
 	if (r == 0)
 		event_container(engine, &container, "stop", NULL, 0);
 	return r;
@@ -148,5 +136,5 @@ int container_force_end(struct engine *engine, const char *id, struct masu_error
 		if (r < 0 && r != -ESRCH)
 			return error_errno(err, r, "cannot kill container %s", container.name);
 	}
-	return r < 0 ? r : await_end(engine, id, err);
+	return r < 0 ? r : container_await_end(engine, id, err);
 }

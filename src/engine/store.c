@@ -148,12 +148,10 @@ static void layers_write(struct json_writer *w, const char *const *chain_ids)
 	json_put_strings(w, chain_ids);
 }
 
-static int sync_record(int dir_fd)
+static int sync_file(int dir_fd, const char *name)
 {
-	_cleanup_close_ int fd = openat(dir_fd, "container.json", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		return -errno;
-	return fs_fsync_dir(dir_fd);
+	_cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
 int store_write_record(const struct container *container, bool durable, struct masu_error *err)
@@ -186,9 +184,22 @@ int store_write_record(const struct container *container, bool durable, struct m
 	if (r == 0)
 		r = fs_rewrite(container->dir_fd, "container.json", buf_str(&text), text.len, 0600);
 	if (r == 0 && durable)
-		r = sync_record(container->dir_fd);
+		r = sync_file(container->dir_fd, "container.json");
 	return r < 0 ? error_errno(err, r, "container %.12s: cannot write its record",
 				   container->id)
+		     : 0;
+}
+
+int store_sync(struct engine *engine, const struct container *container, struct masu_error *err)
+{
+	/* On a filesystem with one log the first takes the others with it. */
+	static const char *const parents[] = { "containers", "names" };
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(parents); i++)
+		r = sync_file(engine->root_fd, parents[i]);
+	if (r == 0)
+		r = fs_fsync_dir(container->dir_fd);
+	return r < 0 ? error_errno(err, r, "container %.12s: cannot sync its record", container->id)
 		     : 0;
 }
 
@@ -209,6 +220,12 @@ int store_write_state(const struct container *container, bool durable, struct ma
 	json_field_i64(&w, "RestartCount", container->restart_count);
 	json_end_object(&w);
 	return record_write(container->dir_fd, "state.json", &text, durable, err);
+}
+
+void store_sync_state(const struct container *container)
+{
+	if (sync_file(container->dir_fd, "state.json") == 0)
+		(void)fs_fsync_dir(container->dir_fd);
 }
 
 /* It does not change while a process lives; no record has it where it cannot be read. */

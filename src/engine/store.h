@@ -34,14 +34,18 @@ const char *store_making_path(const char *id, char ret[CONTAINER_PATH_MAX]);
 /* Makes the directory of a container in the making and takes its lock. */
 int store_make(struct engine *engine, const char *id, int *ret_dir, int *ret_lock,
 	       struct masu_error *err);
-/* Writes container.json into the directory in the making. */
+/* Writes container.json into the directory in the making; @durable: its content is synced. */
 int store_write_record(const struct container *container, bool durable, struct masu_error *err);
 /* Moves the directory to its place: from then on the container exists. */
 int store_publish(struct engine *engine, const struct container *container, struct masu_error *err);
+/* Syncs what leads to the record: its directory, the containers, the names. */
+int store_sync(struct engine *engine, const struct container *container, struct masu_error *err);
 /* Moves what is being made into the trash. */
 void store_abandon(struct engine *engine, const char *id);
 /* Writes state.json from the container's fields. */
 int store_write_state(const struct container *container, bool durable, struct masu_error *err);
+/* Makes what it says survive a power cut, for who is about to tell it; a missing one is fine. */
+void store_sync_state(const struct container *container);
 /* Writes live.json: what is needed to find, end and clean up what runs. @monitor_start_time is of
  * container->monitor_pid. @cgroup may be NULL. */
 int store_write_live(const struct container *container, uint64_t monitor_start_time,

@@ -19,10 +19,11 @@ static void wait_process(const struct container *container)
 		;
 }
 
-static int wait_monitor(const struct container *container, int *ret_status)
+static int wait_monitor(const struct container *container, bool end_only, int *ret_status)
 {
 	_cleanup_close_ int control = -1;
-	const struct ctl_message message = { .type = CTL_WAIT };
+	const struct ctl_message message = { .type = CTL_WAIT,
+					     .flags = end_only ? CTL_END_ONLY : 0 };
 	int r = monitor_connect(container, &control);
 	if (r == 0)
 		r = ctl_send(control, &message, -1);
@@ -32,13 +33,17 @@ static int wait_monitor(const struct container *container, int *ret_status)
 }
 
 /* 1: its end was seen, but what it was is to be read from the record. */
-static int wait_once(const struct container *container, int *ret_status)
+static int wait_once(const struct container *container, bool end_only, int *ret_status)
 {
 	*ret_status = container->exit_code;
 	/* As with docker, one that was never started is not waited for; it may be parked. */
-	if ((!container->pid && !container->monitor_pid) || container->status == CONTAINER_CREATED)
+	if ((!container->pid && !container->monitor_pid) ||
+	    container->status == CONTAINER_CREATED) {
+		if (!end_only)
+			store_sync_state(container);
 		return 0;
-	if (container->monitor_pid && wait_monitor(container, ret_status) == 0)
+	}
+	if (container->monitor_pid && wait_monitor(container, end_only, ret_status) == 0)
 		return 0;
 	/* No monitor to ask. One that is just going has removed its live files before. */
 	if (container->pid)
@@ -49,7 +54,7 @@ static int wait_once(const struct container *container, int *ret_status)
 void container_unpark(const struct container *container)
 {
 	_cleanup_close_ int control = -1;
-	const struct ctl_message message = { .type = CTL_WAIT };
+	const struct ctl_message message = { .type = CTL_WAIT, .flags = CTL_END_ONLY };
 	int status;
 	if (container->status != CONTAINER_CREATED || !container->pid)
 		return;
@@ -64,7 +69,8 @@ void container_unpark(const struct container *container)
 		engine_attach_wait(control, &status, NULL);
 }
 
-int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err)
+static int wait_end(struct engine *engine, const char *id, bool end_only, int *ret_status,
+		    struct masu_error *err)
 {
 	int r = 1;
 	while (r == 1) {
@@ -74,8 +80,21 @@ int engine_wait(struct engine *engine, const char *id, int *ret_status, struct m
 		r = engine_load(engine, &arena, id, &container, err);
 		if (r < 0)
 			return r;
-		r = wait_once(&container, ret_status);
+		r = wait_once(&container, end_only, ret_status);
 		container_close(&container);
 	}
 	return r;
+}
+
+int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err)
+{
+	return wait_end(engine, id, false, ret_status, err);
+}
+
+int container_await_end(struct engine *engine, const char *id, struct masu_error *err)
+{
+	struct masu_error ignored = { 0 };
+	int status;
+	int r = wait_end(engine, id, true, &status, err ? err : &ignored);
+	return r == -ENOENT ? 0 : r;
 }
