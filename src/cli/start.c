@@ -73,7 +73,7 @@ static int start_parked(struct cli_context *context, const char *name, struct ma
 	if (r == 0 && engine_resolve(&engine, name, id, NULL) < 0)
 		return 1;
 	if (r == 0)
-		r = engine_start_parked(&engine, context->arena, id, NULL, err);
+		r = engine_start_parked(&engine, id, NULL, err);
 	if (r == 0)
 		puts(name);
 	return r < 0 ? error_exit_status(err, 1) : r;

@@ -1,5 +1,6 @@
 /* The callers' side of the control socket. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,6 +25,15 @@ int monitor_connect(const struct container *container, int *ret_fd)
 		return -errno;
 	*ret_fd = take_fd(&fd);
 	return 0;
+}
+
+int monitor_connect_id(struct engine *engine, const char *id, int *ret_fd)
+{
+	char path[CONTAINER_PATH_MAX];
+	_cleanup_close_ int run =
+		openat(engine->run_fd, store_path(id, path), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct container container = { .run_fd = run };
+	return run < 0 ? -errno : monitor_connect(&container, ret_fd);
 }
 
 static int request_stream(int control, const struct engine_attach *attach, int *ret_stream,

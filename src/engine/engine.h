@@ -231,8 +231,8 @@ int engine_start(struct engine *engine, struct arena *arena, const char *id,
  * engine_start() where that is only a message to the monitor that create left behind (park.c), so
  * that the caller forks nothing. 1: it is not parked, or no longer; nothing has happened.
  */
-int engine_start_parked(struct engine *engine, struct arena *arena, const char *id,
-			struct engine_attach *attach, struct masu_error *err);
+int engine_start_parked(struct engine *engine, const char *id, struct engine_attach *attach,
+			struct masu_error *err);
 /* engine_create() and engine_start() in one go, for `run`: what create knows is not read again.
  * @ret_id is filled as soon as the container exists, also where starting it failed. */
 int engine_run(struct engine *engine, struct arena *arena, const struct container_config *config,
@@ -248,8 +248,8 @@ int engine_attach_wait(int control_fd, int *ret_status, struct masu_error *err);
 int engine_attach_resize(int control_fd, unsigned short rows, unsigned short columns);
 void engine_attach_close(struct engine_attach *attach);
 
-/* Waits for the end (or the next end) of a container; *ret_status is its exit code, which is on disk
- * then. */
+/* Waits for the end (or the next end) of a container; *ret_status is its exit code, which is on
+ * disk then. */
 int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err);
 int engine_kill(struct engine *engine, const char *id, int sig, struct masu_error *err);
 /* stop_signal, then SIGKILL after @timeout seconds (-1: the container's own). */

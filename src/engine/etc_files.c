@@ -153,6 +153,12 @@ static int resolv_conf_write(const struct container *container, struct masu_erro
 	return write_file(container, "resolv.conf", &text, err);
 }
 
+int etc_files_refresh(const struct container *container, struct masu_error *err)
+{
+	int r = mode_host(container->config.network) ? etc_hosts_write(container, err) : 0;
+	return r == 0 ? resolv_conf_write(container, err) : r;
+}
+
 int etc_files_write(const struct container *container, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf hostname;

@@ -73,6 +73,8 @@ int spec_resources(const struct spec_context *context, struct oci_spec *spec,
 		   struct masu_error *err);
 int spec_security(const struct spec_context *context, struct oci_spec *spec,
 		  struct masu_error *err);
+/* Whether the container gets the filter that masu brings, and no profile of its own or none. */
+bool spec_filter_is_default(const struct container_config *config);
 const char *container_hostname(const struct container *container);
 
 #define INIT_PATH "/sbin/docker-init" /* where --init puts masu-init; Docker's place */
@@ -86,6 +88,8 @@ const char *container_hostname(const struct container *container);
  */
 int etc_files_write(const struct container *container, struct masu_error *err);
 int etc_hosts_write(const struct container *container, struct masu_error *err);
+/* Writes once more what comes from the host's files. */
+int etc_files_refresh(const struct container *container, struct masu_error *err);
 
 /* "container:<id>" resolved: the id in @ret and true; false where @mode is not of that form. */
 bool mode_container(const char *mode, const char **ret);

@@ -222,6 +222,7 @@ static int record_live(struct launch *launch, enum container_status status, pid_
 	struct monitor *m = launch->monitor;
 	char started[TIME_TEXT_SIZE];
 	struct container *container = &m->container;
+	bool known = container->pid == pid && container->pid_start_time;
 	container->pid = pid;
 	container->monitor_pid = getpid();
 	container->status = status;
@@ -234,7 +235,7 @@ static int record_live(struct launch *launch, enum container_status status, pid_
 		if (!container->started)
 			return error_set(err, -ENOMEM, "out of memory");
 	}
-	int r = proc_start_time(pid, &container->pid_start_time);
+	int r = known ? 0 : proc_start_time(pid, &container->pid_start_time);
 	if (r == 0 && !m->start_time)
 		r = proc_start_time(container->monitor_pid, &m->start_time);
 	if (r < 0)
@@ -249,9 +250,12 @@ static int on_namespaces(void *opaque, pid_t pid, struct masu_error *err)
 {
 	struct launch *launch = opaque;
 	trace_mark("cloned");
-	int r = launch->parked ? 0 : connect_network(launch, pid, err);
-	if (r == 0)
-		r = monitor_open(launch->monitor, err);
+	int r = 0;
+	if (!launch->parked) {
+		r = connect_network(launch, pid, err);
+		if (r == 0)
+			r = monitor_open(launch->monitor, err);
+	}
 	if (r == 0)
 		r = record_live(launch, launch->parked ? CONTAINER_CREATED : CONTAINER_RUNNING, pid,
 				err);
@@ -274,6 +278,7 @@ static struct exec_request request_of(struct launch *launch)
 		.sysctl_last = m->container.config.sysctl_count > 0,
 		/* A terminal gets its size between ready and start. */
 		.start_at_once = !launch->parked && !m->container.config.tty,
+		.waits_filtered = launch->parked && spec_filter_is_default(&m->container.config),
 		.on_namespaces = on_namespaces,
 		.opaque = launch,
 	};
@@ -377,8 +382,9 @@ int launch_start(struct launch *launch, unsigned short rows, unsigned short colu
 	struct monitor *m = launch->monitor;
 	int r = 0;
 	if (launch->parked) {
-		/* The network is not taken before it is needed, and hosts may have changed. */
-		r = etc_files_write(&m->container, err);
+		/* The network is not taken before it is needed, and the host's files may be others
+		 * by now. */
+		r = etc_files_refresh(&m->container, err);
 		if (r == 0)
 			r = connect_network(launch, m->process.pid, err);
 		if (r == 0)

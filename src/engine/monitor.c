@@ -127,6 +127,9 @@ static int prepare(struct monitor *m, const struct monitor_start *start, struct 
 {
 	/* Before anything that must be found again where this process is killed. */
 	int r = store_open_run(m->engine, &m->container, err);
+	/* Who asks for the start before it is prepared waits in the queue. */
+	if (r == 0 && start->parked)
+		r = monitor_open(m, err);
 	if (r == 0)
 		r = launch_prepare(m->launch, m, start, err);
 	if (r == 0 && (r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN)) < 0)

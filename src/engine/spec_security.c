@@ -98,6 +98,12 @@ static int parse_options(const struct container_config *config, struct security 
 	return 0;
 }
 
+bool spec_filter_is_default(const struct container_config *config)
+{
+	struct security security;
+	return parse_options(config, &security, NULL) == 0 && !security.seccomp;
+}
+
 static int set_seccomp(const struct spec_context *context, const struct security *security,
 		       struct oci_spec *spec, struct masu_error *err)
 {

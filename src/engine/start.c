@@ -138,33 +138,52 @@ static bool is_parked(const struct container *container)
 	return container->status == CONTAINER_CREATED && container->monitor_pid;
 }
 
-/* 1: it is not parked, or no longer. */
-static int start_parked(struct engine *engine, const struct container *container,
-			struct engine_attach *attach, struct masu_error *err)
+/* docker tells of the attachment before the start. false: it is not parked. */
+static bool tell_attach(struct engine *engine, const char *id)
+{
+	_cleanup_arena_ struct arena arena;
+	struct container container;
+	arena_init(&arena, 0);
+	if (store_load(engine, &arena, id, &container, NULL) < 0)
+		return false;
+	bool parked = is_parked(&container);
+	if (parked)
+		event_container(engine, &container, "attach", NULL, 0);
+	container_close(&container);
+	return parked;
+}
+
+int engine_start_parked(struct engine *engine, const char *id, struct engine_attach *attach,
+			struct masu_error *err)
 {
 	struct ctl_message message = { .type = CTL_START };
+	struct masu_error why = { 0 };
 	_cleanup_close_ int control = -1;
 	_cleanup_close_ int stream = -1;
-	if (!is_parked(container) || monitor_connect(container, &control) < 0)
+	/* Its monitor knows best: nothing needs to be read to ask it. */
+	if (monitor_connect_id(engine, id, &control) < 0)
 		return 1;
 	if (attach) {
-		event_container(engine, container, "attach", NULL, 0);
+		if (!tell_attach(engine, id))
+			return 1;
 		message.flags = attach_streams(attach);
 		message.value = attach->rows;
 		message.value2 = attach->columns;
 	}
 	if (ctl_send(control, &message, -1) < 0)
 		return 1;
-	int r = await_started(control, &stream, err);
+	int r = await_started(control, &stream, &why);
 	trace_mark("started");
-	/* It went away before it read the request. */
-	if (r == -EPIPE || r == -ECHILD)
+	/* It was not parked, or went away before it read the request. */
+	if (r == -EALREADY || r == -EPIPE || r == -ECHILD)
 		return 1;
+	if (r < 0 && err)
+		*err = why;
 	if (r == 0 && attach) {
 		attach->control_fd = take_fd(&control);
 		attach->stream_fd = take_fd(&stream);
 	}
-	return r;
+	return engine_failure(err, r);
 }
 
 void supervise_park(struct engine *engine, struct arena *arena, const struct container *container,
@@ -201,18 +220,6 @@ static int load_locked(struct engine *engine, struct arena *arena, const char *i
 	return r;
 }
 
-int engine_start_parked(struct engine *engine, struct arena *arena, const char *id,
-			struct engine_attach *attach, struct masu_error *err)
-{
-	struct container container;
-	int r = store_load(engine, arena, id, &container, err);
-	if (r == 0) {
-		r = start_parked(engine, &container, attach, err);
-		container_close(&container);
-	}
-	return r == 1 ? r : engine_failure(err, r);
-}
-
 /* By one message where it is parked (no lock is needed), else with a monitor of its own. 1: it was
  * found parked only once it was locked, so it is to be asked after all. */
 static int start_either_way(struct engine *engine, struct arena *arena, const char *id,
@@ -220,7 +227,7 @@ static int start_either_way(struct engine *engine, struct arena *arena, const ch
 {
 	struct container container;
 	_cleanup_close_ int lock = -1;
-	int r = engine_start_parked(engine, arena, id, attach, err);
+	int r = engine_start_parked(engine, id, attach, err);
 	if (r <= 0)
 		return r;
 	r = load_locked(engine, arena, id, &container, &lock, err);

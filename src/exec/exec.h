@@ -53,6 +53,11 @@ struct exec_request {
 	 * and then does not wait for its creator to learn that it is ready.
 	 */
 	bool start_at_once;
+	/*
+	 * The seccomp filter is known to allow what waiting for start() takes (receive, close,
+	 * capset, prctl, execve, and a message on failure), so it is loaded before.
+	 */
+	bool waits_filtered;
 	int (*on_namespaces)(void *opaque, pid_t pid, struct masu_error *err);
 	void *opaque;
 };

@@ -16,6 +16,7 @@
 #include "sys/syscalls.h"
 
 #define RESOLVE_ROOTED (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+#define READ_MIN       1024
 
 int fs_open_in(int rootfd, const char *path, int flags, mode_t mode)
 {
@@ -175,10 +176,16 @@ int fs_target_in(int rootfd, const char *path, bool want_file, mode_t mode)
 static int read_limited(int fd, size_t limit, struct buf *ret)
 {
 	for (;;) {
-		size_t want = limit - ret->len + 1 < 65536 ? limit - ret->len + 1 : 65536;
+		/* Most files are small: one read for the content and one for the end. The buffer
+		 * doubles, and so do the reads. */
+		size_t want = limit - ret->len + 1 < READ_MIN ? limit - ret->len + 1 : READ_MIN;
 		int r = buf_reserve(ret, want);
 		if (r < 0)
 			return r;
+		if (ret->cap - ret->len - 1 > want)
+			want = ret->cap - ret->len - 1;
+		if (want > limit - ret->len + 1)
+			want = limit - ret->len + 1;
 		ssize_t got = read(fd, ret->data + ret->len, want);
 		if (got < 0 && errno == EINTR)
 			continue;

@@ -230,6 +230,8 @@ static int child_run(struct create_plan *plan, struct masu_error *err)
 	int *const keep[] = { &plan->child_sync, &gate };
 	if (r == 0 && spec->process.present)
 		r = process_prepare(&plan->process, keep, ARRAY_SIZE(keep), err);
+	if (r == 0 && plan->request->waits_filtered)
+		r = process_filter(&plan->process, plan->child_sync, err);
 	if (r == 0)
 		r = sync_send(plan->child_sync, SYNC_READY, 0, -1);
 	trace_mark("ready");

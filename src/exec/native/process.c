@@ -200,10 +200,13 @@ int process_prepare(struct process_plan *plan, int *const keep[], size_t keep_co
 	return r;
 }
 
-static int load_filter(const struct process_plan *plan, int sync_fd, struct masu_error *err)
+int process_filter(struct process_plan *plan, int sync_fd, struct masu_error *err)
 {
 	int r = 0;
 	_cleanup_close_ int listener = -1;
+	if (!plan->seccomp || plan->filtered)
+		return 0;
+	plan->filtered = true;
 	if (seccomp_needs_privilege(plan))
 		r = caps_set(plan->full_caps, plan->full_caps, 0, err);
 	if (r == 0)
@@ -233,7 +236,7 @@ static int run_start_hooks(const struct process_plan *plan, struct masu_error *e
 
 int process_execute(struct process_plan *plan, int sync_fd, struct masu_error *err)
 {
-	int r = plan->seccomp ? load_filter(plan, sync_fd, err) : 0;
+	int r = process_filter(plan, sync_fd, err);
 	if (r == 0)
 		r = run_start_hooks(plan, err);
 	if (r < 0)

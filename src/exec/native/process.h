@@ -26,6 +26,7 @@ struct process_plan {
 	int preserve_fds, listen_fds;
 	const int *extra_fds;
 	/* Between prepare and execute: */
+	bool filtered; /* the filter is loaded already */
 	uint64_t full_caps;
 	char **env;
 	char path[PATH_MAX];
@@ -44,6 +45,9 @@ int process_streams(struct process_plan *plan, int slave, struct masu_error *err
  */
 int process_prepare(struct process_plan *plan, int *const keep[], size_t keep_count,
 		    struct masu_error *err);
+
+/* Child: seccomp and the last capabilities, where process_execute() is not to do it. */
+int process_filter(struct process_plan *plan, int sync_fd, struct masu_error *err);
 
 /* Child: seccomp, last capabilities, startContainer hooks, execve. Returns only on failure. The
  * seccomp listener goes over @sync_fd. */
