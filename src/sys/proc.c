@@ -62,16 +62,9 @@ int proc_open(pid_t pid, uint64_t start_time)
 
 int proc_boot_id(char ret[BOOT_ID_SIZE])
 {
-	static char known[BOOT_ID_SIZE]; /* no process outlives its boot */
-	char text[BOOT_ID_SIZE + 8];	 /* with the newline and room to see that nothing follows */
-	if (!known[0]) {
-		int r = fs_read_small(AT_FDCWD, "/proc/sys/kernel/random/boot_id", text,
-				      sizeof(text));
-		if (r < 0)
-			return r;
-		if (str_format(known, sizeof(known), "%s", text) < 0)
-			return -EIO;
-	}
-	memcpy(ret, known, sizeof(known));
-	return 0;
+	char text[BOOT_ID_SIZE + 8]; /* with the newline and room to see that nothing follows */
+	int r = fs_read_small(AT_FDCWD, "/proc/sys/kernel/random/boot_id", text, sizeof(text));
+	if (r < 0)
+		return r;
+	return str_format(ret, BOOT_ID_SIZE, "%s", text) < 0 ? -EIO : 0;
 }
