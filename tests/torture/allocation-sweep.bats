@@ -23,44 +23,93 @@ fails_at() {
 	MASU_TEST_FAIL_ALLOCATION=$number without none timeout 60 "$MASU_DEBUG" "$@"
 }
 
-# sweep ARGUMENT...: of masu, ends by itself and leaves nothing.
+# sweep PREPARE CLEAN ARGUMENT...: masu with these arguments, between two shell texts that make what it
+# works on and take away what it made. Each ends by itself, and nothing is left in the end.
 sweep() {
-	local before number step status fired=0 failed=0
-	masu "$@" >/dev/null
+	local prepare=$1 clean=$2 before number step status fired=0 failed=0
+	shift 2
+	eval "$prepare" && masu "$@" >/dev/null && eval "$clean"
 	before=$(settled_state)
 	for ((number = 1; ; number += step)); do
 		step=$([ "${POINTS:-40}" -eq 0 ] && echo 1 || echo $((1 + number * 8 / ${POINTS:-40})))
 		status=0
+		eval "$prepare"
 		fails_at $number "$@" >"$BATS_TEST_TMPDIR/out" 2>&1 </dev/null || status=$?
 		if grep -q -e Sanitizer -e 'runtime error' "$BATS_TEST_TMPDIR/out" || [ $status -eq 124 ]; then
 			echo "allocation $number fails: status $status"
 			cat "$BATS_TEST_TMPDIR/out"
 			return 1
 		fi
+		eval "$clean" || true # there may be nothing
 		grep -q 'fault: an allocation fails' "$BATS_TEST_TMPDIR/out" || break
 		fired=$((fired + 1))
 		[ $status -eq 0 ] || failed=$((failed + 1))
+		[ $status -eq 0 ] || grep -q '^masu.*: ' "$BATS_TEST_TMPDIR/out" || {
+			echo "allocation $number fails: status $status, and no reason is given"
+			cat "$BATS_TEST_TMPDIR/out"
+			return 1
+		}
+		eval "$prepare"
 		if ! masu "$@" >"$BATS_TEST_TMPDIR/again" 2>&1 </dev/null; then
 			echo "after the failure of allocation $number ($(cat "$BATS_TEST_TMPDIR/out"))"
 			cat "$BATS_TEST_TMPDIR/again"
 			return 1
 		fi
+		eval "$clean"
 		left_nothing "$before" || { echo "allocation $number"; cat "$BATS_TEST_TMPDIR/out"; return 1; }
 	done
-	echo "# about $number allocations; $fired failed, which ended the command $failed times: $1 $2" >&3
-	[ $fired -gt 10 ] && [ $failed -gt 5 ]
+	echo "# about $number allocations; $fired failed, which ended the command $failed times: $*" >&3
+	[ $fired -gt 5 ] && [ $failed -gt 3 ]
 	[ $status -eq 0 ]
 }
 
+A_CONTAINER=(--name masu-sweep --cgroup-parent "$CGROUP_PARENT" --network none)
+REMOVE='masu rm -f masu-sweep >/dev/null 2>&1 || true'
+
 @test "oci run" {
 	make_bundle ".process.args=[\"/bin/true\"] | .linux.cgroupsPath=\"$CGROUP_PARENT/masu-sweep\""
-	sweep oci --root "$MASU_RUNROOT/oci" run -b "$BUNDLE" masu-sweep
+	sweep true true oci --root "$MASU_RUNROOT/oci" run -b "$BUNDLE" masu-sweep
+}
+
+@test "oci create, exec, kill and delete" {
+	make_bundle ".process.args=[\"/bin/sleep\",\"600\"] | .linux.cgroupsPath=\"$CGROUP_PARENT/masu-sweep\""
+	local made="oci create -b '$BUNDLE' masu-sweep </dev/null >/dev/null 2>&1 3>&-"
+	local gone="oci delete --force masu-sweep"
+	sweep true "$gone" oci --root "$OCI_ROOT" create -b "$BUNDLE" masu-sweep
+	sweep "$made" "$gone" oci --root "$OCI_ROOT" start masu-sweep
+	sweep "$made; oci start masu-sweep" "$gone" oci --root "$OCI_ROOT" exec masu-sweep true
+	sweep "$made" "$gone" oci --root "$OCI_ROOT" kill masu-sweep KILL
+	sweep "$made" "$gone" oci --root "$OCI_ROOT" delete --force masu-sweep
 }
 
 @test "run --rm" {
-	sweep "${RUN[@]}" --name masu-sweep --network none busybox:local true
+	sweep true true "${RUN[@]}" --name masu-sweep --network none busybox:local true
 }
 
 @test "run --rm on the bridge with a published port" {
-	sweep "${RUN[@]}" --name masu-sweep -p 8080:80 busybox:local true
+	sweep true true "${RUN[@]}" --name masu-sweep -p 8080:80 busybox:local true
+}
+
+@test "run -d" {
+	sweep true "$REMOVE" run -d "${A_CONTAINER[@]}" busybox:local sleep 600
+}
+
+@test "create, start, exec, stop, rm" {
+	local create='masu create "${A_CONTAINER[@]}" busybox:local sleep 600 >/dev/null 3>&-'
+	sweep true "$REMOVE" create "${A_CONTAINER[@]}" -v masu-sweep:/x --rm busybox:local true
+	sweep "$create" "$REMOVE" start masu-sweep
+	sweep "$create; masu start masu-sweep >/dev/null" "$REMOVE" exec masu-sweep true
+	sweep "$create; masu start masu-sweep >/dev/null" "$REMOVE" stop -t 0 masu-sweep
+	sweep "$create" "$REMOVE" rm masu-sweep
+}
+
+@test "volume create and rm" {
+	sweep true 'masu volume rm masu-sweep >/dev/null 2>&1' volume create masu-sweep
+	sweep 'masu volume create masu-sweep >/dev/null' 'masu volume rm masu-sweep >/dev/null 2>&1 || true' \
+		volume rm masu-sweep
+}
+
+@test "import and rmi" {
+	sweep true 'masu rmi sweep:local >/dev/null 2>&1' import "$BATS_FILE_TMPDIR/busybox.tar" sweep:local
+	sweep 'masu tag busybox:local sweep:local' 'masu rmi sweep:local >/dev/null 2>&1 || true' rmi sweep:local
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bats
-# Any state-changing system call of masu may fail: with no space, no descriptors, no memory, an input or
-# output error, or because a signal came (HOSTILE 35-37). Then masu ends by itself with an error, or
-# copes; it does not hang, leaves nothing that the next command does not clear, and the same command
-# with the same name succeeds afterwards. POINTS (default 12) calls are sampled for each error; 0: all.
+# Any state-changing system call of masu may fail: with no space or quota, no descriptors in the process
+# or the system, no memory, an input or output error, or because a signal came (HOSTILE 35-37). Then
+# masu ends by itself with an error that says why, or copes; it does not hang, leaves nothing that the
+# next command does not clear, and the same command with the same name succeeds afterwards. POINTS
+# (default 10) calls are sampled for each error; 0: all.
 
 load ../lib/oracle
 load ../lib/hostile
@@ -20,7 +21,7 @@ teardown_file() {
 
 # sweep COMMAND: shell text that ends by itself and leaves nothing.
 sweep() {
-	local command=$1 total step at before errno status points=${POINTS:-12}
+	local command=$1 total step at before errno status points=${POINTS:-10}
 	sh -c "$command" >/dev/null 2>&1
 	before=$(settled_state)
 	total=$("$BATS_FILE_TMPDIR/stepper" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
@@ -28,13 +29,18 @@ sweep() {
 	step=1
 	[ "$points" -eq 0 ] || [ "$total" -le "$points" ] || step=$((total / points))
 	echo "# $total calls, every ${step}th: $command" >&3
-	for errno in 28 24 12 5 4; do # ENOSPC EMFILE ENOMEM EIO EINTR
+	for errno in 28 122 24 23 12 5 4; do # ENOSPC EDQUOT EMFILE ENFILE ENOMEM EIO EINTR
 		for ((at = 2 + RANDOM % step; at <= total; at += step)); do
 			status=0
 			"$BATS_FILE_TMPDIR/stepper" -t 20 error $at $errno sh -c "$command" \
 				>"$BATS_TEST_TMPDIR/out" 2>&1 </dev/null || status=$?
 			if [ $status -eq 124 ] || [ $status -eq 139 ] || [ $status -eq 134 ]; then
 				echo "call $at of $total fails with $errno: status $status: $(cat "$BATS_TEST_TMPDIR/out")"
+				return 1
+			fi
+			# Which also other programs say, when it is their call.
+			if [ $status -ne 0 ] && ! grep -q '^[a-z/]*: ' "$BATS_TEST_TMPDIR/out"; then
+				echo "call $at of $total fails with $errno: status $status and no reason"
 				return 1
 			fi
 			if ! sh -c "$command" >"$BATS_TEST_TMPDIR/again" 2>&1 </dev/null; then
@@ -65,4 +71,16 @@ sweep() {
 
 @test "import" {
 	sweep "'$MASU' import '$BATS_FILE_TMPDIR/busybox.tar' sweep:local && '$MASU' rmi sweep:local"
+}
+
+@test "create, start, exec, stop, rm" {
+	sweep "'$MASU' rm -f masu-sweep 2>/dev/null
+		'$MASU' create --name masu-sweep --network none --cgroup-parent '$CGROUP_PARENT' busybox:local sleep 600 >/dev/null &&
+		'$MASU' start masu-sweep && '$MASU' exec masu-sweep true && '$MASU' stop -t 0 masu-sweep && '$MASU' rm masu-sweep || {
+		status=\$?; '$MASU' rm -f masu-sweep >/dev/null 2>&1; exit \$status; }"
+}
+
+@test "run -d with a named volume" {
+	sweep "'$MASU' run -d --name masu-sweep -v masu-sweep:/x --network none --cgroup-parent '$CGROUP_PARENT' busybox:local sleep 600
+		status=\$?; '$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' volume rm masu-sweep 2>/dev/null; exit \$status"
 }

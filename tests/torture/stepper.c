@@ -10,9 +10,11 @@
  * Usage: stepper count      COMMAND...   prints the number of such calls on fd 3 (or stderr)
  *        stepper kill N     COMMAND...   SIGKILL to every task before the N-th call is made
  *        stepper error N E  COMMAND...   the N-th call fails with errno E (a number) and is not
- * made Option before the verb: -t S  give up after S seconds (default 60): SIGKILL to all, status
- * 124 It ends when the whole tree has ended, so COMMAND must not leave anything running. The status
- * is the command's own; 137 when it was killed here; 99 when N was never reached.
+ *                            made
+ * Options before the verb: -t S  give up after S seconds (default 60): SIGKILL to all, status 124
+ *                          -v    say on fd 2 which process's call it was, by its number
+ * It ends when the whole tree has ended, so COMMAND must not leave anything running. The status is
+ * the command's own; 137 when it was killed here; 99 when N was never reached.
  */
 #include <errno.h>
 #include <linux/audit.h>
@@ -27,6 +29,7 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -66,6 +69,7 @@ static struct {
 	unsigned long at;
 	int error;
 	unsigned seconds;
+	bool verbose;
 } options = { .seconds = 60 };
 
 static pid_t tasks[MAX_TASKS];
@@ -126,6 +130,17 @@ static void run_command(char **argv)
 	_exit(127);
 }
 
+/* Says which call it is; for most of them the second argument is a path. */
+static void describe(pid_t pid, const struct user_regs_struct *regs)
+{
+	char path[64] = "";
+	struct iovec here = { path, sizeof(path) - 1 }, there = { (void *)regs->rsi, here.iov_len };
+	if (process_vm_readv(pid, &here, 1, &there, 1, 0) < 0)
+		path[0] = '\0';
+	fprintf(stderr, "stepper: call %lld (%#llx, %#llx \"%s\", %#llx) of process %d\n",
+		(long long)regs->orig_rax, regs->rdi, regs->rsi, path, regs->rdx, (int)pid);
+}
+
 /* A stop before a traced call: count it, and act when it is the one. */
 static void on_call(pid_t pid)
 {
@@ -133,13 +148,15 @@ static void on_call(pid_t pid)
 	if (options.action == ACTION_COUNT || calls != options.at)
 		return;
 	fired = true;
+	struct user_regs_struct regs;
+	if (ptrace(PTRACE_GETREGS, pid, 0, &regs) < 0)
+		return;
+	if (options.verbose)
+		describe(pid, &regs);
 	if (options.action == ACTION_KILL) {
 		kill_all();
 		return;
 	}
-	struct user_regs_struct regs;
-	if (ptrace(PTRACE_GETREGS, pid, 0, &regs) < 0)
-		return;
 	/* -1 as the number: the call is skipped and rax is what the program sees. */
 	regs.orig_rax = (unsigned long long)-1;
 	regs.rax = (unsigned long long)(long long)-options.error;
@@ -214,16 +231,18 @@ static int trace(pid_t first)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: stepper [-t seconds] count|kill N|error N ERRNO COMMAND...\n");
+	fprintf(stderr, "usage: stepper [-t seconds] [-v] count|kill N|error N ERRNO COMMAND...\n");
 	return 2;
 }
 
 static int parse(int argc, char **argv)
 {
 	int option;
-	while ((option = getopt(argc, argv, "+t:")) != -1) {
+	while ((option = getopt(argc, argv, "+t:v")) != -1) {
 		if (option == 't')
 			options.seconds = (unsigned)strtoul(optarg, NULL, 10);
+		else if (option == 'v')
+			options.verbose = true;
 		else
 			return -1;
 	}
