@@ -73,6 +73,12 @@ int error_exit_status(struct masu_error *err, int exit_status)
 	return err->code;
 }
 
+bool error_is_shortage(int code)
+{
+	return code == -ENOMEM || code == -EMFILE || code == -ENFILE || code == -EINTR ||
+	       code == -EAGAIN;
+}
+
 void error_clear(struct masu_error *err)
 {
 	err->code = 0;

@@ -37,6 +37,12 @@ int error_wrap(struct masu_error *err, const char *fmt, ...) __attribute__((form
 /* Sets the exit status that goes with the error (125, 126, 127 …) and returns err->code. */
 int error_exit_status(struct masu_error *err, int exit_status);
 
+/*
+ * Whether the failure tells of the machine at this moment (no memory, no descriptors, a signal) and
+ * nothing of the thing that was looked at: that is then not damaged and not absent.
+ */
+bool error_is_shortage(int code);
+
 /* Forgets what was recorded. */
 void error_clear(struct masu_error *err);
 

@@ -156,10 +156,8 @@ static int settle_existing(const char *id, struct masu_error *err)
 		return r;
 	struct proc_stat stat;
 	bool taken = old.committed;
-	if (!taken && old.runner > 0) {
-		uint64_t now;
-		taken = proc_start_time(old.runner, &now) == 0 && now == old.runner_start;
-	}
+	if (!taken && old.runner > 0)
+		taken = proc_is_alive(old.runner, old.runner_start) != 0;
 	/* A foreground run that was killed leaves its container running: that one is in use. */
 	if (!taken && old.pid > 0 && proc_read_stat(old.pid, &stat) == 0)
 		taken = stat.start_time == old.start_time && !proc_has_ended(&stat) &&

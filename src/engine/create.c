@@ -178,6 +178,8 @@ static int make_container(struct engine *engine, struct arena *arena,
 
 static void undo(struct engine *engine, const struct container *container)
 {
+	/* It may have come to its place, and then could not be made durable. */
+	store_discard(engine, container->id, NULL);
 	/* As long as it is being made, nobody takes its name over. */
 	if (container->name)
 		name_release(engine, container->name, container->id);

@@ -309,13 +309,16 @@ static const char *familiar(const struct removal *rm, const char *full)
 }
 
 /* Whether the user named the image by a name of it, not by its id. */
-static bool named_by_reference(const struct removal *rm)
+static int named_by_reference(const struct removal *rm, bool *ret)
 {
 	struct image_reference reference;
-	if (image_reference_parse(rm->arena, rm->name, &reference, NULL) < 0 || reference.digest)
-		return false;
+	*ret = false;
+	int r = image_reference_parse(rm->arena, rm->name, &reference, rm->err);
+	if (r < 0 || reference.digest)
+		return r == -ENOMEM ? r : 0;
 	const char *full = image_reference_full(rm->arena, &reference);
-	return full && image_index_get(&rm->index, full);
+	*ret = full && image_index_get(&rm->index, full);
+	return full ? 0 : error_set(rm->err, -ENOMEM, "out of memory");
 }
 
 static size_t count_names(const struct removal *rm)
@@ -388,8 +391,11 @@ static int remove_image(struct removal *rm)
 
 static int remove_found(struct removal *rm)
 {
-	bool by_reference = named_by_reference(rm);
+	bool by_reference, used;
 	size_t names = count_names(rm);
+	int r = named_by_reference(rm, &by_reference);
+	if (r < 0)
+		return r;
 	if (by_reference && names > 1)
 		return remove_name(rm);
 	if (!by_reference && names > 1 && !(rm->flags & ENGINE_IMAGE_FORCE))
@@ -397,12 +403,21 @@ static int remove_found(struct removal *rm)
 				 "conflict: unable to delete %.12s (must be forced) - image is "
 				 "referenced in multiple repositories",
 				 rm->image.id + strlen("sha256:"));
-	bool used;
-	int r = check_users(rm, by_reference, &used);
+	r = check_users(rm, by_reference, &used);
 	if (r < 0)
 		return r;
 	/* A name that is forced off an image in use leaves the image, without a name. */
 	return by_reference && used ? remove_name(rm) : remove_image(rm);
+}
+
+/* One whose documents are damaged can go too; it is known by its manifest only then. */
+static int load_to_remove(struct removal *rm)
+{
+	int r = image_load(rm->images_fd, rm->arena, rm->entry, &rm->image, NULL, rm->err);
+	if (r == 0 || error_is_shortage(r))
+		return r;
+	str_format(rm->image.id, sizeof(rm->image.id), "%s", rm->entry->digest);
+	return 0;
 }
 
 int engine_image_remove(int root_fd, const char *storage_driver_name, const char *name,
@@ -429,9 +444,8 @@ int engine_image_remove(int root_fd, const char *storage_driver_name, const char
 		r = image_index_load(images_fd, &arena, &rm.index, err);
 	if (r == 0)
 		r = image_index_find(images_fd, &rm.index, name, &rm.entry, err);
-	/* One whose documents are damaged can go too; it is known by its manifest only then. */
-	if (r == 0 && image_load(images_fd, &arena, rm.entry, &rm.image, NULL, NULL) < 0)
-		str_format(rm.image.id, sizeof(rm.image.id), "%s", rm.entry->digest);
+	if (r == 0)
+		r = load_to_remove(&rm);
 	if (r == 0)
 		r = rm.ops->open(root_fd, &rm.storage, err);
 	if (r < 0)

@@ -24,7 +24,7 @@ int container_force_end(struct engine *engine, const char *id, struct masu_error
 int container_await_end(struct engine *engine, const char *id, struct masu_error *err);
 
 /* Ends what create prepared (park.c) and waits for it to be taken down; else does nothing. */
-void container_unpark(const struct container *container);
+int container_unpark(const struct container *container, struct masu_error *err);
 
 /* ---- user.c: users and groups as the container's own files name them ---- */
 

@@ -409,7 +409,8 @@ void launch_undo(struct launch *launch)
 	if (m->process.pidfd >= 0)
 		sys_pidfd_send_signal(m->process.pidfd, SIGKILL);
 	exec_container_close(&m->process);
-	container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
+	if (container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL) < 0)
+		launch->unclean = true;
 	cgroup_close(m->cgroup);
 	m->cgroup = NULL;
 }

@@ -132,9 +132,13 @@ static int prepare(struct monitor *m, const struct monitor_start *start, struct 
 		r = monitor_open(m, err);
 	if (r == 0)
 		r = launch_prepare(m->launch, m, start, err);
-	if (r == 0 && (r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN)) < 0)
-		error_errno(err, r, "cannot watch the container");
-	return r;
+	if (r < 0)
+		return r;
+	r = watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, EPOLLIN);
+	if (r == 0)
+		return 0;
+	launch_undo(m->launch);
+	return error_errno(err, r, "cannot watch the container");
 }
 
 static int start_now(struct monitor *m, const struct monitor_start *start, struct masu_error *err)
@@ -145,7 +149,10 @@ static int start_now(struct monitor *m, const struct monitor_start *start, struc
 	r = io_start(&m->io);
 	if (r == 0 && start->stream_fd >= 0)
 		r = io_client_add(&m->io, start->stream_fd, start->streams, true);
-	return r < 0 ? error_errno(err, r, "cannot watch the container's output") : 0;
+	if (r == 0)
+		return 0;
+	launch_undo(m->launch);
+	return error_errno(err, r, "cannot watch the container's output");
 }
 
 void monitor_failed(struct monitor *m, const struct masu_error *err)
@@ -154,11 +161,13 @@ void monitor_failed(struct monitor *m, const struct masu_error *err)
 	m->container.error = err->message;
 	m->container.pid = 0;
 	m->container.status = CONTAINER_CREATED;
-	if (m->container.config.auto_remove)
+	if (m->container.config.auto_remove && !m->launch->unclean)
 		container_discard(m->engine, m->arena, &m->container, NULL);
 	else
 		store_write_state(&m->container, false, NULL);
-	store_remove_run(m->engine, m->container.id);
+	/* By this directory recovery knows that there is something to clean up. */
+	if (!m->launch->unclean)
+		store_remove_run(m->engine, m->container.id);
 }
 
 /* Ends the monitor of a container that could not be started. */
@@ -186,7 +195,7 @@ static void report_started(struct monitor *m)
 	cleanup_close(&m->lock_fd);
 	event_started(m->engine, &m->container);
 	if (m->control_fd >= 0)
-		ctl_send(m->control_fd, &message, -1);
+		ctl_reply(m->control_fd, &message, -1);
 	monitor_record_start(m);
 	null_fd(STDERR_FILENO);
 }
@@ -351,7 +360,8 @@ static void __attribute__((noreturn)) unpark(struct monitor *m)
 {
 	m->launch->gone = true;
 	launch_undo(m->launch);
-	store_remove_run(m->engine, m->container.id);
+	if (!m->launch->unclean)
+		store_remove_run(m->engine, m->container.id);
 	ctl_finish(m, 0, false);
 	_exit(EXIT_SUCCESS);
 }

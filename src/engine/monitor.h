@@ -94,6 +94,8 @@ int ctl_listen(int run_fd, int *ret_fd, struct masu_error *err);
 int ctl_start(struct monitor *monitor);
 /* Each false where there was nothing to accept or to read. */
 bool ctl_accept(struct monitor *monitor);
+/* Who waits for a word that cannot be said is hung up on. @passed_fd may be -1. */
+void ctl_reply(int fd, const struct ctl_message *message, int passed_fd);
 bool ctl_client_ready(struct monitor *monitor, unsigned index);
 /* Tells everybody who waits that the container has ended, and hangs up. Whoever is told an exit
  * status finds the same after a power cut, so the record is synced before; nobody there: it is not.
@@ -159,8 +161,9 @@ void park_start(struct monitor *monitor, int client_fd, const struct ctl_message
 
 struct launch {
 	struct monitor *monitor;
-	bool parked; /* prepared by create, not asked to start yet: without a network */
-	bool gone;   /* parked no longer, and not started either */
+	bool parked;  /* prepared by create, not asked to start yet: without a network */
+	bool gone;    /* parked no longer, and not started either */
+	bool unclean; /* something is left that could not be taken down: recovery is to find it */
 	const struct exec_ops *driver;
 	struct oci_spec spec;
 	bool network_follows;

@@ -85,11 +85,17 @@ bool ctl_accept(struct monitor *monitor)
 	return true;
 }
 
+void ctl_reply(int fd, const struct ctl_message *message, int passed_fd)
+{
+	if (ctl_send(fd, message, passed_fd) < 0)
+		shutdown(fd, SHUT_RDWR);
+}
+
 static void reply_error(int fd, int code, const char *text)
 {
 	struct ctl_message message = { .type = CTL_ERROR, .value = code };
 	snprintf(message.text, sizeof(message.text), "%s", text);
-	ctl_send(fd, &message, -1);
+	ctl_reply(fd, &message, -1);
 }
 
 static void answer_attach(struct monitor *monitor, int fd, unsigned streams)
@@ -108,7 +114,7 @@ static void answer_attach(struct monitor *monitor, int fd, unsigned streams)
 	}
 	take_fd(&mine);
 	struct ctl_message message = { .type = CTL_ATTACHED };
-	ctl_send(fd, &message, theirs);
+	ctl_reply(fd, &message, theirs);
 }
 
 static void resize(struct monitor *monitor, const struct ctl_message *message)
@@ -148,7 +154,7 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 		park_start(monitor, client->fd, &message);
 		break;
 	case CTL_STOPPING:
-		ctl_send(client->fd, &ok, -1);
+		ctl_reply(client->fd, &ok, -1);
 		break;
 	default:
 		reply_error(client->fd, -EINVAL, "not understood by this monitor");

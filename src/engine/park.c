@@ -39,7 +39,8 @@ bool park(struct monitor *m)
 	struct epoll_event events[EVENTS_MAX];
 	bool ended = false;
 	/* Not only closed: the waiting process has inherited it. */
-	flock(m->lock_fd, LOCK_UN);
+	if (flock(m->lock_fd, LOCK_UN) < 0)
+		return false;
 	cleanup_close(&m->lock_fd);
 	while (!ended && m->launch->parked) {
 		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX, PARK_TIMEOUT_MS);
@@ -54,27 +55,35 @@ bool park(struct monitor *m)
 	return !m->launch->parked;
 }
 
+/* *ret_undone: nothing is left of what was prepared. */
 static int start(struct monitor *m, const struct ctl_message *request, int *ret_stream,
-		 struct masu_error *err)
+		 bool *ret_undone, struct masu_error *err)
 {
 	int pair[2] = { -1, -1 };
 	/* Whoever removes the container holds its lock. */
 	_cleanup_close_ int lock = record_try_lock(m->container.dir_fd, RECORD_LOCK_EXCLUSIVE);
-	if (lock < 0)
+	if (lock == -EWOULDBLOCK || lock == -ENOENT)
 		return error_set(err, lock, "container %s is being removed", m->container.name);
+	if (lock < 0)
+		return error_errno(err, lock, "container %s: cannot take the lock",
+				   m->container.name);
 	if (request->flags && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_errno(err, -errno, "cannot make a stream");
 	_cleanup_close_ int mine = pair[0];
 	_cleanup_close_ int theirs = pair[1];
 	int r = launch_start(m->launch, (unsigned short)request->value,
 			     (unsigned short)request->value2, err);
+	*ret_undone = r < 0;
 	if (r < 0)
 		return r;
 	r = io_start(&m->io);
 	if (r == 0 && mine >= 0 && (r = io_client_add(&m->io, mine, request->flags, true)) == 0)
 		take_fd(&mine);
-	if (r < 0)
+	if (r < 0) {
+		launch_undo(m->launch);
+		*ret_undone = true;
 		return error_errno(err, r, "cannot watch the container's output");
+	}
 	*ret_stream = take_fd(&theirs);
 	return 0;
 }
@@ -82,6 +91,7 @@ static int start(struct monitor *m, const struct ctl_message *request, int *ret_
 void park_start(struct monitor *m, int client_fd, const struct ctl_message *request)
 {
 	struct masu_error err = { 0 };
+	bool undone = false;
 	_cleanup_close_ int stream = -1;
 	if (m->launch->gone) /* it is told so by the end */
 		return;
@@ -90,15 +100,16 @@ void park_start(struct monitor *m, int client_fd, const struct ctl_message *requ
 		ctl_send_error(client_fd, &err);
 		return;
 	}
-	if (start(m, request, &stream, &err) < 0) {
-		/* Nothing is left of what was prepared, or somebody is removing it. */
-		if (err.code != -EWOULDBLOCK)
+	if (start(m, request, &stream, &undone, &err) < 0) {
+		if (undone)
 			monitor_failed(m, &err);
 		ctl_send_error(client_fd, &err);
-		_exit(EXIT_FAILURE);
+		if (undone)
+			_exit(EXIT_FAILURE);
+		return; /* as parked as before */
 	}
 	event_started(m->engine, &m->container);
 	const struct ctl_message reply = { .type = CTL_STARTED, .value = m->process.pid };
-	ctl_send(client_fd, &reply, stream);
+	ctl_reply(client_fd, &reply, stream);
 	monitor_record_start(m);
 }

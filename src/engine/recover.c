@@ -189,16 +189,19 @@ static void remove_orphan(struct engine *engine, struct arena *arena, const char
 {
 	char path[CONTAINER_PATH_MAX];
 	const struct json *live;
-	uint64_t start = 0, now;
+	uint64_t start = 0;
 	int64_t pid = 0;
 	if (faccessat(engine->root_fd, store_path(id, path), F_OK, 0) == 0 || errno != ENOENT)
 		return;
 	_cleanup_close_ int dir = openat(engine->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir >= 0 && record_read(dir, "live.json", arena, &live, NULL) == 0) {
+	int r = dir < 0 ? -errno : record_read(dir, "live.json", arena, &live, NULL);
+	if (error_is_shortage(r))
+		return;
+	if (r == 0) {
 		json_i64(json_get(live, "MonitorPid"), &pid);
 		json_u64(json_get(live, "MonitorStartTime"), &start);
 	}
-	if (pid <= 0 || pid > INT32_MAX || proc_start_time((pid_t)pid, &now) < 0 || now != start)
+	if (pid <= 0 || pid > INT32_MAX || proc_is_alive((pid_t)pid, start) == 0)
 		store_remove_run(engine, id);
 }
 

@@ -23,7 +23,7 @@ static int remove_locked(struct engine *engine, struct arena *arena, const char 
 	r = lifecycle_check(&container, VERB_REMOVE, err);
 	/* With the lock held nobody can start it any more. */
 	if (r == 0)
-		container_unpark(&container);
+		r = container_unpark(&container, err);
 	if (r == 0) {
 		/* Before the record is gone that says which they are. */
 		if (flags & ENGINE_REMOVE_VOLUMES)

@@ -28,8 +28,11 @@ static int open_process(struct engine *engine, struct arena *arena, const char *
 	r = lifecycle_check(&container, verb, err);
 	if (r == 0) {
 		*ret_pidfd = proc_open(container.pid, container.pid_start_time);
+		if (*ret_pidfd < 0 && *ret_pidfd != -ESRCH)
+			r = error_errno(err, *ret_pidfd, "container %s: process %d", container.name,
+					container.pid);
 		/* It ended after it was looked at. */
-		if (*ret_pidfd < 0)
+		else if (*ret_pidfd < 0)
 			r = verb == VERB_STOP || verb == VERB_REMOVE_FORCE
 				    ? 1
 				    : error_set(err, -ESRCH, "container %s is not running",

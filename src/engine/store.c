@@ -228,24 +228,29 @@ void store_sync_state(const struct container *container)
 		(void)fs_fsync_dir(container->dir_fd);
 }
 
-/* It does not change while a process lives; no record has it where it cannot be read. */
-static const char *boot_id(void)
+/* It does not change while a process lives. */
+static int boot_id(const char **ret, struct masu_error *err)
 {
 	static char id[BOOT_ID_SIZE];
-	if (!*id && proc_boot_id(id) < 0)
-		return "unknown";
-	return id;
+	int r = *id ? 0 : proc_boot_id(id);
+	*ret = id;
+	/* Without it a record would say of what runs that it does not, or be taken to. */
+	return r < 0 ? error_errno(err, r, "cannot read the boot's id") : 0;
 }
 
 int store_write_live(const struct container *container, uint64_t monitor_start_time,
 		     const struct cgroup *cgroup, struct masu_error *err)
 {
+	const char *boot;
+	int r = boot_id(&boot, err);
+	if (r < 0)
+		return r;
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
 	buf_init(&text, 1u << 20);
 	json_writer_init(&w, &text, false);
 	json_begin_object(&w);
-	json_field_string(&w, "BootId", boot_id());
+	json_field_string(&w, "BootId", boot);
 	json_field_string(&w, "Status", container_status_name(container->status));
 	json_field_i64(&w, "Pid", container->pid);
 	json_field_u64(&w, "StartTime", container->pid_start_time);
@@ -291,18 +296,24 @@ static void state_read(const struct json *state, struct container *container)
 	container->restart_count = (int)number;
 }
 
-/* A process of this boot: its pid where it is alive, else 0. */
-static pid_t alive(const struct json *live, const char *pid_key, const char *start_key,
-		   uint64_t *ret_start)
+/* A process of this boot: *ret_pid where it is alive, else 0. */
+static int alive(const struct json *live, const char *pid_key, const char *start_key,
+		 pid_t *ret_pid, uint64_t *ret_start, struct masu_error *err)
 {
 	int64_t pid = 0;
-	uint64_t start = 0, now;
+	uint64_t start = 0;
 	json_i64(json_get(live, pid_key), &pid);
 	json_u64(json_get(live, start_key), &start);
 	*ret_start = start;
-	if (pid <= 0 || pid > INT32_MAX || proc_start_time((pid_t)pid, &now) < 0 || now != start)
+	*ret_pid = 0;
+	if (pid <= 0 || pid > INT32_MAX)
 		return 0;
-	return (pid_t)pid;
+	int r = proc_is_alive((pid_t)pid, start);
+	if (r < 0)
+		return error_errno(err, r, "cannot see whether process %d runs", (int)pid);
+	if (r == 1)
+		*ret_pid = (pid_t)pid;
+	return 0;
 }
 
 static int endpoints_read(struct arena *arena, const struct json *array,
@@ -328,17 +339,23 @@ static int endpoints_read(struct arena *arena, const struct json *array,
  */
 static int live_read(struct arena *arena, struct container *container, struct masu_error *err)
 {
-	const char *saved_boot = "", *status = "running";
+	const char *boot, *saved_boot = "", *status = "running";
 	uint64_t monitor_start;
 	const struct json *live = container->live;
 	json_string(json_get(live, "BootId"), &saved_boot);
 	int r = endpoints_read(arena, json_get(live, "Endpoints"), container, err);
 	if (r < 0)
 		return r;
-	if (!streq(boot_id(), saved_boot))
-		return 0;
-	container->monitor_pid = alive(live, "MonitorPid", "MonitorStartTime", &monitor_start);
-	container->pid = alive(live, "Pid", "StartTime", &container->pid_start_time);
+	r = boot_id(&boot, err);
+	if (r < 0 || !streq(boot, saved_boot))
+		return r;
+	r = alive(live, "MonitorPid", "MonitorStartTime", &container->monitor_pid, &monitor_start,
+		  err);
+	if (r == 0)
+		r = alive(live, "Pid", "StartTime", &container->pid, &container->pid_start_time,
+			  err);
+	if (r < 0)
+		return r;
 	json_string(json_get(live, "Status"), &status);
 	if (container->pid || container->monitor_pid) {
 		container->status = status_from_name(status);
@@ -448,6 +465,9 @@ int store_load(struct engine *engine, struct arena *arena, const char *id, struc
 	if (r < 0)
 		return r;
 	_cleanup_close_ int run = openat(engine->run_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Not to be seen is not the same as not to be there. */
+	if (run < 0 && errno != ENOENT)
+		return error_errno(err, -errno, "%s/%s", engine->runroot, path);
 	if (run >= 0)
 		r = live_file_read(run, "", arena, &c, err);
 	if (r < 0)

@@ -11,12 +11,15 @@
 #include "sys/syscalls.h"
 
 /* Waits for a process that has no monitor. */
-static void wait_process(const struct container *container)
+static int wait_process(const struct container *container, struct masu_error *err)
 {
 	_cleanup_close_ int pidfd = proc_open(container->pid, container->pid_start_time);
 	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	if (pidfd < 0 && pidfd != -ESRCH)
+		return error_errno(err, pidfd, "process %d", container->pid);
 	while (pidfd >= 0 && poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
 		;
+	return 0;
 }
 
 static int wait_monitor(const struct container *container, bool end_only, int *ret_status)
@@ -33,8 +36,10 @@ static int wait_monitor(const struct container *container, bool end_only, int *r
 }
 
 /* 1: its end was seen, but what it was is to be read from the record. */
-static int wait_once(const struct container *container, bool end_only, int *ret_status)
+static int wait_once(const struct container *container, bool end_only, int *ret_status,
+		     struct masu_error *err)
 {
+	int r = 0;
 	*ret_status = container->exit_code;
 	/* As with docker, one that was never started is not waited for; it may be parked. */
 	if ((!container->pid && !container->monitor_pid) ||
@@ -47,18 +52,20 @@ static int wait_once(const struct container *container, bool end_only, int *ret_
 		return 0;
 	/* No monitor to ask. One that is just going has removed its live files before. */
 	if (container->pid)
-		wait_process(container);
-	return 1;
+		r = wait_process(container, err);
+	return r < 0 ? r : 1;
 }
 
-void container_unpark(const struct container *container)
+int container_unpark(const struct container *container, struct masu_error *err)
 {
 	_cleanup_close_ int control = -1;
 	const struct ctl_message message = { .type = CTL_WAIT, .flags = CTL_END_ONLY };
 	int status;
 	if (container->status != CONTAINER_CREATED || !container->pid)
-		return;
+		return 0;
 	_cleanup_close_ int pidfd = proc_open(container->pid, container->pid_start_time);
+	if (pidfd < 0 && pidfd != -ESRCH)
+		return error_errno(err, pidfd, "process %d", container->pid);
 	int r = monitor_connect(container, &control);
 	if (r == 0)
 		r = ctl_send(control, &message, -1);
@@ -67,6 +74,7 @@ void container_unpark(const struct container *container)
 	/* Its monitor takes down what it had prepared; without one recovery does. */
 	if (r == 0)
 		engine_attach_wait(control, &status, NULL);
+	return 0;
 }
 
 static int wait_end(struct engine *engine, const char *id, bool end_only, int *ret_status,
@@ -80,7 +88,7 @@ static int wait_end(struct engine *engine, const char *id, bool end_only, int *r
 		r = engine_load(engine, &arena, id, &container, err);
 		if (r < 0)
 			return r;
-		r = wait_once(&container, end_only, ret_status);
+		r = wait_once(&container, end_only, ret_status, err);
 		container_close(&container);
 	}
 	return r;

@@ -17,13 +17,17 @@ static int no_such_image(struct arena *arena, const char *name,
 	return error_set(err, -ENOENT, "No such image: %s", shown ? shown : name);
 }
 
-/* The config digest of an entry's manifest, which is the image's id. NULL: cannot be read. */
-static const char *entry_id(int images_fd, struct arena *arena, const struct image_entry *entry)
+/* The config digest of an entry's manifest, which is the image's id. NULL: it is damaged. */
+static int entry_id(int images_fd, struct arena *arena, const struct image_entry *entry,
+		    const char **ret, struct masu_error *err)
 {
 	struct image image;
-	if (image_load(images_fd, arena, entry, &image, NULL, NULL) < 0)
-		return NULL;
-	return arena_strdup(arena, image.id);
+	*ret = NULL;
+	int r = image_load(images_fd, arena, entry, &image, NULL, err);
+	if (r < 0)
+		return error_is_shortage(r) ? r : 0;
+	*ret = arena_strdup(arena, image.id);
+	return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
 /* By full id ("sha256:…" or 64 digits) or by a prefix that only one image has. */
@@ -33,7 +37,10 @@ static int find_by_id(int images_fd, const struct image_index *index, const char
 	const char *found_id = NULL;
 	const struct image_entry *found = NULL;
 	for (size_t i = 0; i < index->count; i++) {
-		const char *id = entry_id(images_fd, index->arena, &index->entries[i]);
+		const char *id;
+		int r = entry_id(images_fd, index->arena, &index->entries[i], &id, err);
+		if (r < 0)
+			return r;
 		if (!id || !str_after(id + strlen("sha256:"), prefix) ||
 		    (found_id && streq(found_id, id)))
 			continue;

@@ -98,14 +98,19 @@ static int reserve(struct image_index *index)
 }
 
 /* The full name that an entry's annotations give it; NULL where it has none that is a name. */
-static const char *entry_reference(struct arena *arena, const struct json *annotations)
+static int entry_reference(struct arena *arena, const struct json *annotations, const char **ret)
 {
 	const char *name;
 	struct image_reference ref;
-	if (!json_string(json_get(annotations, REF_NAME), &name) ||
-	    image_reference_parse(arena, name, &ref, NULL) < 0 || ref.digest)
-		return NULL;
-	return image_reference_full(arena, &ref);
+	*ret = NULL;
+	if (!json_string(json_get(annotations, REF_NAME), &name))
+		return 0;
+	int r = image_reference_parse(arena, name, &ref, NULL);
+	if (r < 0 || ref.digest)
+		return r == -ENOMEM ? r : 0;
+	/* A name that is lost here would be lost for good with the next edit. */
+	*ret = image_reference_full(arena, &ref);
+	return *ret ? 0 : -ENOMEM;
 }
 
 static int add_parsed(struct image_index *index, const struct json *item)
@@ -117,10 +122,12 @@ static int add_parsed(struct image_index *index, const struct json *item)
 	    !json_string(json_get(item, "digest"), &entry.digest) ||
 	    !image_digest_valid(entry.digest) || !json_u64(json_get(item, "size"), &entry.size))
 		return -EINVAL;
-	entry.reference = entry_reference(index->arena, annotations);
+	int r = entry_reference(index->arena, annotations, &entry.reference);
+	if (r < 0)
+		return r;
 	if (json_string(json_get(annotations, UNPACKED_SIZE), &size))
 		str_to_u64(size, &entry.unpacked_size);
-	int r = reserve(index);
+	r = reserve(index);
 	if (r == 0)
 		index->entries[index->count++] = entry;
 	return r;

@@ -40,6 +40,9 @@ int image_list(int root_fd, struct arena *arena, struct image **ret, size_t *ret
 	for (size_t i = 0; i < index.count; i++) {
 		struct masu_error why = { 0 };
 		r = image_load(images_fd, arena, &index.entries[i], &list[count], NULL, &why);
+		if (r < 0 && error_is_shortage(r))
+			return error_set(err, r, "image %s: %s", index.entries[i].digest,
+					 why.message);
 		if (r == 0)
 			count++;
 		else

@@ -48,6 +48,13 @@ int proc_start_time(pid_t pid, uint64_t *ret)
 	return 0;
 }
 
+int proc_is_alive(pid_t pid, uint64_t start_time)
+{
+	uint64_t now;
+	int r = proc_start_time(pid, &now);
+	return r < 0 ? (r == -ESRCH ? 0 : r) : now == start_time;
+}
+
 int proc_open(pid_t pid, uint64_t start_time)
 {
 	uint64_t now;

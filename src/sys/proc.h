@@ -30,6 +30,12 @@ static inline bool proc_has_not_execed(const struct proc_stat *stat)
 int proc_start_time(pid_t pid, uint64_t *ret);
 
 /*
+ * Whether the process @pid that started at @start_time is there: 1 or 0. A negative errno says that
+ * it could not be found out (no descriptor, no memory), which is not "no".
+ */
+int proc_is_alive(pid_t pid, uint64_t start_time);
+
+/*
  * A pidfd of process @pid that started at @start_time: -ESRCH where it has ended or the pid belongs
  * to another one by now. What is sent through it cannot reach a wrong process.
  */

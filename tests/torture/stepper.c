@@ -12,6 +12,7 @@
  *        stepper error N E  COMMAND...   the N-th call fails with errno E (a number) and is not
  *                            made
  * Options before the verb: -t S  give up after S seconds (default 60): SIGKILL to all, status 124
+ *                          -c C  count only calls of programs whose name begins with C
  *                          -v    say on fd 2 which process's call it was, by its number
  * It ends when the whole tree has ended, so COMMAND must not leave anything running. The status is
  * the command's own; 137 when it was killed here; 99 when N was never reached.
@@ -70,6 +71,7 @@ static struct {
 	int error;
 	unsigned seconds;
 	bool verbose;
+	const char *program; /* NULL: any */
 } options = { .seconds = 60 };
 
 static pid_t tasks[MAX_TASKS];
@@ -141,9 +143,25 @@ static void describe(pid_t pid, const struct user_regs_struct *regs)
 		(long long)regs->orig_rax, regs->rdi, regs->rsi, path, regs->rdx, (int)pid);
 }
 
+static bool is_counted(pid_t pid)
+{
+	char path[64], name[32] = "";
+	if (!options.program)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	bool read = fgets(name, sizeof(name), file);
+	fclose(file);
+	return read && strncmp(name, options.program, strlen(options.program)) == 0;
+}
+
 /* A stop before a traced call: count it, and act when it is the one. */
 static void on_call(pid_t pid)
 {
+	if (!is_counted(pid))
+		return;
 	calls++;
 	if (options.action == ACTION_COUNT || calls != options.at)
 		return;
@@ -231,16 +249,19 @@ static int trace(pid_t first)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: stepper [-t seconds] [-v] count|kill N|error N ERRNO COMMAND...\n");
+	fprintf(stderr, "usage: stepper [-t seconds] [-c name] [-v] count|kill N|error N ERRNO "
+			"COMMAND...\n");
 	return 2;
 }
 
 static int parse(int argc, char **argv)
 {
 	int option;
-	while ((option = getopt(argc, argv, "+t:v")) != -1) {
+	while ((option = getopt(argc, argv, "+t:c:v")) != -1) {
 		if (option == 't')
 			options.seconds = (unsigned)strtoul(optarg, NULL, 10);
+		else if (option == 'c')
+			options.program = optarg;
 		else if (option == 'v')
 			options.verbose = true;
 		else
