@@ -2,15 +2,28 @@
 #include "cli/commands.h"
 
 /* The group's own verbs differ from the top level's only where docker's do: ls and inspect. */
+/* clang-format off */
 static const struct cli_command *const container_verbs[] = {
-	&attach_command,       &create_command,
-	&exec_command,	       &container_inspect_command,
-	&kill_command,	       &logs_command,
-	&container_ls_command, &restart_command,
-	&rm_command,	       &run_command,
-	&start_command,	       &stop_command,
-	&wait_command,	       NULL,
+	&attach_command,
+	&create_command,
+	&exec_command,
+	&container_inspect_command,
+	&kill_command,
+	&logs_command,
+	&container_ls_command,
+	&pause_command,
+	&port_command,
+	&rename_command,
+	&restart_command,
+	&rm_command,
+	&run_command,
+	&start_command,
+	&stop_command,
+	&unpause_command,
+	&wait_command,
+	NULL,
 };
+/* clang-format on */
 
 const struct cli_command container_command = {
 	.name = "container",

@@ -61,3 +61,29 @@ int session_each(struct cli_context *context, int argc, char **argv, bool print,
 	}
 	return status;
 }
+
+int session_targets(struct cli_context *context, struct engine *engine, int argc, char **argv,
+		    struct engine_target **ret, struct masu_error *err)
+{
+	int r = session_open(context, engine, err);
+	if (r < 0)
+		return r;
+	struct engine_target *targets =
+		arena_array(context->arena, struct engine_target, (size_t)argc);
+	if (!targets)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (int i = 0; i < argc; i++)
+		targets[i].result = engine_resolve(engine, argv[i], targets[i].id, &targets[i].err);
+	*ret = targets;
+	return 0;
+}
+
+int session_result(const struct engine_target *target, const char *name)
+{
+	if (target->result < 0) {
+		session_report(&target->err);
+		return 1;
+	}
+	puts(name);
+	return 0;
+}

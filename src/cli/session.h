@@ -24,6 +24,15 @@ typedef int (*session_fn)(struct engine *engine, struct arena *arena, const char
 int session_each(struct cli_context *context, int argc, char **argv, bool print, session_fn fn,
 		 void *opaque, struct masu_error *err);
 
+/*
+ * For the verbs that take several containers at once: *ret has one target for each of @argv; what
+ * does not exist has its error already.
+ */
+int session_targets(struct cli_context *context, struct engine *engine, int argc, char **argv,
+		    struct engine_target **ret, struct masu_error *err);
+/* Prints what became of a target: its name as it was typed, or its error. 1 where it failed. */
+int session_result(const struct engine_target *target, const char *name);
+
 /* Prints "masu: <message>" on stderr, as a verb that goes on after a failure needs to. */
 void session_report(const struct masu_error *err);
 

@@ -1,4 +1,4 @@
-/* `masu start` and `restart`. */
+/* `masu start`. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -6,7 +6,6 @@
 #include "cli/commands.h"
 #include "cli/sealed.h"
 #include "cli/session.h"
-#include "engine/events.h"
 
 struct start_options {
 	bool attach, interactive;
@@ -112,54 +111,4 @@ const struct cli_command start_command = {
 	.run = start_run,
 	.min_args = 1,
 	.max_args = -1,
-};
-
-struct restart_options {
-	int64_t timeout;
-};
-
-static const struct cli_option restart_options[] = {
-	{ .name = "time",
-	  .kind = CLI_INT,
-	  .offset = offsetof(struct restart_options, timeout),
-	  .hidden = true },
-	CLI_OPT(struct restart_options, timeout, "timeout", 't', CLI_INT, "int",
-		"Seconds to wait before killing the container"),
-};
-
-static void restart_defaults(void *pointer)
-{
-	((struct restart_options *)pointer)->timeout = -1;
-}
-
-static int restart_one(struct engine *engine, struct arena *arena, const char *id, void *opaque,
-		       struct masu_error *err)
-{
-	const struct restart_options *options = opaque;
-	int r = engine_stop(engine, id, (int)options->timeout, err);
-	if (r == 0)
-		r = engine_start(engine, arena, id, NULL, err);
-	if (r == 0)
-		event_container_id(engine, id, "restart", NULL, 0);
-	return r;
-}
-
-static int restart_run(struct cli_context *context, void *options, int argc, char **argv,
-		       struct masu_error *err)
-{
-	return session_each(context, argc, argv, true, restart_one, options, err);
-}
-
-const struct cli_command restart_command = {
-	.name = "restart",
-	.synopsis = "[OPTIONS] CONTAINER [CONTAINER...]",
-	.summary = "Restart one or more containers",
-	.options = restart_options,
-	.option_count = ARRAY_SIZE(restart_options),
-	.options_size = sizeof(struct restart_options),
-	.defaults = restart_defaults,
-	.run = restart_run,
-	.min_args = 1,
-	.max_args = -1,
-	.enters_container = true,
 };

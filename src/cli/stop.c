@@ -1,4 +1,4 @@
-/* Verbs that end containers: `masu stop`, `kill`, `rm`, `wait`. */
+/* Verbs that end containers: `masu stop`, `restart`, `kill`, `rm`. Several are ended at once. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -6,79 +6,186 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/session.h"
+#include "engine/events.h"
 
-/* ---- stop ---- */
+static int parse_signal(const char *text, int *ret, struct masu_error *err)
+{
+	int sig = signal_number(text);
+	if (sig < 0)
+		return error_set(err, -EINVAL, "invalid signal: %.100s", text);
+	*ret = sig;
+	return 0;
+}
 
-struct stop_options {
+/* ---- stop, restart ---- */
+
+struct stop_verb {
 	int64_t timeout;
+	const char *signal;
 };
 
-static const struct cli_option stop_options[] = {
+static const struct cli_option stop_table[] = {
+	CLI_OPT(struct stop_verb, signal, "signal", 's', CLI_STRING, "string",
+		"Signal to send to the container"),
 	{ .name = "time",
 	  .kind = CLI_INT,
-	  .offset = offsetof(struct stop_options, timeout),
+	  .offset = offsetof(struct stop_verb, timeout),
 	  .hidden = true },
-	CLI_OPT(struct stop_options, timeout, "timeout", 't', CLI_INT, "int",
+	CLI_OPT(struct stop_verb, timeout, "timeout", 't', CLI_INT, "int",
 		"Seconds to wait before killing the container"),
 };
 
 static void stop_defaults(void *pointer)
 {
-	((struct stop_options *)pointer)->timeout = -1;
+	((struct stop_verb *)pointer)->timeout = STOP_TIMEOUT_OWN;
 }
 
-static int stop_one(struct engine *engine, struct arena *arena, const char *id, void *opaque,
-		    struct masu_error *err)
+static int stop_options(const struct stop_verb *verb, struct stop_options *ret,
+			struct masu_error *err)
 {
-	const struct stop_options *options = opaque;
-	int64_t timeout = options->timeout;
-	return engine_stop(engine, id, timeout > INT32_MAX ? INT32_MAX : (int)timeout, err);
+	ret->timeout = verb->timeout > INT32_MAX ? INT32_MAX
+		       : verb->timeout < 0 && verb->timeout != STOP_TIMEOUT_OWN
+			       ? -1
+			       : (int)verb->timeout;
+	ret->sig = 0;
+	return verb->signal ? parse_signal(verb->signal, &ret->sig, err) : 0;
 }
 
-static int stop_run(struct cli_context *context, void *options, int argc, char **argv,
+/* Results are printed in the order of the arguments, each as soon as that is possible. */
+struct stop_printer {
+	const struct engine_target *targets;
+	char **names;
+	bool *done;
+	size_t count, printed;
+	int status;
+};
+
+static void print_results(struct stop_printer *p)
+{
+	for (; p->printed < p->count; p->printed++) {
+		const struct engine_target *target = &p->targets[p->printed];
+		if (!p->done[p->printed] && target->result == 0)
+			return;
+		p->status |= session_result(target, p->names[p->printed]);
+	}
+}
+
+static void stop_done(void *opaque, size_t index)
+{
+	struct stop_printer *p = opaque;
+	p->done[index] = true;
+	print_results(p);
+	fflush(stdout);
+}
+
+static int stop_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		    struct masu_error *err)
 {
-	return session_each(context, argc, argv, true, stop_one, options, err);
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct engine_target *targets = NULL;
+	struct stop_options options;
+	struct stop_printer printer = { .names = argv,
+					.count = (size_t)argc,
+					.done = arena_array(context->arena, bool, (size_t)argc) };
+	int r = stop_options(pointer, &options, err);
+	if (r == 0 && !printer.done)
+		r = error_set(err, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = session_targets(context, &engine, argc, argv, &targets, err);
+	if (r < 0)
+		return r;
+	printer.targets = targets;
+	engine_stop_all(&engine, &options, targets, (size_t)argc, stop_done, &printer);
+	print_results(&printer);
+	return printer.status;
 }
 
 const struct cli_command stop_command = {
 	.name = "stop",
 	.synopsis = "[OPTIONS] CONTAINER [CONTAINER...]",
 	.summary = "Stop one or more running containers",
-	.options = stop_options,
-	.option_count = ARRAY_SIZE(stop_options),
-	.options_size = sizeof(struct stop_options),
+	.options = stop_table,
+	.option_count = ARRAY_SIZE(stop_table),
+	.options_size = sizeof(struct stop_verb),
 	.defaults = stop_defaults,
 	.run = stop_run,
 	.min_args = 1,
 	.max_args = -1,
 };
 
+/* All are stopped before the first is started again. */
+static int restart_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		       struct masu_error *err)
+{
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct engine_target *targets = NULL;
+	struct stop_options options;
+	int status = 0;
+	int r = stop_options(pointer, &options, err);
+	if (r == 0)
+		r = session_targets(context, &engine, argc, argv, &targets, err);
+	if (r < 0)
+		return r;
+	engine_stop_all(&engine, &options, targets, (size_t)argc, NULL, NULL);
+	for (int i = 0; i < argc; i++) {
+		struct engine_target *target = &targets[i];
+		if (target->result == 0)
+			target->result = engine_start(&engine, context->arena, target->id, NULL,
+						      &target->err);
+		if (target->result == 0)
+			event_container_id(&engine, target->id, "restart", NULL, 0);
+		status |= session_result(target, argv[i]);
+	}
+	return status;
+}
+
+const struct cli_command restart_command = {
+	.name = "restart",
+	.synopsis = "[OPTIONS] CONTAINER [CONTAINER...]",
+	.summary = "Restart one or more containers",
+	.options = stop_table,
+	.option_count = ARRAY_SIZE(stop_table),
+	.options_size = sizeof(struct stop_verb),
+	.defaults = stop_defaults,
+	.run = restart_run,
+	.min_args = 1,
+	.max_args = -1,
+	.enters_container = true,
+};
+
 /* ---- kill ---- */
 
-struct kill_options {
+struct kill_verb {
 	const char *signal;
 };
 
 static const struct cli_option kill_options[] = {
-	CLI_OPT(struct kill_options, signal, "signal", 's', CLI_STRING, "string",
+	CLI_OPT(struct kill_verb, signal, "signal", 's', CLI_STRING, "string",
 		"Signal to send to the container"),
 };
 
-static int kill_one(struct engine *engine, struct arena *arena, const char *id, void *opaque,
-		    struct masu_error *err)
+static int print_all(const struct engine_target *targets, int argc, char **argv)
 {
-	return engine_kill(engine, id, *(int *)opaque, err);
+	int status = 0;
+	for (int i = 0; i < argc; i++)
+		status |= session_result(&targets[i], argv[i]);
+	return status;
 }
 
 static int kill_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		    struct masu_error *err)
 {
-	const struct kill_options *options = pointer;
-	int sig = signal_number(options->signal ? options->signal : "KILL");
-	if (sig < 0)
-		return error_set(err, -EINVAL, "invalid signal: %.100s", options->signal);
-	return session_each(context, argc, argv, true, kill_one, &sig, err);
+	const struct kill_verb *verb = pointer;
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct engine_target *targets = NULL;
+	int sig = 0;
+	int r = parse_signal(verb->signal ? verb->signal : "KILL", &sig, err);
+	if (r == 0)
+		r = session_targets(context, &engine, argc, argv, &targets, err);
+	if (r < 0)
+		return r;
+	engine_kill_all(&engine, sig, targets, (size_t)argc);
+	return print_all(targets, argc, argv);
 }
 
 const struct cli_command kill_command = {
@@ -87,7 +194,7 @@ const struct cli_command kill_command = {
 	.summary = "Kill one or more running containers",
 	.options = kill_options,
 	.option_count = ARRAY_SIZE(kill_options),
-	.options_size = sizeof(struct kill_options),
+	.options_size = sizeof(struct kill_verb),
 	.run = kill_run,
 	.min_args = 1,
 	.max_args = -1,
@@ -113,24 +220,17 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 	unsigned flags = (options->force ? ENGINE_REMOVE_FORCE : 0) |
 			 (options->volumes ? ENGINE_REMOVE_VOLUMES : 0);
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct engine_target *targets = NULL;
 	int status = 0;
-	int r = session_open(context, &engine, err);
+	int r = session_targets(context, &engine, argc, argv, &targets, err);
 	if (r < 0)
 		return r;
+	engine_remove_all(&engine, flags, targets, (size_t)argc);
 	for (int i = 0; i < argc; i++) {
-		char id[65];
-		struct masu_error why = { 0 };
-		r = engine_resolve(&engine, argv[i], id, &why);
-		if (r == 0)
-			r = engine_remove(&engine, id, flags, &why);
-		if (r == 0) {
-			puts(argv[i]);
-			continue;
-		}
-		session_report(&why);
+		int failed = session_result(&targets[i], argv[i]);
 		/* What is not there need not be removed by force; docker says so and is content. */
-		if (r != -ENOENT || !options->force)
-			status = 1;
+		if (targets[i].result != -ENOENT || !options->force)
+			status |= failed;
 	}
 	return status;
 }
@@ -143,35 +243,6 @@ const struct cli_command rm_command = {
 	.option_count = ARRAY_SIZE(rm_options),
 	.options_size = sizeof(struct rm_options),
 	.run = rm_run,
-	.min_args = 1,
-	.max_args = -1,
-};
-
-/* ---- wait ---- */
-
-static int wait_one(struct engine *engine, struct arena *arena, const char *id, void *opaque,
-		    struct masu_error *err)
-{
-	int status;
-	int r = engine_wait(engine, id, &status, err);
-	if (r == 0) {
-		printf("%d\n", status);
-		fflush(stdout);
-	}
-	return r;
-}
-
-static int wait_run(struct cli_context *context, void *options, int argc, char **argv,
-		    struct masu_error *err)
-{
-	return session_each(context, argc, argv, false, wait_one, NULL, err);
-}
-
-const struct cli_command wait_command = {
-	.name = "wait",
-	.synopsis = "CONTAINER [CONTAINER...]",
-	.summary = "Block until one or more containers stop, then print their exit codes",
-	.run = wait_run,
 	.min_args = 1,
 	.max_args = -1,
 };

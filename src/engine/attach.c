@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -34,6 +35,23 @@ int monitor_connect_id(struct engine *engine, const char *id, int *ret_fd)
 		openat(engine->run_fd, store_path(id, path), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct container container = { .run_fd = run };
 	return run < 0 ? -errno : monitor_connect(&container, ret_fd);
+}
+
+int monitor_reload(const struct container *container)
+{
+	/* It answers at once; one that is stopped by somebody must not hold up its callers. */
+	const struct timeval patience = { .tv_sec = 10 };
+	struct ctl_message message = { .type = CTL_RELOAD };
+	_cleanup_close_ int control = -1;
+	if (!container->monitor_pid || monitor_connect(container, &control) < 0)
+		return 0;
+	setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	int r = ctl_send(control, &message, -1);
+	if (r == 0)
+		r = ctl_receive(control, &message, NULL);
+	if (r == -EPIPE)
+		return 0;
+	return r < 0 ? r : message.type == CTL_OK ? 0 : -EPROTO;
 }
 
 static int request_stream(int control, const struct engine_attach *attach, int *ret_stream,

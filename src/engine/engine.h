@@ -251,12 +251,53 @@ void engine_attach_close(struct engine_attach *attach);
 /* Waits for the end (or the next end) of a container; *ret_status is its exit code, which is on
  * disk then. */
 int engine_wait(struct engine *engine, const char *id, int *ret_status, struct masu_error *err);
+/* Waits until a container is as asked for, or has been since the call. */
+enum wait_condition {
+	WAIT_NOT_RUNNING, /* at once where it does not run, also where it never has */
+	WAIT_NEXT_EXIT,	  /* the next end, of a later start where it does not run now */
+	WAIT_REMOVED,
+	WAIT_RUNNING,
+	WAIT_PAUSED,
+	WAIT_CREATED /* it exists */
+};
+int engine_wait_for(struct engine *engine, const char *id, enum wait_condition condition,
+		    int *ret_status, struct masu_error *err);
+
+#define STOP_TIMEOUT_OWN INT32_MIN
+struct stop_options {
+	int timeout; /* seconds until SIGKILL, negative: never; STOP_TIMEOUT_OWN: the container's */
+	int sig;     /* 0: the container's stop_signal */
+};
 int engine_kill(struct engine *engine, const char *id, int sig, struct masu_error *err);
-/* stop_signal, then SIGKILL after @timeout seconds (-1: the container's own). */
-int engine_stop(struct engine *engine, const char *id, int timeout, struct masu_error *err);
+int engine_stop(struct engine *engine, const char *id, const struct stop_options *options,
+		struct masu_error *err);
 #define ENGINE_REMOVE_FORCE   1u
 #define ENGINE_REMOVE_VOLUMES 2u
 int engine_remove(struct engine *engine, const char *id, unsigned flags, struct masu_error *err);
+
+/* One of several containers that a verb is for, and what became of it. */
+struct engine_target {
+	char id[65];
+	int result; /* 0 or -errno, then with @err; set to an error before the call: left out */
+	struct masu_error err;
+};
+/*
+ * The same for several at once: all are sent their signal before any is waited for. @done (may be
+ * NULL) is called with each index as soon as its result is there.
+ */
+typedef void (*engine_done_fn)(void *opaque, size_t index);
+void engine_stop_all(struct engine *engine, const struct stop_options *options,
+		     struct engine_target *targets, size_t count, engine_done_fn done,
+		     void *opaque);
+void engine_kill_all(struct engine *engine, int sig, struct engine_target *targets, size_t count);
+void engine_remove_all(struct engine *engine, unsigned flags, struct engine_target *targets,
+		       size_t count);
+
+/* Freezes all processes of a running container, and lets them go on. */
+int engine_pause(struct engine *engine, const char *id, struct masu_error *err);
+int engine_unpause(struct engine *engine, const char *id, struct masu_error *err);
+/* Gives a container another name, in one step for everybody who looks. Durable. */
+int engine_rename(struct engine *engine, const char *id, const char *name, struct masu_error *err);
 
 struct exec_config {
 	char **args, **env;

@@ -16,6 +16,13 @@ int engine_storage(struct engine *engine, const struct storage_ops **ret_ops, st
 /* 125 for every failure that has no exit status of its own. */
 int engine_failure(struct masu_error *err, int r);
 
+/*
+ * Loads a container and holds its lock until *ret_lock is closed. The lock first, the truth after
+ * it: whoever had it may have changed what there is.
+ */
+int container_load_locked(struct engine *engine, struct arena *arena, const char *id,
+			  struct container *ret, int *ret_lock, struct masu_error *err);
+
 /* SIGKILL to the container's init and the wait for its recorded end; fine where it has none. */
 int container_force_end(struct engine *engine, const char *id, struct masu_error *err);
 
@@ -25,6 +32,15 @@ int container_await_end(struct engine *engine, const char *id, struct masu_error
 
 /* Ends what create prepared (park.c) and waits for it to be taken down; else does nothing. */
 int container_unpark(const struct container *container, struct masu_error *err);
+
+/* ---- pause.c ---- */
+
+/* Whether a running container is paused: "<prefix>" leads from @dir to its live directory, @live is
+ * its live.json. One system call where it was never paused. */
+int container_is_frozen(int dir, const char *prefix, const struct json *live, bool *ret,
+			struct masu_error *err);
+/* Lets a paused container go on; one that is not paused is fine. */
+int container_thaw(struct engine *engine, const char *id, struct masu_error *err);
 
 /* ---- user.c: users and groups as the container's own files name them ---- */
 

@@ -19,6 +19,7 @@
 #define GOING	    "container %s is being removed; wait for it, or create another one"
 #define RESTARTING  "container %s is restarting; wait until it runs"
 #define DEAD	    "container %s is dead and can only be removed"
+#define NOT_PAUSED  "container %s is not paused"
 
 /* clang-format off */
 static const struct lifecycle_rule rules[][VERB_COUNT] = {
@@ -30,6 +31,10 @@ static const struct lifecycle_rule rules[][VERB_COUNT] = {
 		[VERB_REMOVE_FORCE] = ALLOWED(REMOVING),
 		[VERB_EXEC]	    = REFUSED(CREATED, NOT_RUNNING),
 		[VERB_ATTACH]	    = REFUSED(CREATED, "you cannot attach to a stopped container, start %s first"),
+		[VERB_PAUSE]	    = REFUSED(CREATED, NOT_RUNNING),
+		[VERB_UNPAUSE]	    = REFUSED(CREATED, NOT_PAUSED),
+		[VERB_TOP]	    = REFUSED(CREATED, NOT_RUNNING),
+		[VERB_CHANGE]	    = ALLOWED(CREATED),
 	},
 	[CONTAINER_RUNNING] = {
 		[VERB_START]	    = NOTHING(RUNNING),
@@ -40,6 +45,10 @@ static const struct lifecycle_rule rules[][VERB_COUNT] = {
 		[VERB_REMOVE_FORCE] = ALLOWED(REMOVING),
 		[VERB_EXEC]	    = ALLOWED(RUNNING),
 		[VERB_ATTACH]	    = ALLOWED(RUNNING),
+		[VERB_PAUSE]	    = ALLOWED(PAUSED),
+		[VERB_UNPAUSE]	    = REFUSED(RUNNING, NOT_PAUSED),
+		[VERB_TOP]	    = ALLOWED(RUNNING),
+		[VERB_CHANGE]	    = ALLOWED(RUNNING),
 	},
 	[CONTAINER_PAUSED] = {
 		[VERB_START]	    = REFUSED(PAUSED, "cannot start the paused container %s, try unpause instead"),
@@ -50,6 +59,10 @@ static const struct lifecycle_rule rules[][VERB_COUNT] = {
 		[VERB_REMOVE_FORCE] = ALLOWED(REMOVING),
 		[VERB_EXEC]	    = REFUSED(PAUSED, "container %s is paused, unpause the container before exec"),
 		[VERB_ATTACH]	    = REFUSED(PAUSED, "you cannot attach to the paused container %s, unpause it first"),
+		[VERB_PAUSE]	    = REFUSED(PAUSED, "container %s is already paused"),
+		[VERB_UNPAUSE]	    = ALLOWED(RUNNING),
+		[VERB_TOP]	    = ALLOWED(PAUSED),
+		[VERB_CHANGE]	    = ALLOWED(PAUSED),
 	},
 	[CONTAINER_RESTARTING] = {
 		[VERB_START]	    = NOTHING(RUNNING),
@@ -60,6 +73,10 @@ static const struct lifecycle_rule rules[][VERB_COUNT] = {
 		[VERB_REMOVE_FORCE] = ALLOWED(REMOVING),
 		[VERB_EXEC]	    = REFUSED(RESTARTING, RESTARTING),
 		[VERB_ATTACH]	    = REFUSED(RESTARTING, RESTARTING),
+		[VERB_PAUSE]	    = REFUSED(RESTARTING, RESTARTING),
+		[VERB_UNPAUSE]	    = REFUSED(RESTARTING, NOT_PAUSED),
+		[VERB_TOP]	    = REFUSED(RESTARTING, RESTARTING),
+		[VERB_CHANGE]	    = ALLOWED(RESTARTING),
 	},
 	[CONTAINER_REMOVING] = {
 		[VERB_START]	    = REFUSED(REMOVING, "container %s is marked for removal and cannot be started"),
@@ -69,6 +86,10 @@ static const struct lifecycle_rule rules[][VERB_COUNT] = {
 		[VERB_REMOVE_FORCE] = ALLOWED(REMOVING),
 		[VERB_EXEC]	    = REFUSED(REMOVING, GOING),
 		[VERB_ATTACH]	    = REFUSED(REMOVING, GOING),
+		[VERB_PAUSE]	    = REFUSED(REMOVING, GOING),
+		[VERB_UNPAUSE]	    = REFUSED(REMOVING, GOING),
+		[VERB_TOP]	    = REFUSED(REMOVING, GOING),
+		[VERB_CHANGE]	    = REFUSED(REMOVING, GOING),
 	},
 	[CONTAINER_EXITED] = {
 		[VERB_START]	    = ALLOWED(RUNNING),
@@ -78,6 +99,10 @@ static const struct lifecycle_rule rules[][VERB_COUNT] = {
 		[VERB_REMOVE_FORCE] = ALLOWED(REMOVING),
 		[VERB_EXEC]	    = REFUSED(EXITED, NOT_RUNNING),
 		[VERB_ATTACH]	    = REFUSED(EXITED, "you cannot attach to a stopped container, start %s first"),
+		[VERB_PAUSE]	    = REFUSED(EXITED, NOT_RUNNING),
+		[VERB_UNPAUSE]	    = REFUSED(EXITED, NOT_PAUSED),
+		[VERB_TOP]	    = REFUSED(EXITED, NOT_RUNNING),
+		[VERB_CHANGE]	    = ALLOWED(EXITED),
 	},
 	[CONTAINER_DEAD] = {
 		[VERB_START]	    = REFUSED(DEAD, DEAD),
@@ -87,6 +112,10 @@ static const struct lifecycle_rule rules[][VERB_COUNT] = {
 		[VERB_REMOVE_FORCE] = ALLOWED(REMOVING),
 		[VERB_EXEC]	    = REFUSED(DEAD, DEAD),
 		[VERB_ATTACH]	    = REFUSED(DEAD, DEAD),
+		[VERB_PAUSE]	    = REFUSED(DEAD, DEAD),
+		[VERB_UNPAUSE]	    = REFUSED(DEAD, NOT_PAUSED),
+		[VERB_TOP]	    = REFUSED(DEAD, DEAD),
+		[VERB_CHANGE]	    = REFUSED(DEAD, DEAD),
 	},
 };
 /* clang-format on */

@@ -14,6 +14,10 @@ enum lifecycle_verb {
 	VERB_REMOVE_FORCE,
 	VERB_EXEC,
 	VERB_ATTACH,
+	VERB_PAUSE,
+	VERB_UNPAUSE,
+	VERB_TOP,
+	VERB_CHANGE, /* rename, update */
 	VERB_COUNT
 };
 

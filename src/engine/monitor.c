@@ -273,16 +273,18 @@ static int wait_status(struct monitor *m)
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-/* What was forgotten when memory was given back is in the files. */
+/* What was forgotten when memory was given back, or has changed since, is in the files. */
 static int remember(struct monitor *m)
 {
 	struct container container;
-	if (!m->trimmed)
+	if (!m->trimmed && !m->stale)
 		return 0;
 	int r = store_load(m->engine, m->arena, m->container.id, &container, NULL);
 	if (r < 0)
 		return r;
 	/* Without its group what it leaves is found by the next start. */
+	cgroup_close(m->cgroup);
+	m->cgroup = NULL;
 	container_cgroup_open(m->engine, m->arena, &container, &m->cgroup, NULL);
 	close(m->container.dir_fd);
 	cleanup_close(&m->container.run_fd);

@@ -112,6 +112,7 @@ struct monitor {
 	struct launch *launch; /* while it is being made */
 	const void *frame;     /* of monitor_main(): nobody returns beyond it */
 	bool trimmed;	       /* the arena and the cgroup are gone, and what container points to */
+	bool stale;	       /* what is kept of the container is out of date */
 	int epoll_fd;
 	int lock_fd;	/* the container's lock, held until it runs */
 	int control_fd; /* of who started it */

@@ -156,6 +156,10 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 	case CTL_STOPPING:
 		ctl_reply(client->fd, &ok, -1);
 		break;
+	case CTL_RELOAD:
+		monitor->stale = true;
+		ctl_send(client->fd, &ok, -1);
+		break;
 	default:
 		reply_error(client->fd, -EINVAL, "not understood by this monitor");
 	}

@@ -10,11 +10,16 @@
  *   CTL_ATTACH  flags = streams   ->    CTL_ATTACHED + stream fd, or CTL_ERROR
  *   CTL_RESIZE  value x value2    ->    (nothing)
  *   CTL_WAIT    flags             ->    CTL_EXIT when the container has ended; its status is on
- * disk by then, unless CTL_END_ONLY says that it is of no interest CTL_START   flags = streams,  ->
- * CTL_STARTED + stream fd where streams were asked for, or rows x columns          CTL_ERROR: of a
- * parked container (park.c) CTL_STOPPING                  ->    CTL_OK: whoever asked is about to
- * end the container, so no restart policy applies to this end A caller that forked the monitor, or
- * asked for CTL_START or CTL_WAIT, gets CTL_EXIT once, last.
+ *                                       disk by then, unless CTL_END_ONLY says that it is of no
+ *                                       interest
+ *   CTL_START   flags = streams,  ->    CTL_STARTED + stream fd where streams were asked for, or
+ *               rows x columns          CTL_ERROR: of a parked container (park.c)
+ *   CTL_STOPPING                  ->    CTL_OK: whoever asked is about to end the container, so no
+ *                                       restart policy applies to this end
+ *   CTL_RELOAD                    ->    CTL_OK: the container's record or its cgroups have changed;
+ *                                       what the monitor keeps of them is read again when needed
+ *
+ * A caller that forked the monitor, or asked for CTL_START or CTL_WAIT, gets CTL_EXIT once, last.
  *
  * Stream: an AF_UNIX SOCK_STREAM connection. With a tty both directions are the terminal's bytes.
  * Without, the caller writes stdin as it is (shutdown(SHUT_WR) is end of file) and reads Docker's
@@ -37,6 +42,7 @@ enum ctl_type {
 	CTL_START,
 	CTL_STOPPING,
 	CTL_NETWORK, /* only from who forked the monitor: a network namespace, or none */
+	CTL_RELOAD,
 	CTL_OK = 64,
 	CTL_ATTACHED,
 	CTL_STARTED,

@@ -200,9 +200,8 @@ void supervise_park(struct engine *engine, struct arena *arena, const struct con
 	trace_mark("parked");
 }
 
-/* The lock first, the truth after it: another start may have been faster. */
-static int load_locked(struct engine *engine, struct arena *arena, const char *id,
-		       struct container *ret, int *ret_lock, struct masu_error *err)
+int container_load_locked(struct engine *engine, struct arena *arena, const char *id,
+			  struct container *ret, int *ret_lock, struct masu_error *err)
 {
 	struct container container;
 	int r = engine_load(engine, arena, id, &container, err);
@@ -230,7 +229,7 @@ static int start_either_way(struct engine *engine, struct arena *arena, const ch
 	int r = engine_start_parked(engine, id, attach, err);
 	if (r <= 0)
 		return r;
-	r = load_locked(engine, arena, id, &container, &lock, err);
+	r = container_load_locked(engine, arena, id, &container, &lock, err);
 	if (r < 0)
 		return r;
 	bool parked = is_parked(&container);

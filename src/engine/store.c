@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "engine/config.h"
+#include "engine/internal.h"
 #include "state/record.h"
 #include "state/trash.h"
 #include "storage/storage.h"
@@ -131,7 +132,7 @@ int store_open_run(struct engine *engine, struct container *container, struct ma
 
 void store_remove_run(struct engine *engine, const char *id)
 {
-	static const char *const files[] = { "live.json", "ctl.sock" };
+	static const char *const files[] = { "live.json", "ctl.sock", "paused" };
 	char path[CONTAINER_PATH_MAX], file[CONTAINER_PATH_MAX + 16];
 	store_path(id, path);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
@@ -201,6 +202,30 @@ int store_sync(struct engine *engine, const struct container *container, struct 
 		r = fs_fsync_dir(container->dir_fd);
 	return r < 0 ? error_errno(err, r, "container %.12s: cannot sync its record", container->id)
 		     : 0;
+}
+
+int store_replace_record(const struct container *container, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, RECORD_MAX_BYTES);
+	json_writer_init(&w, &text, false);
+	json_begin_object(&w);
+	json_foreach (member, container->record) {
+		json_key(&w, member->key);
+		if (streq(member->key, "Name")) {
+			json_put_string(&w, container->name);
+		} else if (streq(member->key, "HostConfig")) {
+			json_begin_object(&w);
+			host_config_write(&w, &container->config, false);
+			json_end_object(&w);
+		} else {
+			json_put_value(&w, member);
+		}
+	}
+	json_end_object(&w);
+	return record_write(container->dir_fd, "container.json", &text,
+			    !container->config.auto_remove, err);
 }
 
 int store_write_state(const struct container *container, bool durable, struct masu_error *err)
@@ -434,6 +459,11 @@ static int live_file_read(int dir, const char *prefix, struct arena *arena,
 	int r = read_file(dir, prefix, "live.json", arena, &container->live, err);
 	if (r == 0)
 		r = live_read(arena, container, err);
+	bool frozen = false;
+	if (r == 0 && container->status == CONTAINER_RUNNING && container->pid)
+		r = container_is_frozen(dir, prefix, container->live, &frozen, err);
+	if (frozen)
+		container->status = CONTAINER_PAUSED;
 	return r == -ENOENT ? 0 : r;
 }
 

@@ -14,10 +14,17 @@ int name_claim(struct engine *engine, const char *name, const char *id, struct m
 /* Picks a free random name. */
 int name_claim_random(struct engine *engine, const char *id, char ret_name[64],
 		      struct masu_error *err);
-/* Lets go of @name where it leads to @id. */
+/* Lets go of @name where it leads to @id, and of what a rename has made of it meanwhile. */
 void name_release(struct engine *engine, const char *name, const char *id);
 /* Removes a name whose container is neither there nor being made: a killed `rm` left it. */
 void name_drop_stale(struct engine *engine, const char *name);
+/*
+ * A rename, by the holder of the container's lock: from begin to end the container answers to that
+ * of both names which its record has; end makes that the only one. -EEXIST as name_claim().
+ */
+int name_change_begin(struct engine *engine, const char *from, const char *to, const char *id,
+		      struct masu_error *err);
+void name_change_end(struct engine *engine, const char *name, const char *id);
 /* -ENOENT without a message where there is no such name. */
 int name_lookup(struct engine *engine, const char *name, char ret_id[65]);
 
@@ -36,6 +43,9 @@ int store_make(struct engine *engine, const char *id, int *ret_dir, int *ret_loc
 	       struct masu_error *err);
 /* Writes container.json into the directory in the making; @durable: its content is synced. */
 int store_write_record(const struct container *container, bool durable, struct masu_error *err);
+/* Replaces container.json of a container that exists by one with its present name and host
+ * configuration; all else stays as it was read. */
+int store_replace_record(const struct container *container, struct masu_error *err);
 /* Moves the directory to its place: from then on the container exists. */
 int store_publish(struct engine *engine, const struct container *container, struct masu_error *err);
 /* Syncs what leads to the record: its directory, the containers, the names. */
