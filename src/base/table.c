@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of docker's text/tabwriter. */
+#define PADDING	  3
+#define MIN_WIDTH 10
+
 struct table {
 	size_t columns;
 	size_t rows; /* the heading is row 0 */
@@ -97,7 +101,8 @@ void table_print(const struct table *table, FILE *out, int no_heading)
 			if (column + 1 == table->columns)
 				break;
 			size_t used = cell_width(cell), width = widths ? widths[column] : used;
-			for (size_t pad = width - used + 3; pad > 0; pad--)
+			width = width + PADDING < MIN_WIDTH ? MIN_WIDTH : width + PADDING;
+			for (; used < width; used++)
 				fputc(' ', out);
 		}
 		fputc('\n', out);

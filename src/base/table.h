@@ -1,5 +1,5 @@
-/* Column output as docker prints it: each column as wide as its widest cell, three spaces between.
- */
+/* Column output as docker prints it: each column as wide as its widest cell and three blanks, at
+ * least ten. */
 #pragma once
 
 #include <stddef.h>

@@ -23,7 +23,7 @@ static const struct cli_option ps_options[] = {
 	CLI_OPT(struct ps_options, filter, "filter", 'f', CLI_LIST, "filter",
 		"Filter output based on conditions provided"),
 	CLI_OPT(struct ps_options, format, "format", 0, CLI_STRING, "string",
-		"Format output: table, table TEMPLATE, json, or a Go template"),
+		"Format output: table, table TEMPLATE, json, raw, or a Go template"),
 	CLI_OPT(struct ps_options, last, "last", 'n', CLI_INT, "int",
 		"Show n last created containers (includes all states) (default -1)"),
 	CLI_OPT(struct ps_options, latest, "latest", 'l', CLI_BOOL, NULL,
@@ -40,90 +40,137 @@ static void ps_defaults(void *pointer)
 	((struct ps_options *)pointer)->last = -1;
 }
 
-static const struct format_heading headings[] = {
-	{ "ID", "CONTAINER ID" },
-	{ "Names", "NAMES" },
-	{ "Image", "IMAGE" },
-	{ "Command", "COMMAND" },
-	{ "CreatedAt", "CREATED AT" },
-	{ "RunningFor", "CREATED" },
-	{ "Ports", "PORTS" },
-	{ "State", "STATE" },
-	{ "Status", "STATUS" },
-	{ "Size", "SIZE" },
-	{ "Labels", "LABELS" },
-	{ "Mounts", "MOUNTS" },
-	{ "LocalVolumes", "LOCAL VOLUMES" },
-	{ "Networks", "NETWORKS" },
-	{ 0 },
+/* A line to be: what it is sorted by, and what it shows. */
+struct line {
+	char created[40], id[65];
+	struct json_builder row;
 };
 
-/* Whether the containers that do not run are wanted, by option or by what is filtered for. */
-static bool wants_all(const struct ps_options *options)
+struct lines {
+	struct ps_view *view;
+	const struct ps_filters *filters;
+	struct line **list;
+	size_t count, room;
+};
+
+static int lines_add(struct lines *lines, struct line *line)
 {
-	if (options->all || options->latest || options->last >= 0)
-		return true;
-	for (size_t i = 0; i < options->filter.count; i++)
-		if (str_after(options->filter.items[i], "status=") ||
-		    str_after(options->filter.items[i], "exited="))
-			return true;
-	return false;
+	struct arena *arena = lines->view->arena;
+	if (lines->count == lines->room) {
+		size_t room = lines->room ? lines->room * 2 : 64;
+		struct line **grown = arena_array(arena, struct line *, room);
+		if (!grown)
+			return -ENOMEM;
+		if (lines->count)
+			memcpy(grown, lines->list, lines->count * sizeof(*grown));
+		lines->list = grown;
+		lines->room = room;
+	}
+	lines->list[lines->count++] = line;
+	return 0;
 }
 
-static int collect(struct cli_context *context, struct engine *engine,
-		   const struct ps_options *options, const struct json ***ret, size_t *ret_count,
-		   struct masu_error *err)
+static int line_make(void *opaque, struct arena *scratch, const struct container *container,
+		     struct masu_error *err)
 {
-	struct container *list;
-	size_t count, shown = 0;
-	const struct ps_wanted want = { .truncate = !options->no_trunc,
-					.size = options->size,
-					.label_object = options->format &&
-							strstr(options->format, ".Label ") };
-	int64_t limit = options->latest ? 1 : options->last >= 0 ? options->last : INT64_MAX;
-	int r = ps_filters_check(&options->filter, err);
-	if (r == 0)
-		r = engine_list(engine, context->arena, wants_all(options), &list, &count, err);
+	struct lines *lines = opaque;
+	if (!ps_filters_match(lines->filters, container))
+		return 0;
+	struct line *line = arena_new(lines->view->arena, struct line);
+	if (!line || lines_add(lines, line) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	str_format(line->created, sizeof(line->created), "%s", container->created);
+	memcpy(line->id, container->id, sizeof(line->id));
+	return ps_row(lines->view, container, &line->row, err);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	return strcmp((*(struct line *const *)b)->created, (*(struct line *const *)a)->created);
+}
+
+static int collect(struct ps_view *view, const struct ps_options *options, const char *format,
+		   const struct json ***ret, size_t *ret_count, struct masu_error *err)
+{
+	struct ps_filters *filters;
+	struct lines lines = { .view = view };
+	bool limited = options->last > 0 || options->latest;
+	bool with_size = options->size || strstr(format, ".Size");
+	int r = ps_filters_parse(view->engine, view->arena, &options->filter, &filters, err);
 	if (r < 0)
 		return r;
-	const struct json **rows = arena_array(context->arena, const struct json *, count + 1);
+	lines.filters = filters;
+	r = engine_each(view->engine, options->all || limited || ps_filters_want_all(filters),
+			line_make, &lines, err);
+	if (r < 0)
+		return r;
+	if (lines.count)
+		qsort(lines.list, lines.count, sizeof(*lines.list), newest_first);
+	size_t limit = options->last > 0 ? (size_t)options->last : 1;
+	if (limited && lines.count > limit)
+		lines.count = limit;
+	const struct json **rows = arena_array(view->arena, const struct json *, lines.count + 1);
 	if (!rows)
 		return error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < count && (int64_t)shown < limit; i++) {
-		if (!ps_filters_match(&options->filter, list, count, &list[i]))
-			continue;
-		r = ps_row(context->arena, engine, &list[i], &want, &rows[shown], err);
+	for (size_t i = 0; i < lines.count; i++) {
+		rows[i] = lines.list[i]->row.value;
+		if (with_size)
+			r = ps_row_size(view, lines.list[i]->id, rows[i], err);
 		if (r < 0)
 			return r;
-		shown++;
 	}
 	*ret = rows;
-	*ret_count = shown;
+	*ret_count = lines.count;
 	return 0;
+}
+
+static const char columns[] = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}"
+			      "\t{{.Ports}}\t{{.Names}}";
+static const char raw_form[] =
+	"container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\n"
+	"created_at: {{.CreatedAt}}\nstate: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\n"
+	"names: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n";
+
+/* Docker's choice: -q beats a format, "table" and "raw" are names of formats, -s adds a column. */
+static const char *choose_format(struct arena *arena, const struct ps_options *options)
+{
+	const char *format = options->format ? options->format : "table";
+	const char *with_size = options->size ? "\t{{.Size}}" : "";
+	if (options->quiet) {
+		if (options->format && !streq(format, "table") && !streq(format, "raw"))
+			fputs("WARNING: Ignoring custom format, because both --format and --quiet "
+			      "are set.\n",
+			      stderr);
+		return streq(format, "raw") ? "container_id: {{.ID}}" : "{{.ID}}";
+	}
+	if (streq(format, "table"))
+		return arena_printf(arena, "table %s%s", columns, with_size);
+	if (streq(format, "raw"))
+		return arena_printf(arena, "%s%s", raw_form,
+				    options->size ? "size: {{.Size}}\n" : "");
+	if (str_after(format, "table "))
+		return arena_printf(arena, "%s%s", format, with_size);
+	return format;
 }
 
 static int ps_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		  struct masu_error *err)
 {
-	static const char columns[] =
-		"{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}"
-		"\t{{.Ports}}\t{{.Names}}";
-	static const char columns_size[] = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t"
-					   "{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}";
 	const struct ps_options *options = pointer;
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	const char *format = choose_format(context->arena, options);
 	const struct json **rows = NULL;
+	struct ps_view view;
 	size_t count = 0;
+	if (!format)
+		return error_set(err, -ENOMEM, "out of memory");
 	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = collect(context, &engine, options, &rows, &count, err);
 	if (r < 0)
 		return r;
-	const char *format = options->format;
-	if (options->quiet && (!format || streq(format, "table")))
-		format = "{{.ID}}";
-	return format_rows(context->arena, format, options->size ? columns_size : columns, headings,
-			   rows, count, err);
+	ps_view_init(&view, &engine, context->arena, !options->no_trunc, format);
+	r = collect(&view, options, format, &rows, &count, err);
+	return r < 0 ? r
+		     : format_rows(context->arena, format, columns, ps_headings, rows, count, err);
 }
 
 #define PS_COMMAND(command_name)                                                                   \

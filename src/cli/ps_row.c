@@ -1,4 +1,5 @@
-#include <arpa/inet.h>
+/* What `ps` shows of a container: one function a field. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,35 +8,53 @@
 #include "base/human.h"
 #include "base/str.h"
 #include "cli/ps.h"
+#include "image/image.h"
 
 #define SHORT_ID	12
 #define COMMAND_COLUMNS 20
+#define MOUNT_COLUMNS	15
+#define ELLIPSIS	"\xe2\x80\xa6"
 
-static const char *ago(const char *rfc3339, char ret[HUMAN_MAX])
+static void put_ago(const struct ps_view *view, const char *rfc3339, struct buf *out)
 {
+	char text[HUMAN_MAX];
 	int64_t then;
-	if (!rfc3339 || time_parse_rfc3339(rfc3339, &then) < 0)
-		return "";
-	return human_duration((int64_t)time(NULL) - then, ret);
+	if (rfc3339 && time_parse_rfc3339(rfc3339, &then) == 0)
+		buf_puts(out, human_duration(view->now - then, text));
 }
 
-static void put_status(const struct container *container, struct buf *out)
+const char *ps_health(const struct container *container)
 {
-	char when[HUMAN_MAX];
+	return "none"; /* health checks are not run */
+}
+
+static void put_up(const struct ps_view *view, const struct container *container, struct buf *out)
+{
+	const char *health = ps_health(container);
+	buf_puts(out, "Up ");
+	put_ago(view, container->started, out);
+	if (container->status == CONTAINER_PAUSED)
+		buf_puts(out, " (Paused)");
+	else if (streq(health, "starting"))
+		buf_puts(out, " (health: starting)");
+	else if (!streq(health, "none"))
+		buf_printf(out, " (%s)", health);
+}
+
+static void put_status(struct ps_view *view, const struct container *container, struct buf *out)
+{
 	switch (container->status) {
 	case CONTAINER_RUNNING:
-		buf_printf(out, "Up %s", ago(container->started, when));
-		break;
 	case CONTAINER_PAUSED:
-		buf_printf(out, "Up %s (Paused)", ago(container->started, when));
+		put_up(view, container, out);
 		break;
 	case CONTAINER_RESTARTING:
-		buf_printf(out, "Restarting (%d) %s ago", container->exit_code,
-			   ago(container->finished, when));
-		break;
 	case CONTAINER_EXITED:
-		buf_printf(out, "Exited (%d) %s ago", container->exit_code,
-			   ago(container->finished, when));
+		buf_printf(out, "%s (%d) ",
+			   container->status == CONTAINER_EXITED ? "Exited" : "Restarting",
+			   container->exit_code);
+		put_ago(view, container->finished, out);
+		buf_puts(out, " ago");
 		break;
 	case CONTAINER_CREATED:
 		buf_puts(out, "Created");
@@ -49,325 +68,316 @@ static void put_status(const struct container *container, struct buf *out)
 	}
 }
 
-/* Cut to so many characters, with an ellipsis as the last one. */
-static void put_truncated(const char *text, bool truncate, size_t columns, struct buf *out)
+/* Where it is wanted, it is measured when all lines are known: ps_row_size(). */
+static void put_size(struct ps_view *view, const struct container *container, struct buf *out)
+{
+	buf_puts(out, "0B");
+}
+
+static void put_state(struct ps_view *view, const struct container *container, struct buf *out)
+{
+	buf_puts(out, container_status_name(container->status));
+}
+
+/* Where a text of more than @columns characters is cut to get an ellipsis; NULL: it is not. */
+static const char *cut_at(const char *text, size_t columns)
 {
 	const char *p = text, *cut = NULL;
-	for (size_t n = 0; truncate && *p; n++) {
+	for (size_t n = 0; *p; n++) {
 		if (n + 1 == columns)
 			cut = p;
+		if (n == columns)
+			return cut;
 		do
 			p++;
 		while (((unsigned char)*p & 0xc0) == 0x80);
-		if (n + 1 > columns) {
-			buf_append(out, text, (size_t)(cut - text));
-			buf_puts(out, "\xe2\x80\xa6");
-			return;
-		}
 	}
-	buf_puts(out, text);
+	return NULL;
 }
 
-static void put_command(struct arena *arena, const struct container *container, bool truncate,
-			struct buf *out)
+static void put_truncated(const char *text, bool truncate, size_t columns, struct buf *out)
 {
-	struct buf words;
+	const char *cut = truncate ? cut_at(text, columns) : NULL;
+	buf_append(out, text, cut ? (size_t)(cut - text) : strlen(text));
+	if (cut)
+		buf_puts(out, ELLIPSIS);
+}
+
+/* Go's strconv.Quote, of text that is UTF-8. */
+static void put_quoted(const char *text, size_t len, struct buf *out)
+{
+	static const char from[] = "\a\b\f\n\r\t\v\\\"", to[] = "abfnrtv\\\"";
+	for (const char *p = text; p < text + len; p++) {
+		const char *escape = strchr(from, *p);
+		if (escape)
+			buf_printf(out, "\\%c", to[escape - from]);
+		else if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			buf_printf(out, "\\x%02x", (unsigned char)*p);
+		else
+			buf_putc(out, *p);
+	}
+}
+
+/* Docker puts arguments with blanks in single quotes, cuts the line, and quotes the whole. */
+static void put_command(struct ps_view *view, const struct container *container, struct buf *out)
+{
+	_cleanup_buf_ struct buf words;
 	buf_init(&words, 0);
-	for (size_t i = 0; container->args && container->args[i]; i++)
-		buf_printf(&words, "%s%s", i ? " " : "", container->args[i]);
-	buf_putc(out, '"');
-	put_truncated(buf_str(&words), truncate, COMMAND_COLUMNS, out);
-	buf_putc(out, '"');
-	buf_free(&words);
-}
-
-static const char *const protocols[] = {
-	[NETWORK_TCP] = "tcp", [NETWORK_UDP] = "udp", [NETWORK_SCTP] = "sctp"
-};
-
-/* @count ports that follow one another, as one range. */
-static void put_ports(const struct network_port *port, size_t count, int family, struct buf *out)
-{
-	char address[INET6_ADDRSTRLEN] = "";
-	if (port->host_ip_set)
-		inet_ntop(family, &port->host_ip, address, sizeof(address));
-	else
-		snprintf(address, sizeof(address), "%s", family == AF_INET ? "0.0.0.0" : "::");
-	buf_printf(out, family == AF_INET ? "%s%s:%u" : "%s[%s]:%u", out->len ? ", " : "", address,
-		   port->host_port);
-	if (count > 1)
-		buf_printf(out, "-%u", port[count - 1].host_port);
-	buf_printf(out, "->%u", port->container_port);
-	if (count > 1)
-		buf_printf(out, "-%u", port[count - 1].container_port);
-	buf_printf(out, "/%s", protocols[port->protocol]);
-}
-
-static bool follows(const struct network_port *a, const struct network_port *b)
-{
-	return a->protocol == b->protocol && b->container_port == a->container_port + 1 &&
-	       b->host_port == a->host_port + 1 && a->host_ip_set == b->host_ip_set &&
-	       (!a->host_ip_set || (a->host_family == b->host_family &&
-				    memcmp(&a->host_ip, &b->host_ip, sizeof(a->host_ip)) == 0));
-}
-
-static void put_endpoint_ports(const struct network_endpoint *endpoint, struct buf *out)
-{
-	for (size_t i = 0, n; i < endpoint->port_count; i += n) {
-		const struct network_port *port = &endpoint->ports[i];
-		for (n = 1; i + n < endpoint->port_count && follows(&port[n - 1], &port[n]); n++)
-			;
-		if (port->host_ip_set) {
-			put_ports(port, n, port->host_family, out);
-			continue;
-		}
-		put_ports(port, n, AF_INET, out);
-		if (endpoint->has_ipv6)
-			put_ports(port, n, AF_INET6, out);
+	for (size_t i = 0; container->args && container->args[i]; i++) {
+		bool blanks = i && strchr(container->args[i], ' ');
+		if (i)
+			buf_putc(&words, ' ');
+		if (blanks)
+			buf_putc(&words, '\'');
+		buf_puts(&words, container->args[i]);
+		if (blanks)
+			buf_putc(&words, '\'');
 	}
+	const char *text = buf_str(&words);
+	const char *cut = view->truncate ? cut_at(text, COMMAND_COLUMNS) : NULL;
+	buf_putc(out, '"');
+	put_quoted(text, cut ? (size_t)(cut - text) : strlen(text), out);
+	buf_puts(out, cut ? ELLIPSIS "\"" : "\"");
 }
 
-void ps_ports(const struct container *container, struct buf *out)
+static bool first_with_source(const struct container_config *config, size_t at)
 {
-	bool running =
-		container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED;
-	for (size_t i = 0; running && i < container->endpoint_count; i++)
-		put_endpoint_ports(&container->endpoints[i], out);
+	for (size_t i = 0; i < at; i++)
+		if (streq_null(config->mounts[i].source, config->mounts[at].source))
+			return false;
+	return true;
 }
 
-static void put_mounts(const struct container *container, bool truncate, struct buf *out,
-		       unsigned *ret_volumes)
+static void put_mounts(struct ps_view *view, const struct container *container, struct buf *out)
 {
-	*ret_volumes = 0;
-	for (size_t i = 0; i < container->config.mount_count; i++) {
-		const struct mount_config *mount = &container->config.mounts[i];
-		if (mount->kind == MOUNT_TMPFS)
+	const struct container_config *config = &container->config;
+	for (size_t i = 0; i < config->mount_count; i++) {
+		const struct mount_config *mount = &config->mounts[i];
+		if (mount->kind == MOUNT_TMPFS || !first_with_source(config, i))
 			continue;
-		*ret_volumes += mount->kind == MOUNT_VOLUME;
 		if (out->len)
 			buf_putc(out, ',');
-		put_truncated(mount->source ? mount->source : "", truncate, 15, out);
+		put_truncated(mount->source ? mount->source : "", view->truncate, MOUNT_COLUMNS,
+			      out);
 	}
 }
 
-static void put_labels(const struct container *container, struct buf *out)
+static void put_local_volumes(struct ps_view *view, const struct container *container,
+			      struct buf *out)
+{
+	unsigned volumes = 0;
+	for (size_t i = 0; i < container->config.mount_count; i++)
+		volumes += container->config.mounts[i].kind == MOUNT_VOLUME;
+	buf_printf(out, "%u", volumes);
+}
+
+static void put_labels(struct ps_view *view, const struct container *container, struct buf *out)
 {
 	for (size_t i = 0; i < container->config.label_count; i++)
 		buf_printf(out, "%s%s=%s", i ? "," : "", container->config.labels[i].key,
 			   container->config.labels[i].value);
 }
 
-static void put_created(const char *rfc3339, struct buf *out)
+static void put_created_at(struct ps_view *view, const struct container *container, struct buf *out)
 {
 	int64_t seconds;
 	char text[64];
 	struct tm tm;
-	if (time_parse_rfc3339(rfc3339, &seconds) < 0)
+	if (time_parse_rfc3339(container->created, &seconds) < 0)
 		return;
 	time_t when = (time_t)seconds;
 	if (localtime_r(&when, &tm) && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z %Z", &tm))
 		buf_puts(out, text);
 }
 
-static int put_size(struct engine *engine, struct arena *arena, const struct container *container,
-		    struct buf *out, struct masu_error *err)
+static void put_running_for(struct ps_view *view, const struct container *container,
+			    struct buf *out)
 {
-	char written[HUMAN_MAX], all[HUMAN_MAX];
-	uint64_t writable, total;
-	int r = engine_size(engine, arena, container, &writable, &total, err);
-	if (r == 0)
-		buf_printf(out, "%s (virtual %s)", human_size(writable, written),
-			   human_size(total, all));
-	return r;
+	put_ago(view, container->created, out);
+	buf_puts(out, " ago");
 }
 
-/* For {{.Label "key"}}, which is a function in docker. */
-static void put_label_object(const struct container *container, struct json_writer *w)
+static void put_id(struct ps_view *view, const struct container *container, struct buf *out)
 {
-	json_key(w, "Label");
-	json_begin_object(w);
-	for (size_t i = 0; i < container->config.label_count; i++)
-		json_field_string(w, container->config.labels[i].key,
-				  container->config.labels[i].value);
-	json_end_object(w);
+	buf_append(out, container->id, view->truncate ? SHORT_ID : strlen(container->id));
 }
 
-struct row {
-	const struct ps_wanted *want;
-	struct json_writer w;
-	struct buf text; /* of the member being built */
+/* What a container's image was called, and what that leads to now. */
+struct ps_image {
+	const char *name, *id; /* id "": it leads nowhere */
+	struct ps_image *next;
 };
 
-static void end_member(struct row *row, const char *key)
+static const char *image_id_now(struct ps_view *view, const char *name)
 {
-	json_field_string(&row->w, key, buf_str(&row->text));
-	buf_reset(&row->text);
+	struct image image;
+	for (const struct ps_image *known = view->images; known; known = known->next)
+		if (streq(known->name, name))
+			return known->id;
+	struct ps_image *added = arena_new(view->arena, struct ps_image);
+	if (!added)
+		return "";
+	bool found = image_find(view->engine->root_fd, view->arena, name, &image, NULL) == 0;
+	*added = (struct ps_image) { .name = arena_strdup(view->arena, name),
+				     .id = found ? arena_strdup(view->arena, image.id) : "",
+				     .next = view->images };
+	if (!added->name || !added->id)
+		return "";
+	view->images = added;
+	return added->id;
 }
 
-/* Members in docker's (alphabetical) order. */
-static int write_row(struct row *row, struct arena *arena, struct engine *engine,
-		     const struct container *container, struct masu_error *err)
+/* The name it was made from, as long as that is the same image; else the image's id. */
+static void put_image(struct ps_view *view, const struct container *container, struct buf *out)
 {
-	bool truncate = row->want->truncate, size = row->want->size;
-	char when[HUMAN_MAX];
-	unsigned volumes;
+	const char *name = container->config.image, *id = container->image_id;
+	const char *digits = str_after(id, "sha256:");
+	if (name && streq(image_id_now(view, name), id) &&
+	    !(view->truncate && digits && strncmp(digits, name, SHORT_ID) == 0)) {
+		const char *digest = view->truncate ? strchr(name, '@') : NULL;
+		buf_append(out, name, digest ? (size_t)(digest - name) : strlen(name));
+	} else if (view->truncate && digits) {
+		buf_append(out, digits, strnlen(digits, SHORT_ID));
+	} else {
+		buf_puts(out, id);
+	}
+}
+
+static void put_names(struct ps_view *view, const struct container *container, struct buf *out)
+{
+	buf_puts(out, container->name);
+}
+
+static void put_networks(struct ps_view *view, const struct container *container, struct buf *out)
+{
 	const char *network = container->config.network ? container->config.network : "bridge";
-	put_command(arena, container, truncate, &row->text);
-	end_member(row, "Command");
-	put_created(container->created, &row->text);
-	end_member(row, "CreatedAt");
-	buf_append(&row->text, container->id, truncate ? SHORT_ID : strlen(container->id));
-	end_member(row, "ID");
-	json_field_string(&row->w, "Image", container->config.image);
-	if (row->want->label_object)
-		put_label_object(container, &row->w);
-	put_labels(container, &row->text);
-	end_member(row, "Labels");
-	put_mounts(container, truncate, &row->text, &volumes);
-	struct buf mounts = row->text;
-	row->text = (struct buf) { .limit = mounts.limit };
-	buf_printf(&row->text, "%u", volumes);
-	end_member(row, "LocalVolumes");
-	json_field_string(&row->w, "Mounts", buf_str(&mounts));
-	buf_free(&mounts);
-	json_field_string(&row->w, "Names", container->name);
-	json_field_string(&row->w, "Networks", network);
-	ps_ports(container, &row->text);
-	end_member(row, "Ports");
-	buf_printf(&row->text, "%s ago", ago(container->created, when));
-	end_member(row, "RunningFor");
-	int r = size ? put_size(engine, arena, container, &row->text, err) : 0;
-	if (!size)
-		buf_puts(&row->text, "0B");
-	end_member(row, "Size");
-	json_field_string(&row->w, "State", container_status_name(container->status));
-	put_status(container, &row->text);
-	end_member(row, "Status");
-	return r;
+	if (!str_after(network, "container:"))
+		buf_puts(out, network);
 }
 
-int ps_row(struct arena *arena, struct engine *engine, const struct container *container,
-	   const struct ps_wanted *want, const struct json **ret, struct masu_error *err)
+static void put_ports(struct ps_view *view, const struct container *container, struct buf *out)
 {
-	_cleanup_buf_ struct buf out;
-	struct row row = { .want = want };
-	buf_init(&out, 0);
-	buf_init(&row.text, 0);
-	json_writer_init(&row.w, &out, false);
-	json_begin_object(&row.w);
-	int r = write_row(&row, arena, engine, container, err);
-	json_end_object(&row.w);
-	buf_free(&row.text);
-	char *kept = r == 0 && !buf_error(&out) ? arena_strdup(arena, buf_str(&out)) : NULL;
-	if (r == 0 && !kept)
+	ps_ports(container, out);
+}
+
+typedef void (*put_fn)(struct ps_view *view, const struct container *container, struct buf *out);
+
+/* In docker's (alphabetical) order; NULL: not by one of these functions. */
+const struct format_heading ps_headings[] = {
+	{ "Command", "COMMAND" },
+	{ "CreatedAt", "CREATED AT" },
+	{ "ID", "CONTAINER ID" },
+	{ "Image", "IMAGE" },
+	{ "Label", "LABEL" },
+	{ "Labels", "LABELS" },
+	{ "LocalVolumes", "LOCAL VOLUMES" },
+	{ "Mounts", "MOUNTS" },
+	{ "Names", "NAMES" },
+	{ "Networks", "NETWORKS" },
+	{ "Ports", "PORTS" },
+	{ "RunningFor", "CREATED" },
+	{ "Size", "SIZE" },
+	{ "State", "STATE" },
+	{ "Status", "STATUS" },
+	{ 0 },
+};
+static const put_fn put[] = {
+	put_command, put_created_at,	put_id,	    put_image, NULL,
+	put_labels,  put_local_volumes, put_mounts, put_names, put_networks,
+	put_ports,   put_running_for,	put_size,   put_state, put_status,
+};
+static_assert(ARRAY_SIZE(put) + 1 == ARRAY_SIZE(ps_headings), "one function a heading");
+
+/* For {{.Label "key"}}, which is a function in docker. */
+static void put_label_object(struct arena *arena, const struct container *container,
+			     struct json_builder *row)
+{
+	struct json_builder labels;
+	json_builder_init(&labels, arena, JSON_OBJECT);
+	for (size_t i = 0; i < container->config.label_count; i++)
+		json_build_string(&labels, arena_strdup(arena, container->config.labels[i].key),
+				  arena_strdup(arena, container->config.labels[i].value));
+	struct json *member = json_build(row, "Label", JSON_OBJECT);
+	if (member && labels.value) {
+		member->child = labels.value->child;
+		member->count = labels.value->count;
+	} else {
+		row->value = NULL;
+	}
+}
+
+static bool is_letter(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+/* The whole row: {{json .}}, {{.}}, {{$}}. */
+static bool takes_whole(const char *format)
+{
+	for (const char *p = strpbrk(format, ".$"); p; p = strpbrk(p + 1, ".$"))
+		if (!is_letter(p[1]) && !(*p == '$' && p[1] == '.'))
+			return true;
+	return streq(format, "json");
+}
+
+void ps_view_init(struct ps_view *view, struct engine *engine, struct arena *arena, bool truncate,
+		  const char *format)
+{
+	bool whole = takes_whole(format);
+	*view = (struct ps_view) {
+		.engine = engine, .arena = arena, .truncate = truncate, .now = time(NULL)
+	};
+	for (size_t i = 0; ps_headings[i].key; i++)
+		if (whole ? !streq(ps_headings[i].key, "Label")
+			  : strstr(format, ps_headings[i].key) != NULL)
+			view->fields |= 1u << i;
+}
+
+int ps_row(struct ps_view *view, const struct container *container, struct json_builder *ret,
+	   struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	buf_init(&text, 0);
+	json_builder_init(ret, view->arena, JSON_OBJECT);
+	for (size_t i = 0; ps_headings[i].key; i++) {
+		if (!(view->fields & 1u << i))
+			continue;
+		if (streq(ps_headings[i].key, "Label"))
+			put_label_object(view->arena, container, ret);
+		if (!put[i])
+			continue;
+		put[i](view, container, &text);
+		json_build_string(ret, ps_headings[i].key,
+				  arena_strdup(view->arena, buf_str(&text)));
+		if (buf_error(&text))
+			break;
+		buf_reset(&text);
+	}
+	return ret->value && !buf_error(&text) ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+int ps_row_size(struct ps_view *view, const char *id, const struct json *row,
+		struct masu_error *err)
+{
+	char written[HUMAN_MAX], all[HUMAN_MAX];
+	struct container container;
+	uint64_t writable, total;
+	int r = engine_load(view->engine, view->arena, id, &container, err);
+	if (r < 0)
+		return r;
+	container_close(&container);
+	r = engine_size(view->engine, view->arena, &container, &writable, &total, err);
+	if (r < 0)
+		return r;
+	const char *text = arena_printf(view->arena, "%s (virtual %s)",
+					human_size(writable, written), human_size(total, all));
+	if (!text)
 		return error_set(err, -ENOMEM, "out of memory");
-	return r < 0 ? r : json_parse(arena, kept, out.len, ret, err);
-}
-
-/* ---- filters ---- */
-
-static const char *const filter_names[] = { "ancestor", "before",  "exited", "id",     "label",
-					    "name",	"network", "since",  "status", "volume" };
-
-int ps_filters_check(const struct cli_list *filters, struct masu_error *err)
-{
-	for (size_t i = 0; i < filters->count; i++) {
-		const char *equals = strchr(filters->items[i], '=');
-		size_t len = equals ? (size_t)(equals - filters->items[i]) : 0;
-		bool known = false;
-		for (size_t k = 0; k < ARRAY_SIZE(filter_names); k++)
-			known |= strlen(filter_names[k]) == len &&
-				 memcmp(filter_names[k], filters->items[i], len) == 0;
-		if (!known)
-			return error_set(err, -EINVAL, "invalid filter '%.100s'",
-					 filters->items[i]);
+	/* ps_row() made it: it may be changed. */
+	struct json *size = (struct json *)json_get(row, "Size");
+	if (size) {
+		size->text = text;
+		size->text_len = (uint32_t)strlen(text);
 	}
 	return 0;
-}
-
-static bool label_matches(const struct container *container, const char *wanted)
-{
-	const char *equals = strchr(wanted, '=');
-	size_t len = equals ? (size_t)(equals - wanted) : strlen(wanted);
-	for (size_t i = 0; i < container->config.label_count; i++) {
-		const struct oci_pair *label = &container->config.labels[i];
-		if (strlen(label->key) == len && memcmp(label->key, wanted, len) == 0)
-			return !equals || streq(label->value, equals + 1);
-	}
-	return false;
-}
-
-static const struct container *find(const struct container *all, size_t count, const char *name)
-{
-	for (size_t i = 0; i < count; i++)
-		if (streq(all[i].name, name) || str_after(all[i].id, name))
-			return &all[i];
-	return NULL;
-}
-
-static bool image_matches(const struct container *container, const char *wanted)
-{
-	const char *image = container->config.image, *rest = str_after(image, wanted);
-	return (rest && (!*rest || *rest == ':')) || str_after(container->image_id, wanted) ||
-	       (str_after(container->image_id, "sha256:") &&
-		str_after(container->image_id + 7, wanted));
-}
-
-static bool volume_matches(const struct container *container, const char *wanted)
-{
-	for (size_t i = 0; i < container->config.mount_count; i++)
-		if (streq_null(container->config.mounts[i].source, wanted) ||
-		    streq(container->config.mounts[i].target, wanted))
-			return true;
-	return false;
-}
-
-static bool filter_matches(const char *key, const char *value, const struct container *all,
-			   size_t count, const struct container *container)
-{
-	const struct container *other;
-	int64_t code;
-	if (streq(key, "id"))
-		return str_after(container->id, value) != NULL;
-	if (streq(key, "name"))
-		return strstr(container->name, value + (*value == '^' || *value == '/')) != NULL;
-	if (streq(key, "status"))
-		return streq(container_status_name(container->status), value);
-	if (streq(key, "exited"))
-		return container->status == CONTAINER_EXITED && str_to_i64(value, &code) == 0 &&
-		       code == container->exit_code;
-	if (streq(key, "ancestor"))
-		return image_matches(container, value);
-	if (streq(key, "volume"))
-		return volume_matches(container, value);
-	if (streq(key, "network"))
-		return streq(container->config.network ? container->config.network : "bridge",
-			     value);
-	other = find(all, count, value);
-	if (!other)
-		return false;
-	int order = strcmp(container->created, other->created);
-	return streq(key, "before") ? order < 0 : order > 0;
-}
-
-/* Several values of one key: one of them is enough; labels must all be there. */
-bool ps_filters_match(const struct cli_list *filters, const struct container *all, size_t count,
-		      const struct container *container)
-{
-	for (size_t k = 0; k < ARRAY_SIZE(filter_names); k++) {
-		size_t given = 0, matched = 0;
-		bool labels = streq(filter_names[k], "label");
-		for (size_t i = 0; i < filters->count; i++) {
-			const char *rest = str_after(filters->items[i], filter_names[k]);
-			if (!rest || *rest != '=')
-				continue;
-			given++;
-			matched += labels ? label_matches(container, rest + 1)
-					  : filter_matches(filter_names[k], rest + 1, all, count,
-							   container);
-		}
-		if (given && (labels ? matched < given : matched == 0))
-			return false;
-	}
-	return true;
 }

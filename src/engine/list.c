@@ -88,6 +88,12 @@ static struct container *sorted(struct arena *arena, const struct container *lis
 	return ret;
 }
 
+/* Anything else may be true of the next ones, too: no memory, no descriptors, a broken disk. */
+static bool is_gone_or_damaged(int r)
+{
+	return r == -ENOENT || r == -EBADMSG || r == -EINVAL || r == -E2BIG || r == -EFBIG;
+}
+
 static int visit_ids(const struct store_listing *listing, struct arena *arena,
 		     const struct ids *ids, const struct ids *live_ids, bool all,
 		     const struct visitor *visitor, struct masu_error *err)
@@ -99,10 +105,13 @@ static int visit_ids(const struct store_listing *listing, struct arena *arena,
 						   sizeof(*ids->list), compare_ids);
 		/* One that was just removed or is damaged does not hide the rest; inspect says what
 		 * is wrong with it. */
-		int r = load(listing, arena, ids->list[i], live, &container, NULL);
-		if (r == -ENOMEM)
-			return error_set(err, r, "out of memory listing %zu containers",
-					 ids->count);
+		struct masu_error why = { 0 };
+		int r = load(listing, arena, ids->list[i], live, &container, &why);
+		if (r < 0 && !is_gone_or_damaged(r)) {
+			if (err)
+				*err = why;
+			return r;
+		}
 		if (r == 0 && (all || container_is_alive(&container)))
 			r = visitor->fn(visitor->opaque, arena, &container, err);
 		else

@@ -321,23 +321,29 @@ static void state_read(const struct json *state, struct container *container)
 	container->restart_count = (int)number;
 }
 
+static pid_t recorded_pid(const struct json *live, const char *pid_key, const char *start_key,
+			  uint64_t *ret_start)
+{
+	int64_t pid = 0;
+	*ret_start = 0;
+	json_i64(json_get(live, pid_key), &pid);
+	json_u64(json_get(live, start_key), ret_start);
+	return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
 /* A process of this boot: *ret_pid where it is alive, else 0. */
 static int alive(const struct json *live, const char *pid_key, const char *start_key,
 		 pid_t *ret_pid, uint64_t *ret_start, struct masu_error *err)
 {
-	int64_t pid = 0;
-	uint64_t start = 0;
-	json_i64(json_get(live, pid_key), &pid);
-	json_u64(json_get(live, start_key), &start);
-	*ret_start = start;
+	pid_t pid = recorded_pid(live, pid_key, start_key, ret_start);
 	*ret_pid = 0;
-	if (pid <= 0 || pid > INT32_MAX)
+	if (!pid)
 		return 0;
-	int r = proc_is_alive((pid_t)pid, start);
+	int r = proc_is_alive(pid, *ret_start);
 	if (r < 0)
 		return error_errno(err, r, "cannot see whether process %d runs", (int)pid);
 	if (r == 1)
-		*ret_pid = (pid_t)pid;
+		*ret_pid = pid;
 	return 0;
 }
 
@@ -362,7 +368,8 @@ static int endpoints_read(struct arena *arena, const struct json *array,
  * A process that ended while its monitor lives counts as running until the monitor has recorded
  * the end.
  */
-static int live_read(struct arena *arena, struct container *container, struct masu_error *err)
+static int live_read(struct arena *arena, struct container *container, bool listed,
+		     struct masu_error *err)
 {
 	const char *boot, *saved_boot = "", *status = "running";
 	uint64_t monitor_start;
@@ -376,7 +383,9 @@ static int live_read(struct arena *arena, struct container *container, struct ma
 		return r;
 	r = alive(live, "MonitorPid", "MonitorStartTime", &container->monitor_pid, &monitor_start,
 		  err);
-	if (r == 0)
+	if (r == 0 && listed && container->monitor_pid)
+		container->pid = recorded_pid(live, "Pid", "StartTime", &container->pid_start_time);
+	else if (r == 0)
 		r = alive(live, "Pid", "StartTime", &container->pid, &container->pid_start_time,
 			  err);
 	if (r < 0)
@@ -454,11 +463,11 @@ static int kept_read(int dir, const char *prefix, struct arena *arena, struct co
 }
 
 static int live_file_read(int dir, const char *prefix, struct arena *arena,
-			  struct container *container, struct masu_error *err)
+			  struct container *container, bool listed, struct masu_error *err)
 {
 	int r = read_file(dir, prefix, "live.json", arena, &container->live, err);
 	if (r == 0)
-		r = live_read(arena, container, err);
+		r = live_read(arena, container, listed, err);
 	bool frozen = false;
 	if (r == 0 && container->status == CONTAINER_RUNNING && container->pid)
 		r = container_is_frozen(dir, prefix, container->live, &frozen, err);
@@ -499,7 +508,7 @@ int store_load(struct engine *engine, struct arena *arena, const char *id, struc
 	if (run < 0 && errno != ENOENT)
 		return error_errno(err, -errno, "%s/%s", engine->runroot, path);
 	if (run >= 0)
-		r = live_file_read(run, "", arena, &c, err);
+		r = live_file_read(run, "", arena, &c, false, err);
 	if (r < 0)
 		return r;
 	c.log_path = log_path(engine, arena, &c);
@@ -518,7 +527,7 @@ int store_load_listed(const struct store_listing *listing, struct arena *arena, 
 	memcpy(prefix + ID_LENGTH, "/", 2);
 	int r = kept_read(listing->records, prefix, arena, &c, err);
 	if (r == 0 && live)
-		r = live_file_read(listing->live, prefix, arena, &c, err);
+		r = live_file_read(listing->live, prefix, arena, &c, true, err);
 	if (r < 0)
 		return r;
 	c.log_path = log_path(listing->engine, arena, &c);

@@ -77,7 +77,8 @@ struct store_listing {
 };
 /*
  * store_load() for one of many: by paths below two directories that are open already, so nothing of
- * the container is. @live: whether it has live files. @id is a directory's name there.
+ * the container is. @live: whether it has live files. @id is a directory's name there. Where the
+ * monitor is alive, the pid is what it recorded.
  */
 int store_load_listed(const struct store_listing *listing, struct arena *arena, const char *id,
 		      bool live, struct container *ret, struct masu_error *err);

@@ -69,6 +69,24 @@ bool json_bool(const struct json *value, bool *ret);
 bool json_i64(const struct json *value, int64_t *ret);
 bool json_u64(const struct json *value, uint64_t *ret);
 
+/* ---- trees that are made rather than parsed (no sources) ---- */
+
+struct json *json_new(struct arena *arena, enum json_type type);
+
+/* Appends children to one array or object. */
+struct json_builder {
+	struct arena *arena;
+	struct json *value; /* NULL: memory was gone on the way, which is sticky */
+	const struct json **tail;
+};
+void json_builder_init(struct json_builder *builder, struct arena *arena, enum json_type type);
+/* One more child; @key (kept, NULL in an array) is not checked for being there already. */
+struct json *json_build(struct json_builder *builder, const char *key, enum json_type type);
+/* A string, or the digits of a number; @text is kept, not copied; NULL counts as memory gone. */
+void json_build_text(struct json_builder *builder, const char *key, enum json_type type,
+		     const char *text);
+void json_build_string(struct json_builder *builder, const char *key, const char *text);
+
 /* ---- writer ---- */
 
 struct json_writer {

@@ -140,12 +140,10 @@ static int parse_string(struct reader *r, const char **ret, uint32_t *ret_len)
 {
 	char *start = r->strings + (r->at - r->text), *out = start;
 	for (;;) {
-		const char *run = r->at;
-		while (r->at < r->end && *r->at != '"' && *r->at != '\\' &&
-		       (unsigned char)*r->at - 0x20u < 0x60u)
-			r->at++;
-		memcpy(out, run, (size_t)(r->at - run));
-		out += r->at - run;
+		const char *p = r->at;
+		while (p < r->end && *p != '"' && *p != '\\' && (unsigned char)*p - 0x20u < 0x60u)
+			*out++ = *p++;
+		r->at = p;
 		if (r->at >= r->end)
 			return fail_here(r, "");
 		unsigned char c = (unsigned char)*r->at;

@@ -1,0 +1,194 @@
+#!/usr/bin/env bats
+# `ps`: columns, words, options and filters as docker has them; podman is asked the same questions.
+
+bats_require_minimum_version 1.5.0
+load ../lib/engine
+
+setup_file() {
+	engine_setup_file
+	m_create --name first --label tier=web --label zone=a busybox:local true >/dev/null
+	m_run --name failed busybox:local sh -c 'exit 3' || true
+	m_run --name done -v data:/data --label tier=db busybox:local true
+	m_create --name last -v "$BATS_FILE_TMPDIR:/host" --expose 8443 -p 9000:90/udp busybox:local sh -c 'echo "a b"' >/dev/null
+}
+
+teardown() {
+	"$MASU" rm -f up ports orphan >/dev/null 2>&1 || true
+}
+
+teardown_file() {
+	engine_teardown_file
+}
+
+names() { # ps options: the names shown, in order, on one line
+	m ps --format '{{.Names}}' "$@" | tr '\n' ' ' | sed 's/ $//'
+}
+
+@test "the table has docker's columns and widths" {
+	run -0 m ps
+	[ "$output" = "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES" ]
+	run -0 m ps -a
+	[ "${#lines[@]}" -eq 5 ]
+	[[ "${lines[0]}" =~ ^"CONTAINER ID   IMAGE           COMMAND                  CREATED"\ +"STATUS"\ +"PORTS     NAMES"$ ]]
+	[[ "${lines[1]}" =~ ^[0-9a-f]{12}"   busybox:local   \"sh -c 'echo \\\"a b\\\"'\"   "[A-Z0-9].*" ago"\ +"Created"\ +"last"$ ]]
+	[[ "${lines[2]}" == *'"true"'*"Exited (0) "*" ago"*done ]]
+	[[ "${lines[3]}" == *"Exited (3) "*" ago"*failed ]]
+	run -0 m ps -as
+	[[ "${lines[0]}" == *"NAMES     SIZE" ]]
+	[[ "${lines[1]}" =~ "last"\ +[0-9.]+"B (virtual "[0-9.]+MB\)$ ]]
+}
+
+@test "which containers: running, all, the last ones" {
+	[ "$(names)" = "" ]
+	[ "$(names -a)" = "last done failed first" ]
+	[ "$(names -l)" = last ]
+	[ "$(names -n 2)" = "last done" ]
+	[ "$(names --last 99)" = "last done failed first" ]
+	[ "$(names -n 1 --filter name=first)" = first ]
+	m_run -d --name up busybox:local sleep 60
+	[ "$(names)" = up ]
+	[ "$(m ps --format '{{.Status}}')" = "Up Less than a second" ] || [[ "$(m ps --format '{{.Status}}')" == "Up "*second* ]]
+	m rm -f up
+}
+
+@test "-q prints ids, short or whole" {
+	run -0 m ps -aq
+	[ "${#lines[@]}" -eq 4 ]
+	[[ "${lines[0]}" =~ ^[0-9a-f]{12}$ ]]
+	run -0 m ps -lq --no-trunc
+	[ "$output" = "$(field last .Id)" ]
+	run -0 --separate-stderr m ps -lq --format '{{.Names}}'
+	[ "$output" = "$(field last .Id | cut -c1-12)" ]
+	[[ "$stderr" == "WARNING: Ignoring custom format"* ]]
+}
+
+@test "fields, and whole values with --no-trunc" {
+	run -0 m ps -l --no-trunc --format '{{.Command}}'
+	[ "$output" = "\"sh -c 'echo \\\"a b\\\"'\"" ]
+	run -0 m ps -l --format '{{.Mounts}}'
+	[ "$output" = "$(cut -c1-14 <<<"$BATS_FILE_TMPDIR")…" ]
+	run -0 m ps -l --no-trunc --format '{{.Mounts}}'
+	[ "$output" = "$BATS_FILE_TMPDIR" ]
+	run -0 m ps -a --filter name=done --format '{{.LocalVolumes}} {{.Mounts}} {{.Networks}} {{.State}} {{.Label "tier"}}'
+	[ "$output" = "1 data none exited db" ]
+	run -0 m ps -l --format json
+	[ "$(jq -r 'keys | join(" ")' <<<"$output")" = \
+		"Command CreatedAt ID Image Labels LocalVolumes Mounts Names Networks Ports RunningFor Size State Status" ]
+	run -0 m ps -l --format 'table {{.Names}}\t{{.State}}'
+	[ "${lines[0]}" = "NAMES     STATE" ]
+	[ "${lines[1]}" = "last      created" ]
+}
+
+@test "an image that means another one by now is shown by its id" {
+	local id
+	m tag busybox:local moved:local
+	m_create --name moved moved:local true >/dev/null
+	[ "$(m ps -l --format '{{.Image}}')" = moved:local ]
+	echo other | tar -C "$BATS_TEST_TMPDIR" -c . | m import - moved:local >/dev/null
+	id=$(field moved .Image)
+	[ "$(m ps -l --format '{{.Image}}')" = "$(cut -c8-19 <<<"$id")" ]
+	m rm moved
+	m rmi moved:local >/dev/null
+}
+
+@test "filters" {
+	[ "$(names -a -f name=irs)" = first ]
+	[ "$(names -a -f 'name=^/first$')" = first ]
+	[ "$(names -a -f 'name=^(first|last)$')" = "last first" ]
+	[ "$(names -a -f name='[')" = "" ]
+	[ "$(names -a -f name=first -f name=done)" = "done first" ]
+	[ "$(names -a -f label=tier)" = "done first" ]
+	[ "$(names -a -f label=tier=web -f label=zone=a)" = first ]
+	[ "$(names -a -f label=tier=web -f label=zone=b)" = "" ]
+	[ "$(names -f status=created)" = "last first" ]
+	[ "$(names -f status=exited -f status=created)" = "last done failed first" ]
+	[ "$(names -a -f exited=3)" = failed ]
+	[ "$(names -a -f exited=3 -f exited=0)" = "done failed" ]
+	[ "$(names -a -f before=failed)" = first ]
+	[ "$(names -a -f since=failed)" = "last done" ]
+	[ "$(names -a -f ancestor=busybox:local -f status=exited)" = "done failed" ]
+	[ "$(names -a -f ancestor="$(field first .Image)")" = "last done failed first" ]
+	[ "$(names -a -f ancestor=nosuch)" = "" ]
+	[ "$(names -a -f volume=data)" = "done" ]
+	[ "$(names -a -f volume=/host)" = "last" ]
+	[ "$(names -a -f volume="$BATS_FILE_TMPDIR")" = "last" ]
+	[ "$(names -a -f network=none)" = "last done failed first" ]
+	[ "$(names -a -f network=bridge)" = "" ]
+	[ "$(names -a -f id="$(field done .Id | cut -c1-6)")" = "done" ]
+	[ "$(names -a -f publish=9000/udp)" = last ]
+	[ "$(names -a -f publish=9000)" = "" ]
+	[ "$(names -a -f publish=8999-9001/udp)" = last ]
+	[ "$(names -a -f expose=8443)" = last ]
+	[ "$(names -a -f expose=90/udp -f publish=1)" = last ]
+	[ "$(names -a -f health=none)" = "last done failed first" ]
+	[ "$(names -a -f health=healthy)" = "" ]
+	[ "$(names -a -f is-task=true)" = "" ]
+	[ "$(names -a -f is-task=false -f name=done)" = "done" ]
+}
+
+@test "filters that cannot be meant are refused" {
+	local filter
+	for filter in nosuch=1 status=asleep health=fine exited=x is-task=maybe publish=80/icmp publish=99999 expose=9-3; do
+		run -1 m ps -f "$filter"
+		[[ "$output" == "masu: invalid filter '${filter%%=*}"* ]]
+	done
+	run -1 m ps -f name
+	[[ "$output" == *"bad format of filter"* ]]
+	run -1 m ps -f before=nosuch
+	[[ "$output" == *"No such container: nosuch"* ]]
+}
+
+@test "podman gives the same answers" {
+	command -v podman >/dev/null || skip "podman is not installed"
+	local case
+	export ORACLE_PODMAN_RUNROOT=/run/podman # the path may not be long
+	oracle_crun_ready
+	oracle_podman import "$BATS_FILE_TMPDIR/busybox.tar" localhost/busybox:local >/dev/null 2>&1 || {
+		tar -C "$BATS_FILE_TMPDIR/tree" -cf "$BATS_FILE_TMPDIR/busybox.tar" .
+		oracle_podman import "$BATS_FILE_TMPDIR/busybox.tar" localhost/busybox:local >/dev/null
+	}
+	oracle_podman create --name first --network none --label tier=web --label zone=a busybox:local true
+	oracle_podman run --name failed --network none busybox:local sh -c 'exit 3' || true
+	oracle_podman run --name done --network none -v data:/data --label tier=db busybox:local true
+	oracle_podman create --name last --network none -v "$BATS_FILE_TMPDIR:/host" busybox:local true
+	for case in '-a' '-n 2' '-l' '-a -f name=irs' '-a -f label=tier' '-a -f label=tier=web' '-a -f status=created' \
+		'-a -f status=exited' '-a -f exited=3' '-a -f before=failed' '-a -f since=failed' '-a -f volume=data' \
+		'-a -f name=first -f name=done'; do
+		# Podman's own order is the other way round.
+		run -0 oracle_podman ps --sort created --format '{{.Names}}' $case
+		echo "$case: masu $(names $case), podman $output"
+		[ "$(names $case | tr ' ' '\n' | sort)" = "$(sort <<<"$output")" ]
+	done
+	oracle_podman rm -fa -t 0
+}
+
+@test "ports as docker groups them" {
+	NETWORK=bridge m_run -d --name ports -p 7000-7002:7000-7002 -p 127.0.0.1:7100:80 -p 7200:53/udp --expose 22 busybox:local sleep 60
+	run -0 m ps --format '{{.Ports}}'
+	echo "$output"
+	[[ "$output" == "22/tcp, 0.0.0.0:7000-7002->7000-7002/tcp,"*" 0.0.0.0:7200->53/udp,"*" 127.0.0.1:7100->80/tcp" ]]
+	[ "$(names -f publish=7001)" = ports ]
+	[ "$(names -f expose=22)" = ports ]
+	m rm -f ports
+}
+
+@test "a container whose monitor was killed is listed as what it is" {
+	local monitor pid
+	m_run -d --name orphan busybox:local sleep 60
+	monitor=$(monitor_of orphan) pid=$(field orphan .State.Pid)
+	kill -KILL "$monitor"
+	wait_until 5 pid_gone "$monitor"
+	[ "$(names)" = orphan ]
+	kill -KILL "$pid"
+	wait_until 5 pid_gone "$pid"
+	[ "$(names)" = "" ]
+	[ "$(m ps -l --format '{{.State}} {{.Status}}' | cut -c1-20)" = "exited Exited (255) " ]
+	m rm orphan
+}
+
+@test "a damaged record hides nobody else" {
+	local id=$(m_create --name damaged busybox:local true)
+	echo '{' >"$MASU_ROOT/containers/$id/container.json"
+	[ "$(names -a)" = "last done failed first" ]
+	m rm -f damaged || rm -rf "$MASU_ROOT/containers/$id"
+}
