@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -29,6 +30,17 @@ void launch_close(struct launch *launch)
 		cleanup_close(&launch->stdio[i]);
 }
 
+/* Its last monitor may not have unmounted it yet, and twice it must not be mounted. */
+static int lock_layer(struct monitor *m, struct masu_error *err)
+{
+	if (m->layer_fd < 0)
+		m->layer_fd = openat(m->container.dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = m->layer_fd < 0 ? -errno : 0;
+	while (r == 0 && flock(m->layer_fd, LOCK_EX) < 0)
+		r = errno == EINTR ? 0 : -errno;
+	return r < 0 ? error_errno(err, r, "cannot lock the container's layer") : 0;
+}
+
 static int mount_root(struct launch *launch, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
@@ -42,7 +54,9 @@ static int mount_root(struct launch *launch, struct masu_error *err)
 		.chain_count = strv_length((char *const *)container->chain_ids),
 		.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0,
 	};
-	int r = engine_storage(m->engine, &ops, &storage, err);
+	int r = lock_layer(m, err);
+	if (r == 0)
+		r = engine_storage(m->engine, &ops, &storage, err);
 	if (r == 0)
 		r = ops->mount(storage, &request, &launch->rootfs_fd, err);
 	trace_mark("overlay mounted");
@@ -284,6 +298,14 @@ static struct exec_request request_of(struct launch *launch)
 	};
 }
 
+static bool mounts_of_others(const struct container_config *config)
+{
+	for (size_t i = 0; i < config->mount_count; i++)
+		if (config->mounts[i].kind != MOUNT_TMPFS)
+			return true;
+	return false;
+}
+
 static int create_process(struct launch *launch, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
@@ -291,6 +313,8 @@ static int create_process(struct launch *launch, struct masu_error *err)
 	int r = launch->driver->create(&request, &m->process, err);
 	trace_mark("process created");
 	launch_close(launch);
+	if (r == 0 && !mounts_of_others(&m->container.config))
+		m->mounts_fd = proc_mount_namespace(m->process.pidfd, m->process.pid);
 	return r;
 }
 
@@ -401,6 +425,12 @@ int launch_start(struct launch *launch, unsigned short rows, unsigned short colu
 	return r;
 }
 
+void launch_unmount(struct monitor *m)
+{
+	cleanup_close(&m->mounts_fd);
+	cleanup_close(&m->layer_fd);
+}
+
 /* Also ends the process, where there is one. */
 void launch_undo(struct launch *launch)
 {
@@ -409,6 +439,7 @@ void launch_undo(struct launch *launch)
 	if (m->process.pidfd >= 0)
 		sys_pidfd_send_signal(m->process.pidfd, SIGKILL);
 	exec_container_close(&m->process);
+	launch_unmount(m);
 	if (container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL) < 0)
 		launch->unclean = true;
 	cgroup_close(m->cgroup);

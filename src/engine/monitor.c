@@ -342,6 +342,7 @@ static void end(struct monitor *m)
 	}
 	trace_mark("cleaned up");
 	ctl_finish(m, status, m->container.oom_killed);
+	launch_unmount(m);
 	flush_clients(m);
 	recover_unfinished(m->engine);
 	trash_empty(m->engine->root_fd, 0);
@@ -399,6 +400,7 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	m->control_fd = start->control_fd;
 	m->process = EXEC_CONTAINER_NONE;
 	m->epoll_fd = m->io.epoll_fd = m->ctl.listen_fd = -1;
+	m->mounts_fd = m->layer_fd = -1;
 	m->io.outputs[0] = m->io.outputs[1] = m->io.stdin_fd = m->io.log.fd = -1;
 	m->io.tty = container->config.tty;
 	m->io.stdin_once = container->config.stdin_once;

@@ -118,6 +118,8 @@ struct monitor {
 	int control_fd; /* of who started it */
 	struct exec_container process;
 	struct cgroup *cgroup;
+	int mounts_fd; /* its mount namespace, which so outlives it: launch_unmount() */
+	int layer_fd;  /* locked while the writable layer is mounted */
 	uint64_t start_time; /* the monitor's own */
 	struct monitor_io io;
 	struct monitor_ctl ctl;
@@ -186,3 +188,10 @@ int launch_start(struct launch *launch, unsigned short rows, unsigned short colu
 void launch_undo(struct launch *launch);
 /* Closes what only the making needed. */
 void launch_close(struct launch *launch);
+/*
+ * Lets go of what the container that has ended had mounted. The kernel takes that down in whoever
+ * holds it last, and an overlay is synced by it; so that is not the container, whose end is waited
+ * for, but the monitor, when everybody has been told. Mounts of what belongs to others, volumes and
+ * the host's directories, are not held: when the end is told, they are free.
+ */
+void launch_unmount(struct monitor *monitor);

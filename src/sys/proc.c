@@ -1,14 +1,20 @@
 #include "sys/proc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
+
+#ifndef PIDFD_GET_MNT_NAMESPACE /* linux/pidfd.h, newer than Debian 12's */
+#define PIDFD_GET_MNT_NAMESPACE _IO(0xff, 3)
+#endif
 
 int proc_read_stat(pid_t pid, struct proc_stat *ret)
 {
@@ -65,6 +71,18 @@ int proc_open(pid_t pid, uint64_t start_time)
 	if (r < 0)
 		return r;
 	return now == start_time ? take_fd(&pidfd) : -ESRCH;
+}
+
+int proc_mount_namespace(int pidfd, pid_t pid)
+{
+	char path[32];
+	int fd = ioctl(pidfd, PIDFD_GET_MNT_NAMESPACE, 0);
+	if (fd >= 0)
+		return fd;
+	/* Before Linux 6.11. */
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 int proc_boot_id(char ret[BOOT_ID_SIZE])

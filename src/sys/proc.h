@@ -41,6 +41,9 @@ int proc_is_alive(pid_t pid, uint64_t start_time);
  */
 int proc_open(pid_t pid, uint64_t start_time);
 
+/* An fd of the mount namespace of the process behind @pidfd, whose pid is @pid; -errno. */
+int proc_mount_namespace(int pidfd, pid_t pid);
+
 #define BOOT_ID_SIZE 37
 /* /proc/sys/kernel/random/boot_id: differs after every boot. 0 or -errno. */
 int proc_boot_id(char ret[BOOT_ID_SIZE]);
