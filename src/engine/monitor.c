@@ -161,10 +161,10 @@ void monitor_failed(struct monitor *m, const struct masu_error *err)
 	m->container.error = err->message;
 	m->container.pid = 0;
 	m->container.status = CONTAINER_CREATED;
-	if (m->container.config.auto_remove && !m->launch->unclean)
-		container_discard(m->engine, m->arena, &m->container, NULL);
-	else
+	if (!m->container.config.auto_remove || m->launch->unclean)
 		store_write_state(&m->container, false, NULL);
+	else if (container_discard(m->engine, m->arena, &m->container, NULL) == 0)
+		name_release(m->engine, m->container.name, m->container.id);
 	/* By this directory recovery knows that there is something to clean up. */
 	if (!m->launch->unclean)
 		store_remove_run(m->engine, m->container.id);
@@ -323,6 +323,7 @@ static void flush_clients(struct monitor *m)
 static void end(struct monitor *m)
 {
 	int status = wait_status(m);
+	bool discarded = false;
 	trace_mark("exited");
 	io_finish(&m->io);
 	watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, 0);
@@ -336,12 +337,16 @@ static void end(struct monitor *m)
 		event_released(m->engine, &m->container);
 		if (r == 0 && m->container.config.auto_remove)
 			r = container_discard(m->engine, m->arena, &m->container, NULL);
+		discarded = r == 0 && m->container.config.auto_remove;
 		/* Recovery does what could not be done now; it knows by the run directory. */
 		if (r == 0)
 			store_remove_run(m->engine, m->container.id);
 	}
 	trace_mark("cleaned up");
 	ctl_finish(m, status, m->container.oom_killed);
+	/* What nobody has to wait for; a name that leads nowhere is free already. */
+	if (discarded)
+		name_release(m->engine, m->container.name, m->container.id);
 	launch_unmount(m);
 	flush_clients(m);
 	recover_unfinished(m->engine);

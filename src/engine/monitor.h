@@ -118,8 +118,8 @@ struct monitor {
 	int control_fd; /* of who started it */
 	struct exec_container process;
 	struct cgroup *cgroup;
-	int mounts_fd; /* its mount namespace, which so outlives it: launch_unmount() */
-	int layer_fd;  /* locked while the writable layer is mounted */
+	int mounts_fd;	     /* its mount namespace, which so outlives it: launch_unmount() */
+	int layer_fd;	     /* locked while the writable layer is mounted */
 	uint64_t start_time; /* the monitor's own */
 	struct monitor_io io;
 	struct monitor_ctl ctl;

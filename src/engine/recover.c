@@ -64,11 +64,9 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
 	if (container->config.auto_remove)
 		volumes_remove_anonymous(engine, container);
 	int r = engine_storage(engine, &ops, &storage, err);
-	/* One rename, and it is gone; a name that leads nowhere is free. */
+	/* One rename, and it is gone. */
 	if (r == 0)
 		r = store_discard(engine, container->id, err);
-	if (r == 0)
-		name_release(engine, container->name, container->id);
 	if (r == 0 && !ops->within_container)
 		r = ops->remove(storage, container->id, container->dir_fd, err);
 	if (r == 0)
@@ -152,6 +150,8 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 	if (r == 0 && goes) {
 		r = container_discard(engine, arena, &now, err);
 		*ret_gone = r == 0;
+		if (r == 0)
+			name_release(engine, now.name, now.id);
 		trash_empty(engine->root_fd, TRASH_BOUND);
 	} else if (r == 0) {
 		r = record_unknown_end(&now, err);

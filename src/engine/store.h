@@ -104,8 +104,11 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
  */
 int container_cleanup(struct engine *engine, struct arena *arena, struct container *container,
 		      struct cgroup *cgroup, struct masu_error *err);
-/* Removes the container as such: name, writable layer, directory; with auto_remove also its
- * anonymous volumes. The caller holds its lock, or is its monitor. */
+/*
+ * Removes the container as such: writable layer, directory; with auto_remove also its anonymous
+ * volumes. The caller holds its lock, or is its monitor, and lets go of the name with
+ * name_release(); that may wait, since a name that leads nowhere is free already.
+ */
 int container_discard(struct engine *engine, struct arena *arena, struct container *container,
 		      struct masu_error *err);
 /* The container's group, made from its spec's limits or, where it exists without processes, taken
