@@ -323,6 +323,8 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 	int status = 0;
 	int r = session_open(context, &engine, err);
 	if (r == 0)
+		r = engine_volumes_lock(&engine, true, err);
+	if (r == 0)
 		r = engine_list(&engine, context->arena, true, &list, &count, err);
 	for (int i = 0; i < argc && r == 0; i++) {
 		struct masu_error why = { 0 };
@@ -334,6 +336,7 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 		session_report(&why);
 		status = 1;
 	}
+	engine_volumes_unlock(&engine);
 	delete_behind(&engine);
 	return r < 0 ? r : status;
 }
@@ -380,6 +383,8 @@ static int prune_run(struct cli_context *context, void *pointer, int argc, char 
 		return error_set(err, -ECANCELED, "volume prune has been cancelled");
 	int r = session_open(context, &engine, err);
 	if (r == 0)
+		r = engine_volumes_lock(&engine, true, err);
+	if (r == 0)
 		r = engine_list(&engine, context->arena, true, &containers, &container_count, err);
 	if (r == 0)
 		r = volume_list(engine.root_fd, engine.root, context->arena, &list, &count, err);
@@ -394,6 +399,7 @@ static int prune_run(struct cli_context *context, void *pointer, int argc, char 
 			printf("%s%s\n", heading ? "" : "Deleted Volumes:\n", list[i].name);
 		heading = true;
 	}
+	engine_volumes_unlock(&engine);
 	delete_behind(&engine);
 	return r;
 }

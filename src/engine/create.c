@@ -172,6 +172,7 @@ static int make_container(struct engine *engine, struct arena *arena,
 		r = store_write_record(container, durable, err);
 	if (r == 0)
 		r = store_publish(engine, container, err);
+	engine_volumes_unlock(engine);
 	trace_mark("record written");
 	return r;
 }
@@ -183,6 +184,7 @@ static void undo(struct engine *engine, const struct container *container)
 	/* As long as it is being made, nobody takes its name over. */
 	if (container->name)
 		name_release(engine, container->name, container->id);
+	volumes_remove_anonymous(engine, container);
 	store_abandon(engine, container->id);
 	trash_empty(engine->root_fd, 64);
 }

@@ -63,6 +63,9 @@ void engine_close(struct engine *engine)
 	if (ops && engine->storage)
 		ops->close(engine->storage);
 	engine->storage = NULL;
+	if (engine->volumes_held)
+		cleanup_close(&engine->volumes_fd);
+	engine->volumes_held = 0;
 	cleanup_close(&engine->root_fd);
 	cleanup_close(&engine->run_fd);
 }

@@ -33,6 +33,8 @@ struct engine {
 	const char *self_path;
 	const char *storage_driver; /* "overlay" */
 	struct storage *storage;    /* opened on first use */
+	int volumes_fd;		    /* locked, where @volumes_held says how often */
+	unsigned volumes_held;
 };
 
 /* Opens both roots, making them where missing. @ret is the caller's. */
@@ -203,6 +205,13 @@ typedef int (*engine_each_fn)(void *opaque, struct arena *arena, const struct co
 			      struct masu_error *err);
 int engine_each(struct engine *engine, bool all, engine_each_fn fn, void *opaque,
 		struct masu_error *err);
+/*
+ * A creation holds this lock shared from where it looks its volumes up until its record names them;
+ * who removes volumes that no record names holds it exclusively from the look to the removal.
+ * May be nested; blocks for as long as a creation takes.
+ */
+int engine_volumes_lock(struct engine *engine, bool exclusive, struct masu_error *err);
+void engine_volumes_unlock(struct engine *engine);
 /* Running, paused or restarting: what `ps` shows without -a. */
 bool container_is_alive(const struct container *container);
 

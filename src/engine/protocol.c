@@ -60,10 +60,15 @@ int ctl_receive(int socket, struct ctl_message *ret, int *ret_fd)
 				 .msg_iovlen = 1,
 				 .msg_control = &control,
 				 .msg_controllen = sizeof(control) };
+	bool reset = false, again;
 	ssize_t got;
-	do
+	/* A peer that left with something unread is told of first, once, and before its last words.
+	 */
+	do {
 		got = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
+		again = got < 0 && (errno == EINTR || (errno == ECONNRESET && !reset));
+		reset |= got < 0 && errno == ECONNRESET;
+	} while (again);
 	if (got < 0)
 		return errno == ECONNRESET ? -EPIPE : -errno;
 	_cleanup_close_ int fd = received_fd(&header);

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/id.h"
 #include "base/str.h"
 #include "engine/events.h"
@@ -147,12 +149,49 @@ static int check_target(const struct container_config *config, size_t at, struct
 	return 0;
 }
 
+int engine_volumes_lock(struct engine *engine, bool exclusive, struct masu_error *err)
+{
+	if (fault_without("volumes-lock"))
+		return 0;
+	if (engine->volumes_held++ > 0)
+		return 0;
+	int r;
+	_cleanup_close_ int fd =
+		openat(engine->root_fd, "volumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	do
+		r = fd < 0 || flock(fd, exclusive ? LOCK_EX : LOCK_SH) < 0 ? -errno : 0;
+	while (r == -EINTR);
+	if (r < 0) {
+		engine->volumes_held = 0;
+		return error_errno(err, r, "%s/volumes: cannot lock", engine->root);
+	}
+	engine->volumes_fd = take_fd(&fd);
+	return 0;
+}
+
+void engine_volumes_unlock(struct engine *engine)
+{
+	if (engine->volumes_held > 0 && --engine->volumes_held == 0)
+		cleanup_close(&engine->volumes_fd);
+}
+
+static bool needs_volumes(const struct container_config *config, const char *const *image_volumes)
+{
+	bool any = (config->volumes_from && *config->volumes_from) ||
+		   (image_volumes && *image_volumes);
+	for (size_t i = 0; !any && i < config->mount_count; i++)
+		any = config->mounts[i].kind == MOUNT_VOLUME;
+	return any;
+}
+
 int volumes_prepare(struct engine *engine, struct arena *arena, const char *const *image_volumes,
 		    struct container_config *config, struct masu_error *err)
 {
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < config->mount_count; i++)
 		r = check_target(config, i, err);
+	if (r == 0 && needs_volumes(config, image_volumes))
+		r = engine_volumes_lock(engine, false, err);
 	for (const char **from = config->volumes_from; r == 0 && from && *from; from++)
 		r = add_volumes_from(engine, arena, *from, config, err);
 	if (r == 0 && image_volumes && *image_volumes)
@@ -238,14 +277,22 @@ void volumes_remove_anonymous(struct engine *engine, const struct container *con
 	arena_init(&arena, 0);
 	for (size_t i = 0; i < container->config.mount_count; i++) {
 		const struct mount_config *mount = &container->config.mounts[i];
-		if (mount->kind != MOUNT_VOLUME || !is_anonymous(engine, &arena, mount->source))
+		if (mount->kind != MOUNT_VOLUME || !mount->source ||
+		    !is_anonymous(engine, &arena, mount->source))
 			continue;
-		if (!listed && engine_list(engine, &arena, true, &all, &count, NULL) < 0)
+		/* What cannot be looked into keeps them: `volume prune` is for that. */
+		if (!listed && engine_volumes_lock(engine, true, NULL) < 0)
 			return;
+		if (!listed && engine_list(engine, &arena, true, &all, &count, NULL) < 0) {
+			engine_volumes_unlock(engine);
+			return;
+		}
 		listed = true;
 		if (!used_elsewhere(all, count, container->id, mount->source))
 			remove_told(engine, mount->source);
 	}
 	for (size_t i = 0; i < count; i++)
 		container_close(&all[i]);
+	if (listed)
+		engine_volumes_unlock(engine);
 }

@@ -6,7 +6,8 @@
 /*
  * Completes @config's mounts for creation: --volumes-from is resolved, the image's volumes are
  * added, anonymous volumes get names; then every volume is made and every bind source checked or,
- * for -v, made. Made volumes are durable unless the container is removed by itself.
+ * for -v, made. Made volumes are durable unless the container is removed by itself. Where there
+ * are volumes it leaves engine_volumes_lock() held, also on failure.
  */
 int volumes_prepare(struct engine *engine, struct arena *arena, const char *const *image_volumes,
 		    struct container_config *config, struct masu_error *err);

@@ -74,6 +74,15 @@ static int inherit_root(struct storage *s, const char *parent, int diff)
 	return 0;
 }
 
+/* Takes away what was made of .staging/<random>/diff, which @path is; returns @r. */
+static int unmake_staging(struct storage *s, char *path, int r)
+{
+	unlinkat(s->layers_fd, path, AT_REMOVEDIR);
+	*strrchr(path, '/') = '\0';
+	unlinkat(s->layers_fd, path, AT_REMOVEDIR);
+	return r;
+}
+
 /*
  * Makes and locks .staging/<random>/diff. A sweeper may take the directory before the lock is held;
  * then it is gone or going, and another one is made.
@@ -91,13 +100,13 @@ static int make_staging(struct storage *s, char *ret_name, int *ret_fd)
 		if (r == -ENOENT)
 			continue;
 		if (r < 0)
-			return r;
+			return unmake_staging(s, path, r);
 		_cleanup_close_ int fd =
 			openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0 && errno == ENOENT)
 			continue;
 		if (fd < 0)
-			return -errno;
+			return unmake_staging(s, path, -errno);
 		struct stat opened, named;
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 			continue;

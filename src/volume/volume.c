@@ -21,6 +21,7 @@
 #define VOLUME_PATH_MAX (255 + sizeof("volumes/"))
 #define VOLUME_MODE	0711 /* what is below _data has modes of its own */
 #define DATA_MODE	0755
+#define MAKE_TRIES	8
 
 static int volume_path(const char *name, char ret[VOLUME_PATH_MAX], struct masu_error *err)
 {
@@ -154,6 +155,34 @@ static int sync_volume(int root_fd, int dir)
 	return r < 0 ? r : fs_fsync_dir(volumes);
 }
 
+/* Takes away what was made of a volume that came to nothing, and returns @r. Its lock is held. */
+static int unmake(int root_fd, const char *path, int dir, int r)
+{
+	unlinkat(dir, "_data", AT_REMOVEDIR);
+	unlinkat(dir, "lock", 0);
+	unlinkat(root_fd, path, AT_REMOVEDIR);
+	return r;
+}
+
+/* Under the volume's lock: its data directory and, last, its record. */
+static int complete(int root_fd, const char *root, struct arena *arena, const char *path, int dir,
+		    struct volume *volume, struct masu_error *err)
+{
+	volume->created = now_text(arena);
+	volume->mountpoint = arena_printf(arena, "%s/%s/_data", root, path);
+	int r = volume->created && volume->mountpoint ? 0
+						      : error_set(err, -ENOMEM, "out of memory");
+	if (r == 0 && mkdirat(dir, "_data", DATA_MODE) < 0 && errno != EEXIST)
+		r = error_errno(err, -errno, "%s", volume->mountpoint);
+	if (r == 0 && (r = write_record(dir, volume, err)) < 0)
+		error_wrap(err, "volume %s", volume->name);
+	if (r < 0)
+		return unmake(root_fd, path, dir, r);
+	r = sync_volume(root_fd, dir);
+	return r < 0 ? error_errno(err, r, "%s/%s", root, path) : 0;
+}
+
+/* -EAGAIN: another maker failed meanwhile and took the directory away. */
 static int make(int root_fd, const char *root, struct arena *arena, const struct volume *request,
 		const char *path, struct volume *ret, struct masu_error *err)
 {
@@ -163,24 +192,20 @@ static int make(int root_fd, const char *root, struct arena *arena, const struct
 		return error_errno(err, -errno, "%s/%s", root, path);
 	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return error_errno(err, -errno, "%s/%s", root, path);
+		return errno == ENOENT ? -EAGAIN : error_errno(err, -errno, "%s/%s", root, path);
 	_cleanup_close_ int lock = record_lock(dir, RECORD_LOCK_EXCLUSIVE, err);
-	if (lock < 0)
-		return lock;
+	if (lock == -ENOENT)
+		return -EAGAIN;
+	if (lock < 0) {
+		unlinkat(root_fd, path, AT_REMOVEDIR); /* unless somebody is making it */
+		return error_wrap(err, "volume %s", request->name);
+	}
 	/* Somebody else may have made it meanwhile. */
 	int r = read_record(dir, root, arena, ret, NULL);
 	if (r != -ENOENT)
 		return r < 0 ? error_set(err, r, "volume %s: volume.json is damaged", request->name)
 			     : 0;
-	if (mkdirat(dir, "_data", DATA_MODE) < 0 && errno != EEXIST)
-		return error_errno(err, -errno, "%s/%s/_data", root, path);
-	volume.created = now_text(arena);
-	volume.mountpoint = arena_printf(arena, "%s/%s/_data", root, path);
-	if (!volume.created || !volume.mountpoint)
-		return error_set(err, -ENOMEM, "out of memory");
-	r = write_record(dir, &volume, err);
-	if (r == 0 && (r = sync_volume(root_fd, dir)) < 0)
-		error_errno(err, r, "%s/%s", root, path);
+	r = complete(root_fd, root, arena, path, dir, &volume, err);
 	if (r == 0)
 		*ret = volume;
 	return r;
@@ -197,9 +222,12 @@ int volume_ensure(int root_fd, const char *root, struct arena *arena, const stru
 		return r;
 	r = volume_open(root_fd, root, arena, request->name, ret, NULL, err);
 	*ret_made = r == -ENOENT;
-	if (r == -ENOENT)
+	if (r != -ENOENT)
+		return r;
+	r = -EAGAIN;
+	for (int tries = 0; r == -EAGAIN && tries < MAKE_TRIES; tries++)
 		r = make(root_fd, root, arena, request, path, ret, err);
-	return r;
+	return r == -EAGAIN ? error_errno(err, r, "%s/%s", root, path) : r;
 }
 
 int volume_remove(int root_fd, const char *name, struct masu_error *err)

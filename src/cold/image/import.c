@@ -232,6 +232,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	r = build_and_commit(&builder, fd, &config, references[0], &image, err);
 	if (r < 0) {
 		built_image_abort(&builder, &image);
+		trash_empty(root_fd, 0); /* on a full disk nothing else would make room */
 		return error_wrap(err, "import %s", argv[0]);
 	}
 	if (references[0])

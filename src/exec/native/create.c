@@ -270,7 +270,6 @@ static int serve_until(struct create_plan *plan, struct exec_container *containe
 	return r;
 }
 
-/* Everything between clone3 and the process waiting to be started. */
 /*
  * Tells the process in advance that it may execve. Not where it takes other messages before, nor
  * where something is still to be set from outside once it is ready.
@@ -289,6 +288,20 @@ static int let_go_early(struct create_plan *plan, struct exec_container *contain
 	return 0;
 }
 
+/* The process is gone: what it said before explains that better than that it is. */
+static int last_words(struct create_plan *plan, struct exec_container *container, int r,
+		      struct masu_error *err)
+{
+	struct masu_error why = { 0 };
+	int said = serve_until(plan, container, SYNC_READY, &why);
+	if (said >= 0 || said == -EPIPE)
+		return r;
+	if (err)
+		*err = why;
+	return said;
+}
+
+/* Everything between clone3 and the process waiting to be started. */
 static int accompany(struct create_plan *plan, struct exec_container *container,
 		     struct masu_error *err)
 {
@@ -308,6 +321,8 @@ static int accompany(struct create_plan *plan, struct exec_container *container,
 		r = net_devices_move(request->spec, container->pid, err);
 	if (r == 0 && request->on_namespaces)
 		r = request->on_namespaces(request->opaque, container->pid, err);
+	if (r == -ESRCH)
+		r = last_words(plan, container, r, err);
 	trace_mark("namespaces made");
 	if (r == 0)
 		r = let_go_early(plan, container);
