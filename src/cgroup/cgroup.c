@@ -266,59 +266,6 @@ int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct masu_error *err)
 	return cgroup->manager == CGROUP_SYSTEMD ? systemd_start(cgroup, pid, err) : 0;
 }
 
-/* Moves all processes of the container into a tree that it had no group in. */
-static int move_in(struct cgroup *cgroup, struct cgroup_tree *tree, struct masu_error *err)
-{
-	for (int round = 0; round < 64; round++) {
-		_cleanup_arena_ struct arena arena;
-		arena_init(&arena, 0);
-		pid_t *pids, *inside;
-		size_t count, inside_count;
-		int r = tree_pids(cgroup_main_tree(cgroup), &arena, &pids, &count);
-		if (r == 0)
-			r = tree_pids(tree, &arena, &inside, &inside_count);
-		if (r < 0)
-			return error_errno(err, r, "cgroup %s%s: list of processes", tree->mount,
-					   tree->path);
-		size_t moved = 0;
-		for (size_t i = 0; i < count; i++) {
-			bool is_inside = false;
-			for (size_t k = 0; k < inside_count && !is_inside; k++)
-				is_inside = inside[k] == pids[i];
-			char text[16];
-			if (is_inside || str_format(text, sizeof(text), "%d", pids[i]) < 0)
-				continue;
-			r = fs_write_at(tree->dir_fd, "cgroup.procs", text);
-			if (r < 0 && r != -ESRCH)
-				return error_errno(err, r, "cgroup %s%s: move process %d",
-						   tree->mount, tree->path, pids[i]);
-			moved += r == 0;
-		}
-		/* Those forked while we moved their parents come in the next round. */
-		if (moved == 0)
-			return 0;
-	}
-	return error_set(err, -EAGAIN,
-			 "cgroup %s%s: the container forks faster than it can be moved",
-			 tree->mount, tree->path);
-}
-
-/* `update` of a lazily made container may need a hierarchy that it is not in yet. */
-static int join_missing(struct cgroup *cgroup, unsigned needed, struct masu_error *err)
-{
-	for (size_t i = 0; i < cgroup->tree_count; i++) {
-		struct cgroup_tree *tree = &cgroup->trees[i];
-		if (tree->used || !(tree->controllers & needed))
-			continue;
-		int r = group_make(cgroup, tree, err);
-		if (r == 0)
-			r = move_in(cgroup, tree, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources,
 		  struct masu_error *err)
 {
@@ -336,7 +283,7 @@ int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources,
 	if (cgroup->manager == CGROUP_SYSTEMD)
 		r = systemd_update(cgroup, resources, err);
 	if (r == 0)
-		r = join_missing(cgroup, plan.needed, err);
+		r = cgroup_join_missing(cgroup, plan.needed, err);
 	if (r == 0 && cgroup->unified >= 0) {
 		r = tree_open(&cgroup->trees[cgroup->unified]);
 		if (r == 0)

@@ -114,6 +114,19 @@ int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct masu_error *err);
 int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources,
 		  struct masu_error *err);
 
+/*
+ * Whether @resources need hierarchies that a CGROUP_LAZY group has not joined yet, which
+ * cgroup_update() will then do (*ret), and whether memory's is one of them (*ret_memory: what is in
+ * use already is not charged to it). A caller whose record does not tell notes that first, and who
+ * opens the group from the record calls cgroup_rediscover(), so that groups are found that were
+ * joined since it was written, whoever was killed in between.
+ */
+int cgroup_missing(struct cgroup *cgroup, const struct oci_resources *resources, bool *ret,
+		   bool *ret_memory, struct masu_error *err);
+void cgroup_rediscover(struct cgroup *cgroup);
+/* Moves processes that joined before that into the rediscovered groups. */
+int cgroup_gather(struct cgroup *cgroup, struct masu_error *err);
+
 /* Freezer, synchronous: returns when the state is reached (waits on cgroup.events / freezer.state).
  */
 int cgroup_freeze(struct cgroup *cgroup, bool freeze, struct masu_error *err);

@@ -160,6 +160,12 @@ int group_rmdir(struct cgroup_tree *tree);
 int group_init_cpuset(struct cgroup_tree *tree);
 int group_chown(struct cgroup_tree *tree, uid_t uid, gid_t gid);
 
+/* ---- join.c ---- */
+
+/* Makes the groups of the @needed controllers that the container is not in yet, and moves all its
+ * processes in. */
+int cgroup_join_missing(struct cgroup *cgroup, unsigned needed, struct masu_error *err);
+
 /* ---- plan.c ---- */
 
 #define WRITE_RETRY 1u /* on -EINVAL once more after the others: values that bound each other */

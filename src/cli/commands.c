@@ -56,6 +56,7 @@ static const struct cli_command *const verbs[] = {
 	&stop_command,
 	&tag_command,
 	&unpause_command,
+	&update_command,
 	&version_command,
 	&volume_command,
 	&wait_command,

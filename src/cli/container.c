@@ -20,6 +20,7 @@ static const struct cli_command *const container_verbs[] = {
 	&start_command,
 	&stop_command,
 	&unpause_command,
+	&update_command,
 	&wait_command,
 	NULL,
 };

@@ -305,6 +305,23 @@ void engine_remove_all(struct engine *engine, unsigned flags, struct engine_targ
 /* Freezes all processes of a running container, and lets them go on. */
 int engine_pause(struct engine *engine, const char *id, struct masu_error *err);
 int engine_unpause(struct engine *engine, const char *id, struct masu_error *err);
+/* What `update` changes. 0 and NULL: as it is. */
+struct container_update {
+	int64_t memory, memory_reservation, memory_swap, kernel_memory; /* bytes */
+	int64_t nano_cpus, cpu_shares, cpu_quota, cpu_period, cpu_rt_runtime, cpu_rt_period;
+	const char *cpuset_cpus, *cpuset_mems;
+	int64_t blkio_weight;
+	bool has_pids_limit, has_restart;
+	int64_t pids_limit; /* 0 or less: none */
+	enum restart_policy restart;
+	int restart_max;
+};
+/*
+ * Changes the limits and the restart policy of a container, running or not; durable. A limit that
+ * cannot be set leaves all as it was. *ret_warning: what a user should know besides, or NULL.
+ */
+int engine_update(struct engine *engine, const char *id, const struct container_update *update,
+		  const char **ret_warning, struct masu_error *err);
 /* Gives a container another name, in one step for everybody who looks. Durable. */
 int engine_rename(struct engine *engine, const char *id, const char *name, struct masu_error *err);
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
 #include "sys/proc.h"
+#include "sys/syscalls.h"
 
 struct exec_run {
 	struct engine *engine;
@@ -123,12 +125,24 @@ static int make_stdio(struct exec_run *run, const struct exec_config *config,
 	return r;
 }
 
+/* An update has the container join more groups since they were looked at: it may have missed the
+ * process that was on its way in. */
+static int follow_update(struct exec_run *run, const struct exec_container *process,
+			 struct masu_error *err)
+{
+	cgroup_rediscover(run->cgroup);
+	int r = cgroup_gather(run->cgroup, err);
+	if (r < 0)
+		sys_pidfd_send_signal(process->pidfd, SIGKILL);
+	return r;
+}
+
 static int start_process(struct exec_run *run, struct exec_container *ret, struct masu_error *err)
 {
 	const char *runtime = run->container.config.runtime;
 	const struct exec_ops *driver = exec_driver(runtime ? runtime : "native");
-	const struct json *saved = json_get(run->container.live, "Cgroup");
-	int r = saved ? cgroup_open(saved, &run->cgroup, err) : 0;
+	int r = container_cgroup_live(&run->container, &run->cgroup, err);
+	bool joined = container_has_joined(&run->container);
 	if (r == 0 && run->cgroup)
 		r = cgroup_select(run->cgroup, NULL, run->container.pid, err);
 	if (r < 0)
@@ -148,6 +162,8 @@ static int start_process(struct exec_run *run, struct exec_container *ret, struc
 	trace_mark("exec prepared");
 	r = driver->exec(&request, ret, err);
 	trace_mark("exec started");
+	if (r == 0 && run->cgroup && !joined && container_has_joined(&run->container))
+		r = follow_update(run, ret, err);
 	return r;
 }
 

@@ -98,23 +98,23 @@ static bool id_in_use(struct engine *engine, const char *id)
 	return lock == -EWOULDBLOCK;
 }
 
-/* Nobody works on the container at this moment, as far as can be seen. */
-static bool is_unlocked(struct engine *engine, const char *id)
+/* An unsettled link counts where the record has the name; where it has another one, the rename must
+ * be over, or abandoned, which is sure while nobody holds the container's lock. */
+static bool unsettled_in_use(struct engine *engine, const char *name, const char *id)
 {
 	char path[CONTAINER_PATH_MAX];
 	_cleanup_close_ int dir =
 		openat(engine->root_fd, store_path(id, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_ int lock = dir < 0 ? -errno : record_try_lock(dir, RECORD_LOCK_SHARED);
-	return lock >= 0 || lock == -ENOENT;
+	if (lock < 0)
+		return lock != -ENOENT;
+	return record_has_name(engine, id, name) != 0;
 }
 
 static bool link_in_use(struct engine *engine, const char *name, const struct link *link)
 {
-	if (!id_in_use(engine, link->id))
-		return false;
-	/* An abandoned rename: the record has the other name, and nobody is about to change it. */
-	return !link->unsettled || record_has_name(engine, link->id, name) != 0 ||
-	       !is_unlocked(engine, link->id);
+	return id_in_use(engine, link->id) &&
+	       (!link->unsettled || unsettled_in_use(engine, name, link->id));
 }
 
 /* Loading removes what a dead monitor of a --rm container left. */

@@ -85,7 +85,7 @@ int container_cgroup_open(struct engine *engine, struct arena *arena,
 	struct oci_spec spec = { 0 };
 	*ret = NULL;
 	if (saved)
-		return cgroup_open(saved, ret, err);
+		return container_cgroup_live(container, ret, err);
 	if (container->run_fd < 0)
 		return 0;
 	int r = spec_cgroup(&context, &spec, err);

@@ -132,7 +132,7 @@ int store_open_run(struct engine *engine, struct container *container, struct ma
 
 void store_remove_run(struct engine *engine, const char *id)
 {
-	static const char *const files[] = { "live.json", "ctl.sock", "paused" };
+	static const char *const files[] = { "live.json", "ctl.sock" };
 	char path[CONTAINER_PATH_MAX], file[CONTAINER_PATH_MAX + 16];
 	store_path(id, path);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

@@ -123,5 +123,15 @@ int container_cgroup_create(const struct container *container, const struct oci_
 int container_cgroup_open(struct engine *engine, struct arena *arena,
 			  const struct container *container, struct cgroup **ret,
 			  struct masu_error *err);
+/* ---- joined.c ---- */
+
+/* The group of a container that runs, with what it has joined since its start. *ret NULL where it
+ * has none. */
+int container_cgroup_live(const struct container *container, struct cgroup **ret,
+			  struct masu_error *err);
+/* Whether there may be groups that live.json does not know, and noting it before one is made. */
+bool container_has_joined(const struct container *container);
+int container_mark_joined(const struct container *container, struct masu_error *err);
+
 /* Removes what killed creations left in the making, and live files that killed removals left. */
 void recover_unfinished(struct engine *engine);

@@ -128,7 +128,7 @@ static int check_modes(const struct container_config *config, struct masu_error 
 }
 
 /* Options of Docker's that the record can hold but nothing here acts on yet. */
-static int check_supported(const struct container_config *config, struct masu_error *err)
+int config_check_supported(const struct container_config *config, struct masu_error *err)
 {
 	if (config->restart != RESTART_NO)
 		return error_set(err, -ENOTSUP, "--restart is not supported yet; use \"no\"");
@@ -189,7 +189,7 @@ int config_validate(struct engine *engine, struct arena *arena, struct container
 				 "Invalid container name (%.255s), only [a-zA-Z0-9][a-zA-Z0-9_.-] "
 				 "are allowed",
 				 config->name);
-	int r = check_supported(config, err);
+	int r = config_check_supported(config, err);
 	if (r == 0)
 		r = check_process(config, err);
 	if (r == 0)

@@ -10,5 +10,8 @@
 int config_validate(struct engine *engine, struct arena *arena, struct container_config *config,
 		    struct masu_error *err);
 
+/* The part of it that refuses what is not supported. */
+int config_check_supported(const struct container_config *config, struct masu_error *err);
+
 /* "SIGTERM", "TERM" or "15", also "RTMIN+3". -EINVAL with Docker's message. */
 int signal_parse(const char *text, int *ret, struct masu_error *err);

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/cpulist.h"
 #include "base/error.h"
 #include "base/id.h"
 #include "base/sha256.h"
@@ -30,6 +31,18 @@ static void test_numbers_are_strict(void **state)
 	assert_int_equal(str_to_mode("0o1777", &w), 0);
 	assert_int_equal(w, 01777);
 	assert_int_equal(str_to_mode("8", &w), -EINVAL);
+}
+
+static void test_cpu_lists(void **state)
+{
+	assert_int_equal(cpulist_within("0", "0-1"), 1);
+	assert_int_equal(cpulist_within("0-3,7", "0-7"), 1);
+	assert_int_equal(cpulist_within("0,2", "0-1"), 0);
+	assert_int_equal(cpulist_within("8191", "0-8191"), 1);
+	static const char *const junk[] = { "",	  "x",	"1-",	"-1",	  "1,",	    "1,,2", "3-2",
+					    "0 ", "+1", "8192", "100000", "0-8192", "1-2-3" };
+	for (size_t i = 0; i < ARRAY_SIZE(junk); i++)
+		assert_int_equal(cpulist_within(junk[i], "0-7"), -EINVAL);
 }
 
 static void test_sizes_are_dockers(void **state)
@@ -147,6 +160,7 @@ static void test_sha256(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cpu_lists),
 		cmocka_unit_test(test_numbers_are_strict),
 		cmocka_unit_test(test_sizes_are_dockers),
 		cmocka_unit_test(test_names),
