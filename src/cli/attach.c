@@ -116,6 +116,10 @@ static int attach_run(struct cli_context *context, void *options, int argc, char
 	if (container.status == CONTAINER_PAUSED)
 		return error_set(err, -EBUSY,
 				 "you cannot attach to a paused container, unpause it first");
+	if (container.status == CONTAINER_RESTARTING)
+		return error_set(
+			err, -EBUSY,
+			"you cannot attach to a restarting container, wait until it is running");
 	if (container.status != CONTAINER_RUNNING)
 		return error_set(err, -ESRCH,
 				 "you cannot attach to a stopped container, start it first");

@@ -37,21 +37,37 @@ int monitor_connect_id(struct engine *engine, const char *id, int *ret_fd)
 	return run < 0 ? -errno : monitor_connect(&container, ret_fd);
 }
 
-int monitor_reload(const struct container *container)
+/* One message that is answered with CTL_OK. The monitor answers at once; one that is stopped by
+ * somebody must not hold up its callers. */
+static int tell(const struct container *container, enum ctl_type type, unsigned flags)
 {
-	/* It answers at once; one that is stopped by somebody must not hold up its callers. */
 	const struct timeval patience = { .tv_sec = 10 };
-	struct ctl_message message = { .type = CTL_RELOAD };
+	struct ctl_message message = { .type = type, .flags = flags };
 	_cleanup_close_ int control = -1;
-	if (!container->monitor_pid || monitor_connect(container, &control) < 0)
-		return 0;
+	int r = container->monitor_pid ? monitor_connect(container, &control) : -ENOENT;
+	if (r < 0)
+		return r;
 	setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	int r = ctl_send(control, &message, -1);
+	r = ctl_send(control, &message, -1);
 	if (r == 0)
 		r = ctl_receive(control, &message, NULL);
-	if (r == -EPIPE)
-		return 0;
 	return r < 0 ? r : message.type == CTL_OK ? 0 : -EPROTO;
+}
+
+int monitor_reload(const struct container *container)
+{
+	int r = tell(container, CTL_RELOAD, 0);
+	return r == -EPIPE || r == -ENOENT || r == -ECONNREFUSED ? 0 : r;
+}
+
+int monitor_announce_stop(struct container *container, unsigned flags)
+{
+	int r = tell(container, CTL_STOPPING, flags);
+	if (r < 0 && !(flags & CTL_STOP_SYSTEM)) {
+		container->manually_stopped = true;
+		store_write_state(container, true, NULL);
+	}
+	return r;
 }
 
 static int request_stream(int control, const struct engine_attach *attach, int *ret_stream,

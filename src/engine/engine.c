@@ -155,7 +155,8 @@ int engine_load(struct engine *engine, struct arena *arena, const char *id, stru
 	if (r < 0)
 		return r;
 	bool claims_life = container.run_fd >= 0 || container.status == CONTAINER_RUNNING ||
-			   container.status == CONTAINER_PAUSED;
+			   container.status == CONTAINER_PAUSED ||
+			   container.status == CONTAINER_RESTARTING;
 	if (claims_life && !container.monitor_pid && !container.pid) {
 		r = recover_container(engine, arena, &container, &gone, err);
 		if (r < 0 || gone)

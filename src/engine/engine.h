@@ -177,6 +177,7 @@ struct container {
 	pid_t monitor_pid; /* 0: none is alive */
 	int exit_code;
 	bool oom_killed, dead;
+	bool manually_stopped;			  /* the last end was asked for: stop, kill */
 	const char *error;			  /* of the last start, "" */
 	const char *created, *started, *finished; /* RFC 3339 with nanoseconds */
 	int restart_count;
@@ -276,6 +277,7 @@ int engine_wait_for(struct engine *engine, const char *id, enum wait_condition c
 struct stop_options {
 	int timeout; /* seconds until SIGKILL, negative: never; STOP_TIMEOUT_OWN: the container's */
 	int sig;     /* 0: the container's stop_signal */
+	bool system; /* not by hand: `system start` starts again what the policy says */
 };
 int engine_kill(struct engine *engine, const char *id, int sig, struct masu_error *err);
 int engine_stop(struct engine *engine, const char *id, const struct stop_options *options,

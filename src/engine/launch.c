@@ -273,6 +273,9 @@ static int on_namespaces(void *opaque, pid_t pid, struct masu_error *err)
 	if (r == 0)
 		r = record_live(launch, launch->parked ? CONTAINER_CREATED : CONTAINER_RUNNING, pid,
 				err);
+	/* It has failed already, and why is what the driver hears of it next. */
+	if (r == -ESRCH)
+		return 0;
 	return r < 0 ? r : write_bundle(launch, err);
 }
 

@@ -65,14 +65,15 @@ static const struct lifecycle_rule rules[][VERB_COUNT] = {
 		[VERB_CHANGE]	    = ALLOWED(PAUSED),
 	},
 	[CONTAINER_RESTARTING] = {
-		[VERB_START]	    = NOTHING(RUNNING),
+		[VERB_START]	    = ALLOWED(RUNNING), /* now, without the rest of the wait */
 		[VERB_STOP]	    = ALLOWED(EXITED),
-		[VERB_KILL]	    = REFUSED(RESTARTING, RESTARTING),
+		[VERB_KILL]	    = ALLOWED(EXITED),
 		[VERB_REMOVE]	    = REFUSED(RESTARTING, "you cannot remove the restarting container %s; stop it before "
 							  "attempting removal, or use force (rm -f)"),
 		[VERB_REMOVE_FORCE] = ALLOWED(REMOVING),
 		[VERB_EXEC]	    = REFUSED(RESTARTING, RESTARTING),
-		[VERB_ATTACH]	    = REFUSED(RESTARTING, RESTARTING),
+		[VERB_ATTACH]	    = REFUSED(RESTARTING, "you cannot attach to the restarting container %s, wait until it "
+							  "is running"),
 		[VERB_PAUSE]	    = REFUSED(RESTARTING, RESTARTING),
 		[VERB_UNPAUSE]	    = REFUSED(RESTARTING, NOT_PAUSED),
 		[VERB_TOP]	    = REFUSED(RESTARTING, RESTARTING),

@@ -110,6 +110,8 @@ static int open_log(struct monitor *m, struct masu_error *err)
 
 int monitor_open(struct monitor *m, struct masu_error *err)
 {
+	if (m->epoll_fd >= 0)
+		return 0;
 	int r = ctl_listen(m->container.run_fd, &m->ctl.listen_fd, err);
 	if (r == 0)
 		r = open_log(m, err);
@@ -155,6 +157,12 @@ static int start_now(struct monitor *m, const struct monitor_start *start, struc
 	return error_errno(err, r, "cannot watch the container's output");
 }
 
+int monitor_launch(struct monitor *m, const struct monitor_start *start, struct masu_error *err)
+{
+	int r = prepare(m, start, err);
+	return r < 0 ? r : start_now(m, start, err);
+}
+
 void monitor_failed(struct monitor *m, const struct masu_error *err)
 {
 	m->container.exit_code = err->exit_status ? err->exit_status : 125;
@@ -182,30 +190,48 @@ static void __attribute__((noreturn)) fail(struct monitor *m, const struct masu_
 	_exit(EXIT_FAILURE);
 }
 
-void monitor_record_start(struct monitor *m)
+/* state.json, which tells after a reboot that it ran. */
+static void record_start(struct monitor *m, bool durable)
 {
 	struct masu_error err = { 0 };
-	if (!m->container.config.auto_remove && store_write_state(&m->container, false, &err) < 0)
+	if (!m->container.config.auto_remove && store_write_state(&m->container, durable, &err) < 0)
 		log_warn("%s", err.message);
+}
+
+/*
+ * Until it is recorded live.json says that it runs, and without a restart policy it does not run
+ * after a power cut either way: then the record follows the reply. With one, the reply promises
+ * that `system start` brings it back.
+ */
+void monitor_report_start(struct monitor *m, int client_fd, int stream_fd)
+{
+	const struct ctl_message message = { .type = CTL_STARTED, .value = m->process.pid };
+	bool promised = m->container.config.restart != RESTART_NO;
+	restart_note_start(m);
+	event_started(m->engine, &m->container);
+	if (promised)
+		record_start(m, true);
+	if (client_fd >= 0)
+		ctl_reply(client_fd, &message, stream_fd);
+	if (!promised)
+		record_start(m, false);
 }
 
 static void report_started(struct monitor *m)
 {
-	const struct ctl_message message = { .type = CTL_STARTED, .value = m->process.pid };
 	cleanup_close(&m->lock_fd);
-	event_started(m->engine, &m->container);
-	if (m->control_fd >= 0)
-		ctl_reply(m->control_fd, &message, -1);
-	monitor_record_start(m);
+	monitor_report_start(m, m->control_fd, -1);
+	m->control_fd = -1; /* a client like the others from now on */
 	null_fd(STDERR_FILENO);
 }
 
-void monitor_dispatch(struct monitor *m, const struct epoll_event *event, bool *ret_ended)
+void monitor_dispatch(struct monitor *m, const struct epoll_event *event)
 {
 	unsigned index = (unsigned)event->data.u64;
 	switch ((enum source)(event->data.u64 >> 32)) {
 	case SOURCE_PROCESS:
-		*ret_ended = true;
+	case SOURCE_RESTART:
+		m->over = true;
 		break;
 	case SOURCE_OUTPUT:
 		if ((event->events & EPOLLOUT) && m->io.tty)
@@ -229,7 +255,7 @@ void monitor_dispatch(struct monitor *m, const struct epoll_event *event, bool *
 }
 
 /* Back to what a monitor needs: what is forgotten here is in the container's files. */
-static void forget(struct monitor *m)
+void monitor_forget(struct monitor *m)
 {
 	static struct arena own_arena;
 	arena_free(m->arena);
@@ -241,23 +267,23 @@ static void forget(struct monitor *m)
 	m->trimmed = true;
 }
 
-/* Until the process ends. Where nothing happens for a while, memory is given back. */
-static void supervise(struct monitor *m)
+/* Where nothing happens for a while, memory is given back. */
+void monitor_supervise(struct monitor *m)
 {
 	struct epoll_event events[EVENTS_MAX];
-	bool ended = false;
-	while (!ended) {
+	m->over = false;
+	while (!m->over) {
 		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX, TRIM_AFTER_MS);
 		if (count == 0) {
 			if (!m->trimmed)
-				forget(m);
+				monitor_forget(m);
 			io_trim(&m->io);
 			count = trim_wait(m->epoll_fd, events, EVENTS_MAX);
 		}
 		if (count < 0 && errno != EINTR)
 			return;
 		for (int i = 0; i < count; i++)
-			monitor_dispatch(m, &events[i], &ended);
+			monitor_dispatch(m, &events[i]);
 	}
 }
 
@@ -273,8 +299,7 @@ static int wait_status(struct monitor *m)
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 }
 
-/* What was forgotten when memory was given back, or has changed since, is in the files. */
-static int remember(struct monitor *m)
+int monitor_remember(struct monitor *m)
 {
 	struct container container;
 	if (!m->trimmed && !m->stale)
@@ -282,28 +307,25 @@ static int remember(struct monitor *m)
 	int r = store_load(m->engine, m->arena, m->container.id, &container, NULL);
 	if (r < 0)
 		return r;
-	/* Without its group what it leaves is found by the next start. */
+	/* Those that were in use may not be all that there are now. */
 	cgroup_close(m->cgroup);
 	m->cgroup = NULL;
-	container_cgroup_open(m->engine, m->arena, &container, &m->cgroup, NULL);
-	close(m->container.dir_fd);
-	cleanup_close(&m->container.run_fd);
+	/* The log is written below the directory that is open. */
+	container_close(&container);
+	container.dir_fd = m->container.dir_fd;
+	container.run_fd = m->container.run_fd;
 	m->container = container;
+	m->trimmed = m->stale = false;
 	return 0;
 }
 
-static void record_end(struct monitor *m, int status)
+void monitor_note_end(struct monitor *m, enum container_status status, int exit_code)
 {
-	char finished[TIME_TEXT_SIZE];
 	struct container *container = &m->container;
 	container->pid = 0;
-	container->status = CONTAINER_EXITED;
-	container->exit_code = status;
-	container->finished = time_now_text(finished);
-	/* Synced where somebody is told: ctl_finish(). */
-	if (!container->config.auto_remove)
-		store_write_state(container, false, NULL);
-	container->finished = TIME_TEXT_NEVER;
+	container->status = status;
+	container->exit_code = exit_code;
+	container->finished = time_now_text(m->finished);
 }
 
 /* Clients that are slow take what is left; nothing else happens any more. */
@@ -320,27 +342,50 @@ static void flush_clients(struct monitor *m)
 	}
 }
 
-static void end(struct monitor *m)
+/* Records the end and takes down what the container had. @recorded: it was over before, and only
+ * waited for another start. true: it was removed. */
+static bool tidy_up(struct monitor *m, bool recorded)
+{
+	bool auto_remove = m->container.config.auto_remove;
+	m->container.manually_stopped = m->restart.stopped && m->restart.by_hand;
+	/* Without a promise to start it again it is synced where somebody is told: ctl_tell_end().
+	 */
+	if (!auto_remove)
+		store_write_state(&m->container, m->container.config.restart != RESTART_NO, NULL);
+	if (!recorded)
+		event_died(m->engine, &m->container, m->container.exit_code);
+	int r = container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
+	if (!recorded)
+		event_released(m->engine, &m->container);
+	if (r == 0 && auto_remove)
+		r = container_discard(m->engine, m->arena, &m->container, NULL);
+	/* Recovery does what could not be done now; it knows by the run directory. */
+	if (r == 0)
+		store_remove_run(m->engine, m->container.id);
+	return r == 0 && auto_remove;
+}
+
+/* false: it runs again. */
+static bool end(struct monitor *m)
 {
 	int status = wait_status(m);
-	bool discarded = false;
+	bool recorded = false, discarded = false;
 	trace_mark("exited");
 	io_finish(&m->io);
 	watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, 0);
-	bool remembered = remember(m) == 0;
+	exec_container_close(&m->process);
+	bool remembered = monitor_remember(m) == 0;
 	if (remembered) {
+		/* Without its group what it leaves is found by the next start. */
+		if (!m->cgroup)
+			container_cgroup_open(m->engine, m->arena, &m->container, &m->cgroup, NULL);
 		if (m->cgroup)
 			cgroup_oom_killed(m->cgroup, &m->container.oom_killed);
-		record_end(m, status);
-		event_died(m->engine, &m->container, status);
-		int r = container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL);
-		event_released(m->engine, &m->container);
-		if (r == 0 && m->container.config.auto_remove)
-			r = container_discard(m->engine, m->arena, &m->container, NULL);
-		discarded = r == 0 && m->container.config.auto_remove;
-		/* Recovery does what could not be done now; it knows by the run directory. */
-		if (r == 0)
-			store_remove_run(m->engine, m->container.id);
+		if (restart_in_place(m, status, &recorded))
+			return false;
+		if (!recorded)
+			monitor_note_end(m, CONTAINER_EXITED, status);
+		discarded = tidy_up(m, recorded);
 	}
 	trace_mark("cleaned up");
 	ctl_finish(m, status, m->container.oom_killed);
@@ -353,13 +398,15 @@ static void end(struct monitor *m)
 	trash_empty(m->engine->root_fd, 0);
 	if (remembered)
 		engine_network_retire(m->engine, &m->container.config);
+	return true;
 }
 
 static void __attribute__((noreturn)) run(struct monitor *m)
 {
-	engine_network_settle(m->engine, &m->container);
-	supervise(m);
-	end(m);
+	do {
+		engine_network_settle(m->engine, &m->container);
+		monitor_supervise(m);
+	} while (!end(m));
 	_exit(EXIT_SUCCESS);
 }
 
@@ -404,7 +451,7 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	m->lock_fd = start->lock_fd;
 	m->control_fd = start->control_fd;
 	m->process = EXEC_CONTAINER_NONE;
-	m->epoll_fd = m->io.epoll_fd = m->ctl.listen_fd = -1;
+	m->epoll_fd = m->io.epoll_fd = m->ctl.listen_fd = m->restart.timer_fd = -1;
 	m->mounts_fd = m->layer_fd = -1;
 	m->io.outputs[0] = m->io.outputs[1] = m->io.stdin_fd = m->io.log.fd = -1;
 	m->io.tty = container->config.tty;
@@ -413,6 +460,7 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 		m->io.clients[i].fd = -1;
 	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
 		m->ctl.clients[i].fd = -1;
+	restart_reset(m);
 	int r = adopt_engine(engine, &own_engine);
 	if (r < 0)
 		error_set(&err, r, "out of memory");

@@ -2,7 +2,7 @@
  * The monitor: one small process a container, forked by whoever starts it. It makes the container
  * (launch.c; park.c where it waits in between), holds its stdio and log (monitor_io.c), answers the
  * control socket (monitor_ctl.c), waits for the end by pidfd and tidies up (monitor.c). One thread,
- * one epoll loop, no timer but the one after which it gives back the memory it was forked with.
+ * one epoll loop; nothing in it wakes up without a reason.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ enum source {
 	SOURCE_STDIN,
 	SOURCE_STREAM,
 	SOURCE_LISTENER,
-	SOURCE_CONTROL
+	SOURCE_CONTROL,
+	SOURCE_RESTART /* the wait before the next start is over */
 };
 
 /* Begins to watch @fd for @events, or ends it with @events 0; the loop gets (@source, @index). */
@@ -35,6 +36,7 @@ struct io_client {
 	int fd;		  /* -1: slot is free */
 	unsigned streams; /* CTL_STREAM_* */
 	bool primary;	  /* the one the container was started with: waited for, not cut off */
+	bool leaving;	  /* of a run that has ended: goes once it has taken everything */
 	char *backlog;	  /* output it has not taken yet */
 	size_t backlog_len, backlog_size;
 };
@@ -70,6 +72,9 @@ void io_client_ready(struct monitor_io *io, unsigned index, uint32_t events);
 /* The container has ended: reads what is left, completes the log, ends the streams of clients that
  * have taken everything. */
 void io_finish(struct monitor_io *io);
+/* After io_finish(): ready for the next run; who has not taken the last one's output yet may go
+ * on with that. */
+void io_next_run(struct monitor_io *io);
 /* Gives back the memory of buffers that hold nothing. */
 void io_trim(struct monitor_io *io);
 /* True while a client still has output to take. */
@@ -97,10 +102,46 @@ bool ctl_accept(struct monitor *monitor);
 /* Who waits for a word that cannot be said is hung up on. @passed_fd may be -1. */
 void ctl_reply(int fd, const struct ctl_message *message, int passed_fd);
 bool ctl_client_ready(struct monitor *monitor, unsigned index);
-/* Tells everybody who waits that the container has ended, and hangs up. Whoever is told an exit
- * status finds the same after a power cut, so the record is synced before; nobody there: it is not.
+/*
+ * Tells everybody who waits that the container has ended, and hangs up on them. Whoever is told an
+ * exit status finds the same after a power cut, so the record is synced before; nobody there: it is
+ * not.
  */
+void ctl_tell_end(struct monitor *monitor, int status, bool oom_killed);
+/* The same for the last time: also who has connected only now is told, and nobody is served any
+ * more. */
 void ctl_finish(struct monitor *monitor, int status, bool oom_killed);
+
+/* ---- monitor_restart.c ---- */
+
+/* The restart policy at work. What the policy is stands in the container's record. */
+struct monitor_restart {
+	int timer_fd;		   /* -1: none yet */
+	bool waiting;		   /* between an end and the next start */
+	bool stopped;		   /* somebody said CTL_STOPPING since the last start */
+	bool by_hand;		   /* … and not because the system goes down */
+	int count;		   /* restarts since the last start by hand */
+	int64_t backoff;	   /* milliseconds before the last of them; 0: none yet */
+	int64_t started;	   /* CLOCK_MONOTONIC in milliseconds */
+	struct masu_error failure; /* why the next start did not come */
+};
+
+struct monitor;
+/* A start by hand: no restarts are counted yet, and nobody has stopped it. */
+void restart_reset(struct monitor *monitor);
+/* The container runs. */
+void restart_note_start(struct monitor *monitor);
+/*
+ * After an end with @status that has not been recorded yet: where the policy says so, records it,
+ * waits and starts the container again. true: it runs. false: it is over; *ret_recorded when the
+ * end is in the container's fields already, because it was over only after some waiting.
+ */
+bool restart_in_place(struct monitor *monitor, int status, bool *ret_recorded);
+/* CTL_STOPPING: the end that follows is meant; where the container waits for its next start, this
+ * is the end. */
+void restart_stopping(struct monitor *monitor, unsigned flags);
+/* CTL_START to a container that waits for its next start: now, counted as by hand. */
+void restart_now(struct monitor *monitor, int client_fd, const struct ctl_message *request);
 
 /* ---- monitor.c ---- */
 
@@ -113,6 +154,7 @@ struct monitor {
 	const void *frame;     /* of monitor_main(): nobody returns beyond it */
 	bool trimmed;	       /* the arena and the cgroup are gone, and what container points to */
 	bool stale;	       /* what is kept of the container is out of date */
+	bool over;	       /* what the loop waits for has happened */
 	int epoll_fd;
 	int lock_fd;	/* the container's lock, held until it runs */
 	int control_fd; /* of who started it */
@@ -121,6 +163,8 @@ struct monitor {
 	int mounts_fd;	     /* its mount namespace, which so outlives it: launch_unmount() */
 	int layer_fd;	     /* locked while the writable layer is mounted */
 	uint64_t start_time; /* the monitor's own */
+	char finished[TIME_TEXT_SIZE];
+	struct monitor_restart restart;
 	struct monitor_io io;
 	struct monitor_ctl ctl;
 };
@@ -138,17 +182,31 @@ struct monitor_start {
 void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
 		  const struct monitor_start *start) __attribute__((noreturn));
 
-/* Opens the control socket, the log and the loop. */
+/* Opens the control socket, the log and the loop, unless they are open. */
 int monitor_open(struct monitor *monitor, struct masu_error *err);
 /*
- * Writes state.json, which tells after a reboot that it ran; behind the reply and not synced, since
- * until then live.json says so, and after a power cut it does not run either way.
+ * Makes the container and lets it run, as prepare and start in one; for every start after the
+ * first.
  */
-void monitor_record_start(struct monitor *monitor);
+int monitor_launch(struct monitor *monitor, const struct monitor_start *start,
+		   struct masu_error *err);
+/* Tells @client_fd (-1: nobody) that it runs, with @stream_fd unless it is -1, and records it. */
+void monitor_report_start(struct monitor *monitor, int client_fd, int stream_fd);
+/*
+ * Reads the container again where memory was given back or its record was changed. The directories
+ * stay open as they are.
+ */
+int monitor_remember(struct monitor *monitor);
+/* Gives the memory of the making back; only id, directories and what the loop needs stay known. */
+void monitor_forget(struct monitor *monitor);
+/* Serves everybody until monitor->over. */
+void monitor_supervise(struct monitor *monitor);
+/* The container has ended with @status: into its fields, not into its files. */
+void monitor_note_end(struct monitor *monitor, enum container_status status, int exit_code);
 /* Records why it does not run and takes the container away if it goes by itself. */
 void monitor_failed(struct monitor *monitor, const struct masu_error *err);
-/* One event of the loop; *ret_ended when it was the end of the process. */
-void monitor_dispatch(struct monitor *monitor, const struct epoll_event *event, bool *ret_ended);
+/* One event of the loop. */
+void monitor_dispatch(struct monitor *monitor, const struct epoll_event *event);
 
 /* ---- park.c ---- */
 

@@ -151,14 +151,18 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 		break;
 	case CTL_START:
 		client->wants_exit = true;
-		park_start(monitor, client->fd, &message);
+		if (monitor->restart.waiting)
+			restart_now(monitor, client->fd, &message);
+		else
+			park_start(monitor, client->fd, &message);
 		break;
 	case CTL_STOPPING:
+		restart_stopping(monitor, message.flags);
 		ctl_reply(client->fd, &ok, -1);
 		break;
 	case CTL_RELOAD:
 		monitor->stale = true;
-		ctl_send(client->fd, &ok, -1);
+		ctl_reply(client->fd, &ok, -1);
 		break;
 	default:
 		reply_error(client->fd, -EINVAL, "not understood by this monitor");
@@ -166,31 +170,36 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 	return true;
 }
 
-/* Reads what the loop has not seen yet. True where somebody is going to be told the exit status. */
-static bool hear_last_words(struct monitor *monitor)
-{
-	bool told = false;
-	while (ctl_accept(monitor))
-		;
-	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
-		const struct ctl_client *client = &monitor->ctl.clients[i];
-		while (client->fd >= 0 && ctl_client_ready(monitor, i))
-			;
-		told |= client->fd >= 0 && client->wants_exit && !client->end_only;
-	}
-	return told;
-}
-
-void ctl_finish(struct monitor *monitor, int status, bool oom_killed)
+void ctl_tell_end(struct monitor *monitor, int status, bool oom_killed)
 {
 	const struct ctl_message message = { .type = CTL_EXIT,
 					     .value = status,
 					     .value2 = oom_killed };
-	if (hear_last_words(monitor) && !monitor->container.config.auto_remove)
+	bool told = false;
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+		const struct ctl_client *client = &monitor->ctl.clients[i];
+		told |= client->fd >= 0 && client->wants_exit && !client->end_only;
+	}
+	if (told && !monitor->container.config.auto_remove)
 		store_sync_state(&monitor->container);
 	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
-		if (monitor->ctl.clients[i].fd >= 0 && monitor->ctl.clients[i].wants_exit)
-			ctl_send(monitor->ctl.clients[i].fd, &message, -1);
+		if (monitor->ctl.clients[i].fd < 0 || !monitor->ctl.clients[i].wants_exit)
+			continue;
+		ctl_send(monitor->ctl.clients[i].fd, &message, -1);
+		client_close(monitor, i);
+	}
+}
+
+void ctl_finish(struct monitor *monitor, int status, bool oom_killed)
+{
+	/* What the loop has not seen yet. */
+	while (ctl_accept(monitor))
+		;
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+		while (ctl_client_ready(monitor, i))
+			;
+	ctl_tell_end(monitor, status, oom_killed);
+	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
 		client_close(monitor, i);
 	}
 	cleanup_close(&monitor->ctl.listen_fd);

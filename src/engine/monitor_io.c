@@ -279,7 +279,9 @@ static void client_flush(struct monitor_io *io, unsigned index)
 	memmove(client->backlog, client->backlog + sent, client->backlog_len - (size_t)sent);
 	client->backlog_len -= (size_t)sent;
 	client_update(io, index);
-	if (client->backlog_len == 0 && client->primary && io->paused)
+	if (client->backlog_len == 0 && client->leaving)
+		client_close(io, index);
+	else if (client->backlog_len == 0 && client->primary && io->paused)
 		outputs_watch(io, true);
 }
 
@@ -327,6 +329,21 @@ void io_finish(struct monitor_io *io)
 			client_close(io, i);
 }
 
+void io_next_run(struct monitor_io *io)
+{
+	for (unsigned i = 0; i < IO_CLIENTS_MAX; i++) {
+		struct io_client *client = &io->clients[i];
+		if (client->fd < 0)
+			continue;
+		client->streams = 0;
+		client->primary = false;
+		client->leaving = true;
+		client_update(io, i);
+	}
+	io->pending_len = io->pending_at = 0;
+	io->stdin_eof = io->watching_stdin = false;
+}
+
 bool io_has_backlog(const struct monitor_io *io)
 {
 	for (unsigned i = 0; i < IO_CLIENTS_MAX; i++)
@@ -337,11 +354,18 @@ bool io_has_backlog(const struct monitor_io *io)
 
 void io_trim(struct monitor_io *io)
 {
+	char *end = (char *)(&io->frame + 1);
+	log_writer_trim();
+	/* Nothing anywhere: then all that lies in a row is zeros, also where two buffers share a
+	 * page. */
+	if (io->pending_len == 0 && io->lines[0].len == 0 && io->lines[1].len == 0) {
+		trim_range(io->pending, (size_t)(end - io->pending));
+		return;
+	}
 	if (io->pending_len == 0)
 		trim_range(io->pending, sizeof(io->pending));
 	for (unsigned i = 0; i < 2; i++)
 		if (io->lines[i].len == 0)
 			trim_range(io->lines[i].line, sizeof(io->lines[i].line));
 	trim_range(&io->frame, sizeof(io->frame));
-	log_writer_trim();
 }

@@ -37,12 +37,11 @@ bool park_worthwhile(struct engine *engine, const struct container_config *confi
 bool park(struct monitor *m)
 {
 	struct epoll_event events[EVENTS_MAX];
-	bool ended = false;
 	/* Not only closed: the waiting process has inherited it. */
 	if (flock(m->lock_fd, LOCK_UN) < 0)
 		return false;
 	cleanup_close(&m->lock_fd);
-	while (!ended && m->launch->parked) {
+	while (!m->over && m->launch->parked) {
 		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX, PARK_TIMEOUT_MS);
 		if (count == 0 || (count < 0 && errno != EINTR)) {
 			/* Until it is taken down, a start waits; who holds the lock, removes it. */
@@ -50,7 +49,7 @@ bool park(struct monitor *m)
 			return false;
 		}
 		for (int i = 0; i < count && m->launch->parked; i++)
-			monitor_dispatch(m, &events[i], &ended);
+			monitor_dispatch(m, &events[i]);
 	}
 	return !m->launch->parked;
 }
@@ -96,11 +95,18 @@ void park_start(struct monitor *m, int client_fd, const struct ctl_message *requ
 	if (m->launch->gone) /* it is told so by the end */
 		return;
 	if (!m->launch->parked) {
-		error_set(&err, -EALREADY, "container %s runs already", m->container.name);
+		error_set(&err, -EALREADY, "container %.12s runs already", m->container.id);
 		ctl_send_error(client_fd, &err);
 		return;
 	}
 	if (start(m, request, &stream, &undone, &err) < 0) {
+		/* Unless the program itself is at fault, the start goes the long way: the waiting
+		 * process may have died of something that only a new one can tell. */
+		if (undone && !m->launch->unclean && err.exit_status != 126 &&
+		    err.exit_status != 127) {
+			store_remove_run(m->engine, m->container.id);
+			_exit(EXIT_FAILURE);
+		}
 		if (undone)
 			monitor_failed(m, &err);
 		ctl_send_error(client_fd, &err);
@@ -108,8 +114,5 @@ void park_start(struct monitor *m, int client_fd, const struct ctl_message *requ
 			_exit(EXIT_FAILURE);
 		return; /* as parked as before */
 	}
-	event_started(m->engine, &m->container);
-	const struct ctl_message reply = { .type = CTL_STARTED, .value = m->process.pid };
-	ctl_reply(client_fd, &reply, stream);
-	monitor_record_start(m);
+	monitor_report_start(m, client_fd, stream);
 }

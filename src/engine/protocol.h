@@ -13,9 +13,11 @@
  *                                       disk by then, unless CTL_END_ONLY says that it is of no
  *                                       interest
  *   CTL_START   flags = streams,  ->    CTL_STARTED + stream fd where streams were asked for, or
- *               rows x columns          CTL_ERROR: of a parked container (park.c)
+ *               rows x columns          CTL_ERROR: of a parked container (park.c), or of one that
+ *                                       waits for its next start
  *   CTL_STOPPING                  ->    CTL_OK: whoever asked is about to end the container, so no
- *                                       restart policy applies to this end
+ *               flags = CTL_STOP_*      restart policy applies to this end. Its pid is final then;
+ *                                       where it waits for its next start, it has ended with this
  *   CTL_RELOAD                    ->    CTL_OK: the container's record or its cgroups have changed;
  *                                       what the monitor keeps of them is read again when needed
  *
@@ -55,13 +57,16 @@ enum ctl_type {
 #define CTL_STREAM_STDERR 4u
 #define CTL_END_ONLY	  8u
 
+/* The whole system stops: not a stop by hand, so that `system start` starts it again. */
+#define CTL_STOP_SYSTEM 1u
+
 #define CTL_TEXT_MAX	   MASU_ERROR_MAX
 #define STREAM_HEADER_SIZE 8
 #define STREAM_BACKLOG_MAX (1u << 20)
 
 struct ctl_message {
 	uint32_t type;	/* enum ctl_type */
-	uint32_t flags; /* CTL_STREAM_*, CTL_END_ONLY */
+	uint32_t flags; /* CTL_STREAM_*, CTL_END_ONLY, CTL_STOP_* */
 	/* CTL_RESIZE, CTL_START: rows, columns. CTL_STARTED: the container's pid. CTL_EXIT: exit
 	 * status, 1 where the OOM killer was at work. CTL_ERROR: errno (negative), exit status or
 	 * 0. */

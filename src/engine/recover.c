@@ -101,6 +101,11 @@ static bool end_recorded(const struct container *container)
 static int record_unknown_end(struct container *container, struct masu_error *err)
 {
 	char finished[TIME_TEXT_SIZE];
+	if (container->status == CONTAINER_RESTARTING) {
+		container->status = CONTAINER_EXITED;
+		container->error = "its monitor was killed before it could start it again";
+		return store_write_state(container, true, err);
+	}
 	if (end_recorded(container))
 		return 0;
 	container->status = CONTAINER_EXITED;

@@ -29,8 +29,8 @@ static int remove_locked(struct engine *engine, struct arena *arena, const char 
 		if (flags & ENGINE_REMOVE_VOLUMES)
 			volumes_remove_anonymous(engine, &container);
 		r = container_discard(engine, arena, &container, err);
-	if (r == 0)
-		name_release(engine, container.name, id);
+		if (r == 0)
+			name_release(engine, container.name, id);
 	}
 	if (r == 0)
 		store_remove_run(engine, id);

@@ -133,12 +133,14 @@ static int supervise_start(struct engine *engine, struct arena *arena,
 	return r < 0 ? r : supervise_await(&supervision, attach, err);
 }
 
-static bool is_parked(const struct container *container)
+/* Parked, or between an end and the next start: its monitor waits for the word. */
+static bool is_waiting(const struct container *container)
 {
-	return container->status == CONTAINER_CREATED && container->monitor_pid;
+	return container->monitor_pid && (container->status == CONTAINER_CREATED ||
+					  container->status == CONTAINER_RESTARTING);
 }
 
-/* docker tells of the attachment before the start. false: it is not parked. */
+/* docker tells of the attachment before the start. false: it does not wait for one. */
 static bool tell_attach(struct engine *engine, const char *id)
 {
 	_cleanup_arena_ struct arena arena;
@@ -146,11 +148,11 @@ static bool tell_attach(struct engine *engine, const char *id)
 	arena_init(&arena, 0);
 	if (store_load(engine, &arena, id, &container, NULL) < 0)
 		return false;
-	bool parked = is_parked(&container);
-	if (parked)
+	bool waiting = is_waiting(&container);
+	if (waiting)
 		event_container(engine, &container, "attach", NULL, 0);
 	container_close(&container);
-	return parked;
+	return waiting;
 }
 
 int engine_start_parked(struct engine *engine, const char *id, struct engine_attach *attach,
@@ -174,7 +176,7 @@ int engine_start_parked(struct engine *engine, const char *id, struct engine_att
 		return 1;
 	int r = await_started(control, &stream, &why);
 	trace_mark("started");
-	/* It was not parked, or went away before it read the request. */
+	/* It did not wait, or went away before it read the request. */
 	if (r == -EALREADY || r == -EPIPE || r == -ECHILD)
 		return 1;
 	if (r < 0 && err)
@@ -219,8 +221,8 @@ int container_load_locked(struct engine *engine, struct arena *arena, const char
 	return r;
 }
 
-/* By one message where it is parked (no lock is needed), else with a monitor of its own. 1: it was
- * found parked only once it was locked, so it is to be asked after all. */
+/* By one message where its monitor waits (no lock is needed), else with a monitor of its own. 1: it
+ * was found waiting only once it was locked, so it is to be asked after all. */
 static int start_either_way(struct engine *engine, struct arena *arena, const char *id,
 			    struct engine_attach *attach, bool *ret_running, struct masu_error *err)
 {
@@ -232,13 +234,13 @@ static int start_either_way(struct engine *engine, struct arena *arena, const ch
 	r = container_load_locked(engine, arena, id, &container, &lock, err);
 	if (r < 0)
 		return r;
-	bool parked = is_parked(&container);
+	bool waiting = is_waiting(&container);
 	r = lifecycle_check(&container, VERB_START, err);
 	*ret_running = r == 1;
-	if (r == 0 && !parked)
+	if (r == 0 && !waiting)
 		r = supervise_start(engine, arena, &container, take_fd(&lock), attach, err);
 	container_close(&container);
-	return r < 0 ? r : parked;
+	return r < 0 ? r : waiting;
 }
 
 int engine_start(struct engine *engine, struct arena *arena, const char *id,

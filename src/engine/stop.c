@@ -12,9 +12,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "engine/attach.h"
 #include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
+#include "engine/protocol.h"
+#include "engine/restart_policy.h"
 #include "engine/validate.h"
 #include "sys/proc.h"
 #include "sys/syscalls.h"
@@ -23,24 +26,59 @@
 #define STOP_BATCH	     256 /* that many files are open at once, one a container */
 #define BATCH_ARENA_MAX	     ((size_t)1 << 30)
 
-/* Opens the init of a container that @verb is allowed for. 1: there is nothing to do. */
+static int own_stop_signal(const struct container *container)
+{
+	int sig = SIGTERM;
+	if (container->config.stop_signal)
+		signal_parse(container->config.stop_signal, &sig, NULL);
+	return sig;
+}
+
+/*
+ * Tells the monitor where no restart policy is to apply to what @sig (0: it ends the container)
+ * does. Any signal ends the wait for the next start: there is nothing else to end. What may have
+ * been started again meanwhile is looked at once more.
+ */
+static int announce(struct engine *engine, struct arena *arena, int sig, unsigned flags,
+		    struct container *container, struct masu_error *err)
+{
+	bool restarting = container->status == CONTAINER_RESTARTING;
+	bool ending =
+		!sig || restarting || restart_is_ending_signal(sig, own_stop_signal(container));
+	struct container now;
+	if (!ending || (!restarting && container->config.restart == RESTART_NO) ||
+	    monitor_announce_stop(container, flags) < 0)
+		return 0;
+	int r = engine_load(engine, arena, container->id, &now, err);
+	if (r < 0)
+		return r;
+	container_close(container);
+	*container = now;
+	return 0;
+}
+
+/* Opens the init of a container that @verb is allowed for, and is about to be sent @sig. 1: there
+ * is nothing to do. */
 static int open_process(struct engine *engine, struct arena *arena, const char *id,
-			enum lifecycle_verb verb, struct container *ret, int *ret_pidfd,
-			struct masu_error *err)
+			enum lifecycle_verb verb, int sig, unsigned flags, struct container *ret,
+			int *ret_pidfd, struct masu_error *err)
 {
 	struct container container;
 	int r = engine_load(engine, arena, id, &container, err);
 	if (r < 0)
 		return r;
+	bool restarting = container.status == CONTAINER_RESTARTING;
 	r = lifecycle_check(&container, verb, err);
+	if (r == 0)
+		r = announce(engine, arena, sig, flags, &container, err);
 	if (r == 0) {
 		*ret_pidfd = proc_open(container.pid, container.pid_start_time);
 		if (*ret_pidfd < 0 && *ret_pidfd != -ESRCH)
 			r = error_errno(err, *ret_pidfd, "container %s: process %d", container.name,
 					container.pid);
-		/* It ended after it was looked at. */
+		/* It ended after it was looked at, or there was only a wait to end. */
 		else if (*ret_pidfd < 0)
-			r = verb == VERB_STOP || verb == VERB_REMOVE_FORCE
+			r = verb == VERB_STOP || verb == VERB_REMOVE_FORCE || restarting
 				    ? 1
 				    : error_set(err, -ESRCH, "container %s is not running",
 						container.name);
@@ -48,14 +86,6 @@ static int open_process(struct engine *engine, struct arena *arena, const char *
 	container_close(&container);
 	*ret = container;
 	return r;
-}
-
-static int own_stop_signal(const struct container *container)
-{
-	int sig = SIGTERM;
-	if (container->config.stop_signal)
-		signal_parse(container->config.stop_signal, &sig, NULL);
-	return sig;
 }
 
 /* As docker: a paused container goes on with what is to end it, so that the signal can act. */
@@ -80,13 +110,13 @@ static int send_signal(struct engine *engine, const struct container *container,
 
 /* The signal alone; 1: there is nothing that it could reach, and that is fine. */
 static int begin_kill(struct engine *engine, const char *id, enum lifecycle_verb verb, int sig,
-		      struct masu_error *err)
+		      unsigned flags, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
 	_cleanup_close_ int pidfd = -1;
 	struct container container;
 	arena_init(&arena, 0);
-	int r = open_process(engine, &arena, id, verb, &container, &pidfd, err);
+	int r = open_process(engine, &arena, id, verb, sig, flags, &container, &pidfd, err);
 	if (r != 0)
 		return r;
 	r = send_signal(engine, &container, pidfd, sig);
@@ -99,7 +129,7 @@ static int begin_kill(struct engine *engine, const char *id, enum lifecycle_verb
 
 static int begin_user_kill(struct engine *engine, const char *id, int sig, struct masu_error *err)
 {
-	int r = begin_kill(engine, id, VERB_KILL, sig, err);
+	int r = begin_kill(engine, id, VERB_KILL, sig, 0, err);
 	if (r < 0)
 		error_wrap(err, "cannot kill container %.12s", id);
 	return r;
@@ -109,7 +139,7 @@ int engine_kill(struct engine *engine, const char *id, int sig, struct masu_erro
 {
 	int r = begin_user_kill(engine, id, sig, err);
 	/* As docker: who is told that it was killed finds it ended. */
-	return r == 0 && sig == SIGKILL ? container_await_end(engine, id, err) : r;
+	return r == 1 || (r == 0 && sig == SIGKILL) ? container_await_end(engine, id, err) : r;
 }
 
 void engine_kill_all(struct engine *engine, int sig, struct engine_target *targets, size_t count)
@@ -118,15 +148,15 @@ void engine_kill_all(struct engine *engine, int sig, struct engine_target *targe
 		if (targets[i].result == 0)
 			targets[i].result =
 				begin_user_kill(engine, targets[i].id, sig, &targets[i].err);
-	for (size_t i = 0; sig == SIGKILL && i < count; i++)
-		if (targets[i].result == 0)
+	for (size_t i = 0; i < count; i++)
+		if (targets[i].result == 1 || (targets[i].result == 0 && sig == SIGKILL))
 			targets[i].result =
 				container_await_end(engine, targets[i].id, &targets[i].err);
 }
 
 int container_force_end(struct engine *engine, const char *id, struct masu_error *err)
 {
-	int r = begin_kill(engine, id, VERB_REMOVE_FORCE, SIGKILL, err);
+	int r = begin_kill(engine, id, VERB_REMOVE_FORCE, SIGKILL, 0, err);
 	return r < 0 ? r : container_await_end(engine, id, err);
 }
 
@@ -135,7 +165,7 @@ void engine_remove_all(struct engine *engine, unsigned flags, struct engine_targ
 {
 	for (size_t i = 0; flags & ENGINE_REMOVE_FORCE && count > 1 && i < count; i++)
 		if (targets[i].result == 0)
-			begin_kill(engine, targets[i].id, VERB_REMOVE_FORCE, SIGKILL, NULL);
+			begin_kill(engine, targets[i].id, VERB_REMOVE_FORCE, SIGKILL, 0, NULL);
 	for (size_t i = 0; i < count; i++) {
 		struct engine_target *target = &targets[i];
 		if (target->result < 0)
@@ -179,6 +209,11 @@ static int64_t stop_deadline(int seconds, const struct container *container)
 	return seconds < 0 ? INT64_MAX : now_ms() + (int64_t)seconds * 1000;
 }
 
+static unsigned stop_flags(const struct stopping *s)
+{
+	return s->options->system ? CTL_STOP_SYSTEM : 0;
+}
+
 static void stop_begin(struct stopping *s, size_t i)
 {
 	_cleanup_close_ int pidfd = -1;
@@ -188,8 +223,8 @@ static void stop_begin(struct stopping *s, size_t i)
 	s->containers[i] = container;
 	if (target->result < 0)
 		return;
-	int r = container ? open_process(s->engine, &s->arena, target->id, VERB_STOP, container,
-					 &pidfd, &target->err)
+	int r = container ? open_process(s->engine, &s->arena, target->id, VERB_STOP, 0,
+					 stop_flags(s), container, &pidfd, &target->err)
 			  : error_set(&target->err, -ENOMEM, "out of memory");
 	if (r == 0) {
 		s->deadlines[i] = stop_deadline(s->options->timeout, container);
@@ -226,7 +261,8 @@ static void stop_finish(struct stopping *s, size_t i)
 /* One that was paused meanwhile is let go on, to die. */
 static void stop_force(struct stopping *s, size_t i)
 {
-	if (begin_kill(s->engine, s->targets[i].id, VERB_REMOVE_FORCE, SIGKILL, NULL) < 0)
+	if (begin_kill(s->engine, s->targets[i].id, VERB_REMOVE_FORCE, SIGKILL, stop_flags(s),
+		       NULL) < 0)
 		sys_pidfd_send_signal(s->pidfds[i], SIGKILL);
 	s->deadlines[i] = INT64_MAX;
 }

@@ -243,6 +243,8 @@ int store_write_state(const struct container *container, bool durable, struct ma
 	json_field_string(&w, "StartedAt", container->started);
 	json_field_string(&w, "FinishedAt", container->finished);
 	json_field_i64(&w, "RestartCount", container->restart_count);
+	if (container->manually_stopped)
+		json_field_bool(&w, "ManuallyStopped", true);
 	json_end_object(&w);
 	return record_write(container->dir_fd, "state.json", &text, durable, err);
 }
@@ -313,6 +315,7 @@ static void state_read(const struct json *state, struct container *container)
 	container->exit_code = (int)number;
 	json_bool(json_get(state, "OOMKilled"), &container->oom_killed);
 	json_bool(json_get(state, "Dead"), &container->dead);
+	json_bool(json_get(state, "ManuallyStopped"), &container->manually_stopped);
 	json_string(json_get(state, "Error"), &container->error);
 	json_string(json_get(state, "StartedAt"), &container->started);
 	json_string(json_get(state, "FinishedAt"), &container->finished);
@@ -393,7 +396,9 @@ static int live_read(struct arena *arena, struct container *container, bool list
 	json_string(json_get(live, "Status"), &status);
 	if (container->pid || container->monitor_pid) {
 		container->status = status_from_name(status);
-		if (container->status != CONTAINER_CREATED) {
+		/* What waits for its next start shows how it ended. */
+		if (container->status != CONTAINER_CREATED &&
+		    container->status != CONTAINER_RESTARTING) {
 			container->exit_code = 0;
 			container->oom_killed = false;
 			container->error = "";

@@ -130,8 +130,9 @@ static int check_modes(const struct container_config *config, struct masu_error 
 /* Options of Docker's that the record can hold but nothing here acts on yet. */
 int config_check_supported(const struct container_config *config, struct masu_error *err)
 {
-	if (config->restart != RESTART_NO)
-		return error_set(err, -ENOTSUP, "--restart is not supported yet; use \"no\"");
+	if (config->restart != RESTART_NO && config->auto_remove)
+		return error_set(err, -EINVAL,
+				 "can't create 'AutoRemove' container with restart policy");
 	if (config->storage_option_count)
 		return error_set(err, -ENOTSUP,
 				 "--storage-opt is not supported by the overlay "

@@ -132,6 +132,14 @@ teardown() {
 	[ "$(field broken .State.ExitCode)" = 127 ]
 	[[ "$(field broken .State.Error)" == *"/nosuch"* ]]
 	m rm broken
+	# However early it fails, the reason arrives.
+	local i
+	for i in $(seq 30); do
+		m_create --name broken busybox:local /nosuch
+		run m start broken
+		[[ "$output" == *"/nosuch"* ]]
+		m rm broken
+	done
 	wait_until 5 nothing_left
 }
 

@@ -79,9 +79,13 @@ int sync_receive(int fd, struct sync_message *ret, struct masu_error *err)
 			      .msg_control = control.bytes,
 			      .msg_controllen = sizeof(control.bytes) };
 	ssize_t got;
-	do
+	bool reset = false, again;
+	/* That the peer left something unread is told once, before what it had sent itself. */
+	do {
 		got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
+		again = got < 0 && (errno == EINTR || (errno == ECONNRESET && !reset));
+		reset |= got < 0 && errno == ECONNRESET;
+	} while (again);
 	if (got == 0 || (got < 0 && errno == ECONNRESET))
 		return -EPIPE;
 	if (got < 0)
