@@ -187,7 +187,7 @@ static int make_cgroup(struct creation *creation, struct masu_error *err)
 static int record_process(void *opaque, pid_t pid, struct masu_error *err)
 {
 	struct creation *creation = opaque;
-	int r = proc_start_time(pid, &creation->container.start_time);
+	int r = proc_child_start_time(pid, &creation->container.start_time);
 	if (r < 0)
 		return error_errno(err, r, "the container's process is gone");
 	creation->container.pid = pid;

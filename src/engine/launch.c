@@ -249,7 +249,8 @@ static int record_live(struct launch *launch, enum container_status status, pid_
 		if (!container->started)
 			return error_set(err, -ENOMEM, "out of memory");
 	}
-	int r = known ? 0 : proc_start_time(pid, &container->pid_start_time);
+	/* Where it has failed already, it says why when it is listened to. */
+	int r = known ? 0 : proc_child_start_time(pid, &container->pid_start_time);
 	if (r == 0 && !m->start_time)
 		r = proc_start_time(container->monitor_pid, &m->start_time);
 	if (r < 0)

@@ -61,6 +61,15 @@ int proc_is_alive(pid_t pid, uint64_t start_time)
 	return r < 0 ? (r == -ESRCH ? 0 : r) : now == start_time;
 }
 
+int proc_child_start_time(pid_t pid, uint64_t *ret)
+{
+	struct proc_stat stat;
+	int r = proc_read_stat(pid, &stat);
+	if (r == 0)
+		*ret = stat.start_time;
+	return r;
+}
+
 int proc_open(pid_t pid, uint64_t start_time)
 {
 	uint64_t now;

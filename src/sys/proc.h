@@ -28,6 +28,8 @@ static inline bool proc_has_not_execed(const struct proc_stat *stat)
 /* Field 22 of /proc/<pid>/stat in clock ticks since boot. -ESRCH where there is no such process; a
  * zombie, which has ended but was not waited for, counts as none. */
 int proc_start_time(pid_t pid, uint64_t *ret);
+/* The same of a child that nobody has waited for, so that it is there even if it has ended. */
+int proc_child_start_time(pid_t pid, uint64_t *ret);
 
 /*
  * Whether the process @pid that started at @start_time is there: 1 or 0. A negative errno says that
