@@ -32,6 +32,7 @@ static const struct cli_command *const verbs[] = {
 	&attach_command,
 	&container_command,
 	&create_command,
+	&events_command,
 	&exec_command,
 	&history_command,
 	&image_command,

@@ -19,6 +19,7 @@ extern const struct cli_command container_command;
 extern const struct cli_command container_inspect_command;
 extern const struct cli_command container_ls_command;
 extern const struct cli_command create_command;
+extern const struct cli_command events_command;
 extern const struct cli_command exec_command;
 extern const struct cli_command info_command;
 extern const struct cli_command inspect_command;

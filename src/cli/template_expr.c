@@ -375,7 +375,8 @@ static bool is_map(const struct json *object)
 	static const char *const names[] = { "Labels",	     "Annotations", "Ports",
 					     "Networks",     "Sysctls",	    "Tmpfs",
 					     "Options",	     "Volumes",	    "ExposedPorts",
-					     "PortBindings", "StorageOpt",  "Label" };
+					     "PortBindings", "StorageOpt",  "Label",
+					     "Attributes" };
 	for (size_t i = 0; object->key && i < ARRAY_SIZE(names); i++)
 		if (streq(object->key, names[i]))
 			return true;

@@ -107,12 +107,14 @@ static int parse_date(const char *text, int64_t *ret_ns)
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	time_t seconds = timegm(&tm);
-	*ret_ns = ((int64_t)seconds - zone) * NS_PER_SECOND + fraction;
+	int64_t ns;
+	if (__builtin_mul_overflow((int64_t)seconds - zone, NS_PER_SECOND, &ns) ||
+	    __builtin_add_overflow(ns, fraction, ret_ns))
+		return -EINVAL;
 	return 0;
 }
 
-int time_parse_point(struct arena *arena, const char *text, const char **ret,
-		     struct masu_error *err)
+int time_parse_ns(const char *text, int64_t *ret_ns, struct masu_error *err)
 {
 	int64_t ns, duration;
 	const char *rest = parse_decimal(text, NS_PER_SECOND, &ns);
@@ -126,6 +128,17 @@ int time_parse_point(struct arena *arena, const char *text, const char **ret,
 					 "invalid value for \"since\" or \"until\": %.100s", text);
 		}
 	}
+	*ret_ns = ns;
+	return 0;
+}
+
+int time_parse_point(struct arena *arena, const char *text, const char **ret,
+		     struct masu_error *err)
+{
+	int64_t ns;
+	int r = time_parse_ns(text, &ns, err);
+	if (r < 0)
+		return r;
 	time_t seconds = (time_t)(ns / NS_PER_SECOND);
 	struct tm tm;
 	char date[40];

@@ -130,3 +130,106 @@ told:two" ]
 	[ "$(actions | grep -c '^volume create')" = 2 ]
 	[ "$(actions | grep -c '^volume destroy')" = 2 ]
 }
+
+@test "events --since --until prints the past in docker's text and ends" {
+	local before
+	before=$(date +%s.%N)
+	m_run --rm --name past --label a=b busybox:local true
+	run m events --since "$before" --until "$(date +%s.%N)"
+	[ "$status" = 0 ]
+	[ "${#lines[@]}" = 7 ]
+	[[ "${lines[0]}" =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{9}(Z|[+-][0-9]{2}:[0-9]{2})\ container\ create\ [0-9a-f]{64}\ \(a=b,\ image=busybox:local,\ name=past\)$ ]]
+	[[ "${lines[4]}" == *" container die "*" (a=b, exitCode=0, image=busybox:local, name=past)" ]]
+	run m events --since "$(date +%s.%N)" --until "$(date +%s.%N)"
+	[ "$output" = "" ]
+	run -1 m events --since 2020-01-02 --until 2020-01-01
+	[[ "$output" == *"cannot be after"* ]]
+}
+
+@test "events --filter and --format" {
+	m_run --rm --name first busybox:local true
+	m_run --name second busybox:local sh -c 'exit 5' || true
+	run m events --since 0 --until "$(date +%s)".999999999 --filter container=second --filter event=die \
+		--format '{{.Status}} {{.From}} {{.Actor.Attributes.exitCode}} {{.Type}} {{.Scope}} {{.Actor.Attributes.none}}'
+	[ "$output" = "die busybox:local 5 container local <no value>" ]
+	run m events --since 0 --until "$(date +%s)".999999999 --filter type=container --format '{{json .}}'
+	[ "$(jq -r .Action <<<"$output" | paste -sd,)" = create,attach,start,die,destroy,create,attach,start,die ]
+	[ "$(m events --since 1h --until 0s --filter type=network --format json | jq -r .Actor.ID | uniq)" = none ]
+	run -1 m events --filter colour=red
+	[[ "$output" == *"invalid filter 'colour=red'"* ]]
+	run -1 m events --format '{{.Nothing}}'
+}
+
+# The last lines of a follower's file appear when they happen.
+await_lines() { # file, pattern, count
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[ "$(grep -c "$2" "$1")" -lt "$3" ] || return 0
+		sleep 0.05
+	done
+	cat "$1"
+	return 1
+}
+
+@test "events follows what happens, and an event of the past is not shown" {
+	local out=$BATS_TEST_TMPDIR/out pid
+	m_run --rm --name before busybox:local true
+	"$MASU" events --filter type=container >"$out" 2>&1 3>&- &
+	pid=$!
+	local i
+	for ((i = 0; i < 100; i++)); do
+		! ls -l /proc/"$pid"/fd 2>/dev/null | grep -q inotify || break
+		sleep 0.05
+	done
+	m_run --rm --name after busybox:local true
+	await_lines "$out" "destroy.*name=after" 1
+	! grep name=before "$out"
+	# Renamed under the follower, as rotation does.
+	mv "$MASU_RUNROOT/events.log" "$MASU_RUNROOT/events.log.1"
+	m_run --rm --name later busybox:local true
+	await_lines "$out" "destroy.*name=later" 1
+	[ "$(grep -c "create.*name=later" "$out")" = 1 ]
+	kill "$pid"
+	wait "$pid" || true
+}
+
+@test "events --until in the future ends by itself" {
+	run timeout 10 "$MASU" events --since 1h --until "$(date -d '+1 second' +%s.%N)" --format '{{.Action}}'
+	[ "$status" = 0 ]
+}
+
+@test "an event that the clock puts ten years ahead or back is told like any other" {
+	local line
+	m volume create clock >/dev/null
+	line=$(head -1 "$MASU_RUNROOT/events.log")
+	jq -c '.time += 315360000 | .timeNano += 315360000000000000' <<<"$line" >>"$MASU_RUNROOT/events.log"
+	jq -c '.time -= 315360000 | .timeNano -= 315360000000000000' <<<"$line" >>"$MASU_RUNROOT/events.log"
+	m volume rm clock
+	[ "$(m events --since 1h --until 0s --format '{{.Action}}' | paste -sd,)" = create,destroy ]
+	# With an end in the future it goes on to follow; what has happened is shown at once.
+	[ "$(timeout 2 "$MASU" events --since 0 --until "$(date -d '+20 years' +%s)" --format '{{.Action}}' 3>&- |
+		paste -sd,)" = create,create,create,destroy ]
+	[ "$(m events --since 0 --until "$(date -d '-5 years' +%s)" | wc -l)" = 1 ]
+}
+
+@test "podman's events say the same of the same" {
+	command -v podman >/dev/null || skip "no podman"
+	oracle_crun_ready
+	export ORACLE_PODMAN_RUNROOT=/run/podman-events # podman wants it short
+	oracle_podman info >/dev/null
+	local dir=$BATS_TEST_TMPDIR/podman
+	p() {
+		CONTAINERS_CONF=$BATS_FILE_TMPDIR/podman/containers.conf timeout 60 podman --root "$dir/root" \
+			--runroot /run/podman-events --tmpdir "$dir/tmp" --storage-driver vfs --events-backend file "$@" 3>&-
+	}
+	m save -o "$BATS_TEST_TMPDIR/box.tar" busybox:local
+	p load -q -i "$BATS_TEST_TMPDIR/box.tar" >/dev/null
+	p run --rm --name same --network none --cgroups disabled busybox:local sh -c 'exit 3' || true
+	m_run --rm --name same busybox:local sh -c 'exit 3' || true
+	theirs=$(p events --stream=false --filter type=container --format '{{.Status}}' |
+		sed -n 's/^died$/die/; s/^remove$/destroy/; /^\(create\|start\|die\|destroy\)$/p')
+	# podman attaches after the start; the rest has one order.
+	ours=$(m events --since 1h --until 0s --filter container=same --format '{{.Action}}' | grep -v attach)
+	[ -n "$theirs" ]
+	[ "$theirs" = "$ours" ]
+}

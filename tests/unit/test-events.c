@@ -1,6 +1,7 @@
 /* The event log: Docker's documents, one line each, by many writers at once, bounded. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,8 +19,10 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cli/event_filter.h"
 #include "json/json.h"
 #include "state/event_log.h"
+#include "state/event_reader.h"
 #include "sys/fs.h"
 
 #define WRITERS	      6
@@ -227,6 +230,148 @@ static void test_a_log_that_cannot_be_rotated_stays_bounded(void **state)
 	assert_true(st.st_size < 1024);
 }
 
+struct follower {
+	uint64_t next[WRITERS];
+	uint64_t seen;
+};
+
+static int follow_one(void *opaque, const struct json *event, const char *line, size_t len)
+{
+	struct follower *follower = opaque;
+	uint64_t writer = attribute(event, "writer"), number = attribute(event, "number");
+	assert_true(writer < WRITERS);
+	assert_int_equal(number, follower->next[writer]++);
+	assert_int_equal(strlen(line), len);
+	follower->seen++;
+	return 0;
+}
+
+/* The log is rotated several times under a reader that keeps up. */
+static void test_following_loses_nothing_when_the_log_rotates(void **state)
+{
+	_cleanup_event_reader_ struct event_reader *reader = NULL;
+	struct follower follower = { 0 };
+	assert_int_equal(event_reader_open(dir_fd, true, &reader, NULL), 0);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t wanted = (round + 1) * WRITERS * WRITER_EVENTS;
+		memset(follower.next, 0, sizeof(follower.next));
+		for (unsigned i = 0; i < WRITERS; i++)
+			if (fork() == 0)
+				write_many(i);
+		while (follower.seen < wanted) {
+			struct pollfd poll_fd = { .fd = event_reader_fd(reader), .events = POLLIN };
+			assert_int_equal(poll(&poll_fd, 1, 10000), 1);
+			assert_int_equal(event_reader_drain(reader, follow_one, &follower), 0);
+		}
+		for (unsigned i = 0; i < WRITERS; i++)
+			assert_true(wait(NULL) > 0);
+	}
+	assert_int_equal(event_reader_drain(reader, follow_one, &follower), 0);
+	assert_int_equal(follower.seen, ROUNDS * WRITERS * WRITER_EVENTS);
+}
+
+static int collect_ids(void *opaque, const struct json *event, const char *line, size_t len)
+{
+	const char *id;
+	assert_true(json_string(json_get(json_get(event, "Actor"), "ID"), &id));
+	buf_puts(opaque, id);
+	buf_putc(opaque, ' ');
+	return 0;
+}
+
+static void append_text(const char *name, const char *text)
+{
+	_cleanup_close_ int fd =
+		openat(dir_fd, name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static void test_reading_survives_what_is_damaged(void **state)
+{
+	_cleanup_event_reader_ struct event_reader *reader = NULL;
+	_cleanup_buf_ struct buf ids = { 0 };
+	const struct oci_pair tricky = { "status", "x" };
+	const struct event one = { "container", "start", "one", &tricky, 1 };
+	const struct event two = { "network", "connect", "two", NULL, 0 };
+	append_text(EVENT_LOG_OLD_NAME,
+		    "{\"Type\":\"image\",\"Actor\":{\"ID\":\"zero\"}}\n\n[]x\n");
+	append_text(EVENT_LOG_NAME, "{\"status\":\"start\",\"id\":\"cut");
+	assert_int_equal(event_log_append(dir_fd, &one, 1), 0);
+	append_text(EVENT_LOG_NAME, "\n{\"Type\":\"netw");
+	assert_int_equal(event_log_append(dir_fd, &two, 1), 0);
+	append_text(EVENT_LOG_NAME, "{\"Type\":\"network\",\"Actor\":{\"ID\":\"thr");
+	assert_int_equal(event_reader_open(dir_fd, false, &reader, NULL), 0);
+	assert_int_equal(event_reader_drain(reader, collect_ids, &ids), 0);
+	assert_string_equal(buf_str(&ids), "zero one two ");
+	append_text(EVENT_LOG_NAME, "ee\"}}\n");
+	assert_int_equal(event_reader_drain(reader, collect_ids, &ids), 0);
+	assert_string_equal(buf_str(&ids), "zero one two three ");
+}
+
+static bool filter_matches(const char *event_text, size_t count, const char *const *items)
+{
+	_cleanup_arena_ struct arena arena = { 0 };
+	struct cli_list filters = { 0 };
+	const struct json *event;
+	struct masu_error err = { 0 };
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(cli_list_add(&arena, &filters, items[i]), 0);
+	assert_int_equal(event_filters_check(&filters, &err), 0);
+	assert_int_equal(json_parse(&arena, event_text, strlen(event_text), &event, &err), 0);
+	return event_filters_match(&filters, event);
+}
+
+#define MATCHES(event, ...)                                                                        \
+	filter_matches(event, sizeof((const char *[]) { __VA_ARGS__ }) / sizeof(char *),           \
+		       (const char *[]) { __VA_ARGS__ })
+
+static void test_filters_match_as_dockers(void **state)
+{
+	static const char container[] = "{\"Type\":\"container\",\"Action\":\"exec_start: "
+					"ls\",\"Actor\":{\"ID\":\"abcdef\","
+					"\"Attributes\":{\"image\":\"host:5000/"
+					"box:1\",\"name\":\"web\",\"tier\":\"front\"}},"
+					"\"scope\":\"local\"}";
+	static const char network[] =
+		"{\"Type\":\"network\",\"Action\":\"connect\",\"Actor\":{\"ID\":\"web\","
+		"\"Attributes\":{\"name\":\"web\"}},\"scope\":\"local\"}";
+	assert_true(MATCHES(container, "container=web"));
+	assert_true(MATCHES(container, "container=we"));
+	assert_true(MATCHES(container, "container=abc"));
+	assert_true(MATCHES(container, "container=other", "container=web"));
+	assert_false(MATCHES(container, "container=other"));
+	assert_false(MATCHES(network, "container=web"));
+	assert_true(MATCHES(network, "network=web"));
+	assert_true(MATCHES(container, "event=exec_start"));
+	assert_true(MATCHES(container, "event=exec_start: ls"));
+	assert_false(MATCHES(container, "event=exec"));
+	assert_true(MATCHES(container, "event=die", "event=exec_start"));
+	assert_true(MATCHES(container, "image=host:5000/box"));
+	assert_true(MATCHES(container, "image=host:5000/box:1"));
+	assert_false(MATCHES(container, "image=host"));
+	assert_false(MATCHES(container, "image=host:5000/bo"));
+	assert_true(MATCHES(container, "label=tier"));
+	assert_true(MATCHES(container, "label=tier=front", "label=name=web"));
+	assert_false(MATCHES(container, "label=tier=front", "label=other"));
+	assert_false(MATCHES(container, "label=tier=fron"));
+	assert_true(MATCHES(container, "type=container", "scope=local"));
+	assert_false(MATCHES(container, "type=container", "scope=swarm"));
+	assert_true(MATCHES(container, "type=network", "type=container"));
+}
+
+static void test_unknown_filters_are_refused(void **state)
+{
+	static const char *const wrong[] = { "colour=red", "container", "", "=x",
+					     "types=container" };
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct masu_error err = { 0 };
+		const struct cli_list filters = { (const char **)&wrong[i], 1 };
+		assert_int_equal(event_filters_check(&filters, &err), -EINVAL);
+		assert_non_null(strstr(err.message, "invalid filter"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +385,12 @@ int main(void)
 			test_writers_at_once_lose_nothing_when_the_log_rotates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_log_that_cannot_be_rotated_stays_bounded,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_following_loses_nothing_when_the_log_rotates,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reading_survives_what_is_damaged, setup,
+						teardown),
+		cmocka_unit_test(test_filters_match_as_dockers),
+		cmocka_unit_test(test_unknown_filters_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
