@@ -62,9 +62,9 @@ void relay_block_signals(const struct relay *relay)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-/* All of it, also to a descriptor that somebody made non-blocking. */
-static int write_out(int fd, const unsigned char *data, size_t len)
+int relay_write(int fd, const void *from, size_t len)
 {
+	const unsigned char *data = from;
 	while (len > 0) {
 		ssize_t written = write(fd, data, len);
 		if (written < 0 && errno == EAGAIN) {
@@ -101,7 +101,7 @@ static int demux_write(struct demux *d, const unsigned char *data, size_t len)
 			continue;
 		}
 		size_t take = len < d->left ? len : d->left;
-		int r = write_out(d->fd, data, take);
+		int r = relay_write(d->fd, data, take);
 		if (r < 0)
 			return r;
 		d->left -= (uint32_t)take;
@@ -125,9 +125,9 @@ static int pump_out(struct state *s, size_t which)
 		return -errno;
 	if (got == 0)
 		return 0;
-	int r = relay->framed
-			? demux_write(&s->demux, s->buffer, (size_t)got)
-			: write_out(which ? STDERR_FILENO : STDOUT_FILENO, s->buffer, (size_t)got);
+	int r = relay->framed ? demux_write(&s->demux, s->buffer, (size_t)got)
+			      : relay_write(which ? STDERR_FILENO : STDOUT_FILENO, s->buffer,
+					    (size_t)got);
 	return r < 0 ? r : 1;
 }
 

@@ -33,3 +33,6 @@ void relay_block_signals(const struct relay *relay);
 
 /* Runs until the process and its output have ended, or the caller detached: an enum, or -errno. */
 int relay_run(struct relay *relay, struct arena *arena, struct masu_error *err);
+
+/* Writes all of it, also to a descriptor that somebody made non-blocking. 0 or -errno. */
+int relay_write(int fd, const void *data, size_t len);

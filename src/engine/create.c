@@ -19,7 +19,6 @@
 #include "base/trace.h"
 #include "engine/events.h"
 #include "engine/internal.h"
-#include "engine/log_writer.h"
 #include "engine/network.h"
 #include "engine/start.h"
 #include "engine/validate.h"

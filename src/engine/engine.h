@@ -345,10 +345,18 @@ int engine_exec(struct engine *engine, struct arena *arena, const char *id,
 /* To be called when it has ended with @status: tells `masu events`. */
 void engine_exec_ended(struct engine *engine, const struct engine_exec *exec, int status);
 
-/* One piece of output from the log. @stream is 1 or 2, @time RFC 3339; a negative return ends it.
- */
-typedef int (*engine_log_fn)(void *opaque, int stream, const char *time, const char *data,
-			     size_t len);
+/* One piece of output from the log: a line, or a part of a long one. Valid during the call. */
+struct log_entry {
+	int stream;	  /* 1 stdout, 2 stderr */
+	const char *time; /* RFC 3339 in UTC */
+	size_t time_len;
+	const char *attrs; /* JSON object of what --log-opt labels, env and tag chose; NULL: none */
+	size_t attrs_len;
+	const char *data; /* NULL: nothing more is there for now */
+	size_t len;
+};
+/* A negative return ends the reading. */
+typedef int (*engine_log_fn)(void *opaque, const struct log_entry *entry);
 struct logs_config {
 	bool follow;
 	int64_t tail;		   /* last lines; -1: all */

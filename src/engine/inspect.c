@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "engine/config.h"
 #include "engine/internal.h"
+#include "engine/log_writer.h"
 
 static void state_write(struct json_writer *w, const struct container *container)
 {
@@ -167,6 +168,8 @@ int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
 	file_path_write(w, arena, "HostnamePath", engine, &container, "hostname");
 	file_path_write(w, arena, "HostsPath", engine, &container, "hosts");
 	json_field_string(w, "LogPath", container.log_path);
+	if (log_dropped_read(&container)) /* docker has no such member */
+		json_field_u64(w, "LogDropped", log_dropped_read(&container));
 	json_key(w, "Name");
 	json_put_string(w, arena_printf(arena, "/%s", container.name));
 	json_field_i64(w, "RestartCount", container.restart_count);

@@ -1,58 +1,93 @@
 /*
- * The container's log in the format of Docker's json-file driver: one JSON object a line,
- * {"log":"text\n","stream":"stdout","time":"RFC 3339"}; a line of output longer than
- * LOG_LINE_MAX becomes several records, only the last of which ends in \n.
+ * The monitor's side of a log. Output is read straight into a ring (log_writer_reserve() and
+ * log_writer_commit()); a thread takes it from there, cuts it into lines and has the driver write
+ * them. So a disk that stalls holds up that thread and neither the container nor who is attached:
+ *   mode=blocking      where the ring is full, the monitor reads no further output, as long as the
+ *                      log gets on; one that does not for LOG_STALL_MS loses what comes meanwhile
+ *   mode=non-blocking  what does not fit into the ring is lost at once
+ * What is lost is counted in lines, told of in the log itself, where it is missing, and kept in
+ * `log-dropped` for inspect.
  *
- * Never fails towards the container: what cannot be written (disk full) is counted and dropped.
- * Unlike docker's default it is bounded: max-size 10m, max-file 3.
+ * The thread is there while there is output: it is started with the first and ends when the monitor
+ * gives its memory back. It allocates nothing, so that the monitor may fork at any time.
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
-#include "base/error.h"
-#include "oci/runtime_spec.h"
+#include "engine/log_driver.h"
 
-#define LOG_LINE_MAX 16384
+#define LOG_CHUNK    65536 /* of output at most at once: as much as a pipe has by default */
+#define LOG_STALL_MS 1000
 
-struct log_options {
-	uint64_t max_size; /* bytes, 0: no bound */
-	unsigned max_file; /* files in all, at least 1 */
+/* The unfinished line of a stream. */
+struct log_stream {
+	char *line; /* LOG_LINE_MAX bytes */
+	size_t len;
+	uint64_t time; /* when it began */
+	bool skip;     /* its beginning is lost, so is the rest of it */
 };
 
-/* Checks driver and options by name; driver NULL is json-file. */
-int log_options_parse(const char *driver, const struct oci_pair *options, size_t count,
-		      struct log_options *ret, struct masu_error *err);
-
-struct log_stream {
-	char line[LOG_LINE_MAX]; /* the unfinished line */
-	size_t len;
+/* Output that was lost since the last that was not. */
+struct log_gap {
+	uint64_t lines, bytes;
+	bool touched[2], open[2]; /* streams it concerns, and those it ends inside a line of */
 };
 
 struct log_writer {
-	int dir_fd;    /* the container's directory; borrowed */
-	char name[80]; /* "<id>-json.log" */
-	int fd;	       /* -1: driver "none" */
-	uint64_t size;
-	struct log_options options;
-	uint64_t dropped; /* records */
+	struct log log;
+	int run_fd;   /* where log-dropped is kept while it lives; -1: nowhere */
+	bool enabled; /* it keeps anything */
+	bool running; /* there is a thread */
+	bool stalled; /* mode=blocking: it is not waited for */
+	char *ring;   /* NULL: not needed yet */
+	size_t size;  /* of the ring, a power of two */
+	char *room;   /* what was reserved last */
+	struct log_gap gap;
+	uint64_t before; /* lines dropped by those that wrote this log before */
+	uint64_t told;	 /* of those dropped since, how many log-dropped tells of */
+	uint64_t gone;	 /* lines that found no room */
+	pthread_t thread;
+	int ready_fd; /* eventfd: there is room again; -1: nobody ever waited */
+	/* Shared: bytes ever put in and taken out, and who sleeps. */
+	_Atomic size_t head, tail;
+	_Atomic uint32_t asleep;
+	atomic_bool stop, waiting;
+	_Atomic uint64_t failed; /* lines that could not be written */
+	/* The thread's, or the monitor's while there is none. */
+	struct log_stream lines[2];
 };
 
-/* Opens or goes on with the log. @enabled false: everything is dropped silently. */
-int log_writer_open(struct log_writer *writer, int dir_fd, const char *id, bool enabled,
-		    const struct log_options *options, struct masu_error *err);
-/* Output of stream 1 or 2. One write(2) for all records of one call, as far as they fit a buffer.
+/* Opens the log of a container by its configuration. */
+int log_writer_open(struct log_writer *writer, const struct container *container,
+		    struct masu_error *err);
+/*
+ * Where up to LOG_CHUNK bytes of output can be put, never less than a page. NULL: the log is behind
+ * and is to be waited for (log_writer_wait_fd()).
  */
-void log_writer_put(struct log_writer *writer, struct log_stream *stream, int number,
-		    const char *data, size_t len);
-/* Writes unfinished lines; at the end of the container. */
-void log_writer_finish(struct log_writer *writer, struct log_stream *stream, int number);
+char *log_writer_reserve(struct log_writer *writer, size_t *ret_room);
+/* @len bytes of output of @stream (1, 2) are there. They stay readable until the next reserve. */
+void log_writer_commit(struct log_writer *writer, int stream, size_t len);
+/* A descriptor that is readable once there is room again, after log_writer_reserve() said that
+ * there was none. -errno: there is none. */
+int log_writer_wait_fd(struct log_writer *writer);
+/* It was readable. */
+void log_writer_ready(struct log_writer *writer);
+/* It was not for too long: from now on what does not fit is lost, until the log gets on again. */
+void log_writer_stalled(struct log_writer *writer);
+/* Waits until everything is written, unfinished lines too: at the end of a container. More may
+ * follow. */
+void log_writer_finish(struct log_writer *writer);
+/* Ends the thread and gives memory back until there is output again. false: it is at work. */
+bool log_writer_rest(struct log_writer *writer);
+/* After log_writer_finish(). */
 void log_writer_close(struct log_writer *writer);
-/* Gives the memory of the buffer back, until it is needed again. */
-void log_writer_trim(void);
 
-/* One record as it is in the file; @ret must hold LOG_RECORD_MAX bytes. Returns its length. */
-#define LOG_RECORD_MAX (LOG_LINE_MAX * 6 + 128)
-size_t log_record_format(char *ret, int number, const char *data, size_t len, const char *time);
+/* Cuts output into records, without a ring or a thread: what the thread does. */
+void log_lines_put(struct log *log, struct log_stream *stream, int number, uint64_t time,
+		   const char *data, size_t len);
+void log_lines_end(struct log *log, struct log_stream *stream, int number);
+
+/* Lines of output of a container that its log lacks. */
+uint64_t log_dropped_read(const struct container *container);

@@ -1,247 +1,147 @@
-/* Reading the log back, across rotated files, and following it. */
+/* `logs`: a log read back, and followed for as long as the container may write to it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "engine/internal.h"
-#include "engine/log_writer.h"
+#include "engine/log_reader.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
 
-#define FILES_MAX    1000
-#define SCAN_CHUNK   65536
-#define RECORD_BYTES (LOG_RECORD_MAX + 1024)
-
-struct log_reader {
-	int dir_fd;
-	char name[80];
+struct logs {
+	struct engine *engine;
+	const char *id;
 	const struct logs_config *config;
 	engine_log_fn fn;
 	void *opaque;
-	char *line; /* the record that is being read */
-	size_t len;
-	bool skip; /* too long to be one of ours: ignored up to its end */
+	struct log_reader reader;
+	bool over; /* --until is passed */
 };
 
-static void file_name(const struct log_reader *reader, unsigned index, char ret[96])
+/* RFC 3339 in UTC, all with nine digits, so that text compares as time does. */
+static int compare_time(const struct log_entry *entry, const char *time)
 {
-	if (index)
-		snprintf(ret, 96, "%s.%u", reader->name, index);
-	else
-		snprintf(ret, 96, "%s", reader->name);
+	size_t len = strlen(time);
+	int r = memcmp(entry->time, time, entry->time_len < len ? entry->time_len : len);
+	return r ? r : (entry->time_len > len) - (entry->time_len < len);
 }
 
-static int open_file(const struct log_reader *reader, unsigned index)
+static int deliver(struct logs *logs, const struct log_entry *entry)
 {
-	char name[96];
-	file_name(reader, index, name);
-	int fd = openat(reader->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	const struct logs_config *config = logs->config;
+	if (config->since && compare_time(entry, config->since) < 0)
+		return 0;
+	if (config->until && compare_time(entry, config->until) > 0) {
+		logs->over = true;
+		return 0;
+	}
+	return logs->fn(logs->opaque, entry);
 }
 
-/* One record. What is damaged (the disk was full) is passed over. */
-static int deliver(struct log_reader *reader)
+/* Says what a reader that was slower than the rotation could not see. */
+static int deliver_missing(struct logs *logs, const struct log_entry *next)
+{
+	static const char text[] =
+		"masu: lines are missing here: the log was rotated faster than it was read\n";
+	struct log_entry entry = *next;
+	entry.stream = 2;
+	entry.attrs = NULL;
+	entry.data = text;
+	entry.len = sizeof(text) - 1;
+	logs->reader.missing = 0;
+	return deliver(logs, &entry);
+}
+
+/* All that is there now. */
+static int read_all(struct logs *logs)
+{
+	static const struct log_entry pause = { .data = NULL };
+	struct log_entry entry;
+	int r;
+	while (!logs->over && (r = log_reader_next(&logs->reader, &entry)) != 0) {
+		if (r > 0 && logs->reader.missing)
+			r = deliver_missing(logs, &entry);
+		if (r >= 0)
+			r = deliver(logs, &entry);
+		if (r < 0)
+			return r;
+	}
+	return logs->fn(logs->opaque, &pause);
+}
+
+/* Milliseconds until --until is reached, -1: there is no such time. */
+static int time_left(const struct logs_config *config)
+{
+	struct timespec now;
+	struct tm tm = { 0 };
+	if (!config->until ||
+	    sscanf(config->until, "%4d-%2d-%2dT%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
+		return -1;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t seconds = (int64_t)timegm(&tm) + 1 - now.tv_sec;
+	return seconds < 0 ? 0 : seconds > 86400 ? 86400000 : (int)seconds * 1000;
+}
+
+/* The monitor that may write to the log; -ESRCH: the container has ended. */
+static int open_monitor(struct logs *logs)
 {
 	_cleanup_arena_ struct arena arena;
-	const struct json *record;
-	const char *text, *stream, *time;
-	const struct json *log;
-	arena_init(&arena, 4u << 20);
-	if (json_parse_flags(&arena, reader->line, reader->len, JSON_ALLOW_NUL, &record, NULL) < 0)
-		return 0;
-	log = json_get(record, "log");
-	if (!json_string(log, &text) || !json_string(json_get(record, "stream"), &stream) ||
-	    !json_string(json_get(record, "time"), &time))
-		return 0;
-	if (reader->config->since && strcmp(time, reader->config->since) < 0)
-		return 0;
-	if (reader->config->until && strcmp(time, reader->config->until) > 0)
-		return 0;
-	return reader->fn(reader->opaque, streq(stream, "stderr") ? 2 : 1, time, text,
-			  log->text_len);
+	struct container container;
+	arena_init(&arena, 0);
+	int r = engine_load(logs->engine, &arena, logs->id, &container, NULL);
+	if (r < 0)
+		return -ESRCH; /* removed meanwhile */
+	container_close(&container);
+	bool lives = container.status == CONTAINER_RUNNING ||
+		     container.status == CONTAINER_PAUSED ||
+		     container.status == CONTAINER_RESTARTING;
+	return lives && container.monitor_pid ? sys_pidfd_open(container.monitor_pid, 0) : -ESRCH;
 }
 
-static int feed(struct log_reader *reader, const char *data, size_t len)
+/* Waits for something to happen to the log. 1: the monitor has ended. */
+static int wait_change(struct logs *logs, int notify, int monitor)
 {
-	while (len > 0) {
-		const char *newline = memchr(data, '\n', len);
-		size_t part = newline ? (size_t)(newline - data) : len;
-		if (reader->len + part > RECORD_BYTES)
-			reader->skip = true;
-		if (!reader->skip) {
-			memcpy(reader->line + reader->len, data, part);
-			reader->len += part;
-		}
-		if (!newline)
-			return 0;
-		int r = reader->skip ? 0 : deliver(reader);
-		if (r < 0)
-			return r;
-		reader->skip = false;
-		reader->len = 0;
-		data += part + 1;
-		len -= part + 1;
-	}
-	return 0;
-}
-
-/* From the fd's position to the present end. */
-static int read_file(struct log_reader *reader, int fd)
-{
-	static char chunk[SCAN_CHUNK];
-	for (;;) {
-		ssize_t got = read(fd, chunk, sizeof(chunk));
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : 0;
-		int r = feed(reader, chunk, (size_t)got);
-		if (r < 0)
-			return r;
-	}
-}
-
-/*
- * Where the last *lines records of a file begin. *lines becomes what the file lacked.
- */
-static int seek_tail(int fd, int64_t *lines, off_t *ret)
-{
-	static char chunk[SCAN_CHUNK];
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	off_t end = st.st_size;
-	int64_t found = 0;
-	while (end > 0) {
-		off_t from = end > SCAN_CHUNK ? end - SCAN_CHUNK : 0;
-		ssize_t got = pread(fd, chunk, (size_t)(end - from), from);
-		if (got < 0)
-			return -errno;
-		for (ssize_t i = got; i-- > 0;) {
-			/* The newline at the very end closes the last record. */
-			if (chunk[i] != '\n' || from + i == st.st_size - 1)
-				continue;
-			if (++found == *lines) {
-				*lines = 0;
-				*ret = from + i + 1;
-				return 0;
-			}
-		}
-		end = from;
-	}
-	*lines -= found + (st.st_size > 0);
-	*ret = 0;
-	return 0;
-}
-
-static unsigned oldest_file(const struct log_reader *reader)
-{
-	unsigned index = 0;
-	while (index < FILES_MAX) {
-		char name[96];
-		file_name(reader, index + 1, name);
-		if (faccessat(reader->dir_fd, name, F_OK, 0) < 0)
-			break;
-		index++;
-	}
-	return index;
-}
-
-/* The oldest file that is needed, and the place in it. */
-static int find_start(struct log_reader *reader, unsigned *ret_index, off_t *ret_at)
-{
-	unsigned oldest = oldest_file(reader);
-	int64_t lines = reader->config->tail;
-	*ret_index = oldest;
-	*ret_at = 0;
-	if (lines < 0)
-		return 0;
-	for (unsigned index = 0; index <= oldest; index++) {
-		_cleanup_close_ int fd = open_file(reader, index);
-		*ret_index = index;
-		if (fd < 0)
-			continue;
-		if (lines == 0) {
-			*ret_at = lseek(fd, 0, SEEK_END);
-			return 0;
-		}
-		int r = seek_tail(fd, &lines, ret_at);
-		if (r < 0 || lines <= 0)
-			return r;
-	}
-	return 0;
-}
-
-/* The whole log up to now; *ret_fd is the newest file, at its end. */
-static int read_all(struct log_reader *reader, int *ret_fd)
-{
-	unsigned index;
-	off_t at;
-	int r = find_start(reader, &index, &at);
-	for (;; index--) {
-		_cleanup_close_ int fd = open_file(reader, index);
-		if (r == 0 && fd >= 0 && at > 0 && lseek(fd, at, SEEK_SET) < 0)
-			r = -errno;
-		if (r == 0 && fd >= 0)
-			r = read_file(reader, fd);
-		if (r < 0)
-			return r;
-		at = 0;
-		if (index == 0) {
-			*ret_fd = take_fd(&fd);
-			return 0;
-		}
-	}
-}
-
-static bool is_same_file(int fd, int other)
-{
-	struct stat a, b;
-	return fd >= 0 && other >= 0 && fstat(fd, &a) == 0 && fstat(other, &b) == 0 &&
-	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
-}
-
-/* Reads what came since; where the log was rotated, the rest of the old file and then the new. */
-static int read_more(struct log_reader *reader, int *fd)
-{
-	int r = *fd >= 0 ? read_file(reader, *fd) : 0;
-	_cleanup_close_ int newest = open_file(reader, 0);
-	if (r < 0 || newest < 0 || is_same_file(*fd, newest))
-		return r;
-	if (*fd >= 0) {
-		r = read_file(reader, *fd);
-		close(*fd);
-	}
-	*fd = take_fd(&newest);
-	return r < 0 ? r : read_file(reader, *fd);
-}
-
-static int follow(struct log_reader *reader, int *fd, pid_t monitor, struct masu_error *err)
-{
-	char path[FS_PROC_FD_MAX], events[4096];
-	_cleanup_close_ int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	_cleanup_close_ int monitor_fd = monitor ? sys_pidfd_open(monitor, 0) : -ESRCH;
-	if (notify < 0 || inotify_add_watch(notify, fs_proc_fd(reader->dir_fd, path),
-					    IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
-		return error_errno(err, -errno, "cannot follow the log");
+	char events[4096];
 	struct pollfd polls[] = { { .fd = notify, .events = POLLIN },
-				  { .fd = monitor_fd, .events = POLLIN } };
+				  { .fd = monitor, .events = POLLIN } };
+	int left = time_left(logs->config);
+	int r = poll(polls, ARRAY_SIZE(polls), left);
+	if (r < 0 && errno != EINTR)
+		return -errno;
+	if (r == 0 && time_left(logs->config) == 0)
+		logs->over = true;
+	while (read(notify, events, sizeof(events)) > 0)
+		;
+	return r > 0 && polls[1].revents != 0;
+}
+
+static int follow(struct logs *logs)
+{
+	char path[FS_PROC_FD_MAX];
+	_cleanup_close_ int notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (notify < 0 || inotify_add_watch(notify, fs_proc_fd(logs->reader.dir_fd, path),
+					    IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
+		return -errno;
 	for (;;) {
-		int r = read_more(reader, fd);
-		/* No monitor, or it has ended: nothing more will come. */
-		if (r < 0 || monitor_fd < 0 || polls[1].revents)
+		/* Looked for first: what it writes before its end is read after that. */
+		_cleanup_close_ int monitor = open_monitor(logs);
+		int ended = monitor < 0, r = read_all(logs);
+		while (r == 0 && !ended && !logs->over) {
+			ended = wait_change(logs, notify, monitor);
+			r = ended < 0 ? ended : read_all(logs);
+		}
+		/* It may have been started again by another monitor. */
+		if (r < 0 || logs->over || monitor < 0)
 			return r;
-		if (poll(polls, ARRAY_SIZE(polls), -1) < 0 && errno != EINTR)
-			return -errno;
-		while (read(notify, events, sizeof(events)) > 0)
-			;
 	}
 }
 
@@ -250,28 +150,33 @@ int engine_logs(struct engine *engine, struct arena *arena, const char *id,
 		struct masu_error *err)
 {
 	struct container container;
-	_cleanup_close_ int fd = -1;
+	struct log_options options;
+	char name[96];
 	int r = engine_load(engine, arena, id, &container, err);
 	if (r < 0)
 		return r;
 	_cleanup_close_ int dir = take_fd(&container.dir_fd);
 	container_close(&container);
-	if (!container.log_path[0])
+	const struct container_config *log = &container.config;
+	r = log_options_parse(log->log_driver, log->log_options, log->log_option_count, &options,
+			      err);
+	if (r < 0)
+		return r;
+	if (options.ops == &log_journald)
+		return error_set(err, -ENOTSUP,
+				 "the log is in the journal: journalctl CONTAINER_ID_FULL=%s", id);
+	if (!options.ops->codec)
 		return error_set(err, -ENOTSUP,
 				 "configured logging driver does not support reading");
-	struct log_reader reader = {
-		.dir_fd = dir,
-		.config = config,
-		.fn = fn,
-		.opaque = opaque,
-		.line = arena_alloc(arena, RECORD_BYTES + 1),
+	struct logs logs = {
+		.engine = engine, .id = id, .config = config, .fn = fn, .opaque = opaque
 	};
-	if (!reader.line)
-		return error_set(err, -ENOMEM, "out of memory");
-	snprintf(reader.name, sizeof(reader.name), "%s-json.log", id);
-	r = read_all(&reader, &fd);
-	if (r == 0 && config->follow)
-		r = follow(&reader, &fd, container.monitor_pid, err);
+	r = log_reader_open(&logs.reader, dir, log_file_name(log->log_driver, id, name), &options);
+	if (r == 0)
+		r = log_reader_seek(&logs.reader, config->tail);
+	if (r == 0)
+		r = config->follow ? follow(&logs) : read_all(&logs);
+	log_reader_close(&logs.reader);
 	if (r < 0 && err && !error_is_set(err))
 		error_errno(err, r, "container %.12s: its log", id);
 	return r;

@@ -95,26 +95,13 @@ static void leave_starter(struct monitor *m, const struct monitor_start *start)
 		log_debug("monitor: chdir /: %s", strerror(errno));
 }
 
-static int open_log(struct monitor *m, struct masu_error *err)
-{
-	const struct container_config *config = &m->container.config;
-	struct log_options options;
-	bool enabled = !config->log_driver || !streq(config->log_driver, "none");
-	int r = log_options_parse(config->log_driver, config->log_options, config->log_option_count,
-				  &options, err);
-	if (r == 0)
-		r = log_writer_open(&m->io.log, m->container.dir_fd, m->container.id, enabled,
-				    &options, err);
-	return r;
-}
-
 int monitor_open(struct monitor *m, struct masu_error *err)
 {
 	if (m->epoll_fd >= 0)
 		return 0;
 	int r = ctl_listen(m->container.run_fd, &m->ctl.listen_fd, err);
 	if (r == 0)
-		r = open_log(m, err);
+		r = log_writer_open(&m->io.log, &m->container, err);
 	if (r < 0)
 		return r;
 	m->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -251,6 +238,9 @@ void monitor_dispatch(struct monitor *m, const struct epoll_event *event)
 	case SOURCE_CONTROL:
 		ctl_client_ready(m, index);
 		break;
+	case SOURCE_LOG:
+		io_log_ready(&m->io, index);
+		break;
 	}
 }
 
@@ -277,7 +267,9 @@ void monitor_supervise(struct monitor *m)
 		if (count == 0) {
 			if (!m->trimmed)
 				monitor_forget(m);
-			io_trim(&m->io);
+			/* Who still writes the log needs the program. */
+			if (!io_trim(&m->io))
+				continue;
 			count = trim_wait(m->epoll_fd, events, EVENTS_MAX);
 		}
 		if (count < 0 && errno != EINTR)
@@ -453,13 +445,9 @@ void monitor_main(struct engine *engine, struct arena *arena, const struct conta
 	m->process = EXEC_CONTAINER_NONE;
 	m->epoll_fd = m->io.epoll_fd = m->ctl.listen_fd = m->restart.timer_fd = -1;
 	m->mounts_fd = m->layer_fd = -1;
-	m->io.outputs[0] = m->io.outputs[1] = m->io.stdin_fd = m->io.log.fd = -1;
+	m->io.outputs[0] = m->io.outputs[1] = m->io.stdin_fd = -1;
 	m->io.tty = container->config.tty;
 	m->io.stdin_once = container->config.stdin_once;
-	for (unsigned i = 0; i < IO_CLIENTS_MAX; i++)
-		m->io.clients[i].fd = -1;
-	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
-		m->ctl.clients[i].fd = -1;
 	restart_reset(m);
 	int r = adopt_engine(engine, &own_engine);
 	if (r < 0)

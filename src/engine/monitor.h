@@ -1,8 +1,9 @@
 /*
  * The monitor: one small process a container, forked by whoever starts it. It makes the container
  * (launch.c; park.c where it waits in between), holds its stdio and log (monitor_io.c), answers the
- * control socket (monitor_ctl.c), waits for the end by pidfd and tidies up (monitor.c). One thread,
- * one epoll loop; nothing in it wakes up without a reason.
+ * control socket (monitor_ctl.c), waits for the end by pidfd and tidies up (monitor.c). One epoll
+ * loop in one thread, beside which, while there is output, another one writes the log
+ * (log_writer.h). Nothing in it wakes up without a reason.
  */
 #pragma once
 
@@ -12,9 +13,10 @@
 #include "engine/log_writer.h"
 #include "engine/protocol.h"
 
-#define IO_CHUNK	16384
-#define IO_CLIENTS_MAX	32
-#define CTL_CLIENTS_MAX 32
+#define IO_INPUT_MAX 16384 /* of input that the container has not taken yet */
+/* As many as fit into the usual 1,024 descriptors: an attached client has two. */
+#define IO_CLIENTS_MAX	400
+#define CTL_CLIENTS_MAX 400
 
 enum source {
 	SOURCE_PROCESS,
@@ -23,7 +25,8 @@ enum source {
 	SOURCE_STREAM,
 	SOURCE_LISTENER,
 	SOURCE_CONTROL,
-	SOURCE_RESTART /* the wait before the next start is over */
+	SOURCE_RESTART, /* the wait before the next start is over */
+	SOURCE_LOG
 };
 
 /* Begins to watch @fd for @events, or ends it with @events 0; the loop gets (@source, @index). */
@@ -33,33 +36,38 @@ int watch(int epoll_fd, int fd, enum source source, unsigned index, uint32_t eve
 
 /* One attached stream. */
 struct io_client {
-	int fd;		  /* -1: slot is free */
+	bool used;
+	bool primary; /* the one the container was started with: waited for, not cut off */
+	int fd;
 	unsigned streams; /* CTL_STREAM_* */
-	bool primary;	  /* the one the container was started with: waited for, not cut off */
 	bool leaving;	  /* of a run that has ended: goes once it has taken everything */
-	char *backlog;	  /* output it has not taken yet */
-	size_t backlog_len, backlog_size;
+	char *backlog;	  /* output it has not taken yet: from _at on */
+	size_t backlog_at, backlog_len, backlog_size;
 };
 
+/* Why the container's output is not read. */
+enum { HOLD_PRIMARY = 1, HOLD_LOG = 2 };
+
+/* All zero but the descriptors is how it begins; memory that is not used is not touched. */
 struct monitor_io {
 	int epoll_fd;
 	bool tty, stdin_once;
-	bool paused;	/* outputs are not read because the primary client is behind */
+	unsigned held;	/* HOLD_*: outputs are not read */
 	bool stdin_eof; /* close stdin once what is pending is written */
-	bool watching_stdin;
-	int outputs[2]; /* stdout and stderr, or the terminal and -1 */
-	int stdin_fd;	/* -1: none; the terminal with a tty */
-	struct log_writer log;
-	struct io_client clients[IO_CLIENTS_MAX];
-	uint64_t cut_off; /* clients that fell too far behind */
+	bool watching_stdin, watching_log;
+	uint32_t watched[2];  /* the events that outputs are watched for */
+	int outputs[2];	      /* stdout and stderr, or the terminal and -1 */
+	int stdin_fd;	      /* -1: none; the terminal with a tty */
+	int stall_fd;	      /* timer: how long the log is waited for; 0: not needed yet */
+	unsigned full_reads;  /* in a row: the pipe is too small */
+	unsigned client_room; /* clients[] from there on were never used, or not for a while */
+	size_t backlogs;      /* of all clients together */
+	uint64_t cut_off;     /* clients that fell too far behind */
 	size_t pending_len, pending_at;
+	struct log_writer log;
 	/* Big and seldom touched, so last. */
-	char pending[IO_CHUNK]; /* input that the container has not taken yet */
-	struct log_stream lines[2];
-	struct {
-		unsigned char header[STREAM_HEADER_SIZE];
-		char data[IO_CHUNK];
-	} frame;
+	struct io_client clients[IO_CLIENTS_MAX];
+	char pending[IO_INPUT_MAX] __attribute__((aligned(4096)));
 };
 
 /* Starts watching what is open in @io. */
@@ -69,28 +77,33 @@ int io_client_add(struct monitor_io *io, int fd, unsigned streams, bool primary)
 void io_output_ready(struct monitor_io *io, unsigned index);
 void io_stdin_ready(struct monitor_io *io);
 void io_client_ready(struct monitor_io *io, unsigned index, uint32_t events);
+/* The log has room again (@index 0), or was waited for long enough (1). */
+void io_log_ready(struct monitor_io *io, unsigned index);
 /* The container has ended: reads what is left, completes the log, ends the streams of clients that
  * have taken everything. */
 void io_finish(struct monitor_io *io);
 /* After io_finish(): ready for the next run; who has not taken the last one's output yet may go
  * on with that. */
 void io_next_run(struct monitor_io *io);
-/* Gives back the memory of buffers that hold nothing. */
-void io_trim(struct monitor_io *io);
+/* Gives back the memory of buffers that hold nothing. false: the log is still being written, so the
+ * program's memory is in use. */
+bool io_trim(struct monitor_io *io);
 /* True while a client still has output to take. */
 bool io_has_backlog(const struct monitor_io *io);
 
 /* ---- monitor_ctl.c ---- */
 
 struct ctl_client {
-	int fd; /* -1: slot is free */
-	bool wants_exit;
+	bool used, wants_exit;
 	bool end_only; /* what the exit status was does not matter to it */
+	int fd;
 };
 
 struct monitor;
 struct monitor_ctl {
 	int listen_fd; /* -1: none */
+	bool deaf;     /* no descriptors are left: connections wait until a client goes */
+	unsigned room; /* clients[] from there on are unused */
 	struct ctl_client clients[CTL_CLIENTS_MAX];
 };
 

@@ -40,23 +40,44 @@ int ctl_listen(int run_fd, int *ret_fd, struct masu_error *err)
 	return 0;
 }
 
+/* Where no descriptor is left for a connection, the socket would be ready over and over. */
+static void listen_again(struct monitor *monitor, bool on)
+{
+	struct monitor_ctl *ctl = &monitor->ctl;
+	if (ctl->listen_fd >= 0 && ctl->deaf == on)
+		watch(monitor->epoll_fd, ctl->listen_fd, SOURCE_LISTENER, 0, on ? EPOLLIN : 0);
+	ctl->deaf = !on;
+}
+
 static void client_close(struct monitor *monitor, unsigned index)
 {
-	cleanup_close(&monitor->ctl.clients[index].fd);
+	struct monitor_ctl *ctl = &monitor->ctl;
+	if (!ctl->clients[index].used)
+		return;
+	close(ctl->clients[index].fd);
+	ctl->clients[index] = (struct ctl_client) { 0 };
+	while (ctl->room && !ctl->clients[ctl->room - 1].used)
+		ctl->room--;
+	if (ctl->deaf)
+		listen_again(monitor, true);
 }
 
 static int client_add(struct monitor *monitor, int fd, bool wants_exit)
 {
 	struct monitor_ctl *ctl = &monitor->ctl;
 	unsigned index = 0;
-	while (index < CTL_CLIENTS_MAX && ctl->clients[index].fd >= 0)
+	while (index < CTL_CLIENTS_MAX && ctl->clients[index].used)
 		index++;
 	if (index == CTL_CLIENTS_MAX)
 		return -EAGAIN;
 	int r = watch(monitor->epoll_fd, fd, SOURCE_CONTROL, index, EPOLLIN);
-	if (r == 0)
-		ctl->clients[index] = (struct ctl_client) { .fd = fd, .wants_exit = wants_exit };
-	return r;
+	if (r < 0)
+		return r;
+	ctl->clients[index] =
+		(struct ctl_client) { .used = true, .fd = fd, .wants_exit = wants_exit };
+	if (index >= ctl->room)
+		ctl->room = index + 1;
+	return 0;
 }
 
 int ctl_start(struct monitor *monitor)
@@ -76,8 +97,11 @@ bool ctl_accept(struct monitor *monitor)
 	socklen_t size = sizeof(peer);
 	_cleanup_close_ int fd =
 		accept4(monitor->ctl.listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			listen_again(monitor, false);
 		return false;
+	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
 	    (peer.uid == 0 || peer.uid == geteuid() || fault_without("peer-check")) &&
 	    client_add(monitor, fd, false) == 0)
@@ -129,7 +153,7 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 {
 	struct ctl_client *client = &monitor->ctl.clients[index];
 	struct ctl_message message;
-	int r = client->fd < 0 ? -EAGAIN : ctl_receive(client->fd, &message, NULL);
+	int r = !client->used ? -EAGAIN : ctl_receive(client->fd, &message, NULL);
 	if (r == -EAGAIN)
 		return false;
 	if (r < 0) {
@@ -176,14 +200,14 @@ void ctl_tell_end(struct monitor *monitor, int status, bool oom_killed)
 					     .value = status,
 					     .value2 = oom_killed };
 	bool told = false;
-	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+	for (unsigned i = 0; i < monitor->ctl.room; i++) {
 		const struct ctl_client *client = &monitor->ctl.clients[i];
-		told |= client->fd >= 0 && client->wants_exit && !client->end_only;
+		told |= client->used && client->wants_exit && !client->end_only;
 	}
 	if (told && !monitor->container.config.auto_remove)
 		store_sync_state(&monitor->container);
-	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
-		if (monitor->ctl.clients[i].fd < 0 || !monitor->ctl.clients[i].wants_exit)
+	for (unsigned i = 0; i < monitor->ctl.room; i++) {
+		if (!monitor->ctl.clients[i].used || !monitor->ctl.clients[i].wants_exit)
 			continue;
 		ctl_send(monitor->ctl.clients[i].fd, &message, -1);
 		client_close(monitor, i);
@@ -195,12 +219,11 @@ void ctl_finish(struct monitor *monitor, int status, bool oom_killed)
 	/* What the loop has not seen yet. */
 	while (ctl_accept(monitor))
 		;
-	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++)
+	for (unsigned i = 0; i < monitor->ctl.room; i++)
 		while (ctl_client_ready(monitor, i))
 			;
 	ctl_tell_end(monitor, status, oom_killed);
-	for (unsigned i = 0; i < CTL_CLIENTS_MAX; i++) {
+	for (unsigned i = 0; i < monitor->ctl.room; i++)
 		client_close(monitor, i);
-	}
 	cleanup_close(&monitor->ctl.listen_fd);
 }

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "engine/config.h"
 #include "engine/internal.h"
+#include "engine/log_driver.h"
 #include "state/record.h"
 #include "state/trash.h"
 #include "storage/storage.h"
@@ -432,11 +433,10 @@ static int record_read_into(struct arena *arena, struct container *container,
 static const char *log_path(struct engine *engine, struct arena *arena,
 			    const struct container *container)
 {
-	const char *driver = container->config.log_driver;
-	if (driver && streq(driver, "none"))
+	char name[96];
+	if (!*log_file_name(container->config.log_driver, container->id, name))
 		return "";
-	return arena_printf(arena, "%s/containers/%s/%s-json.log", engine->root, container->id,
-			    container->id);
+	return arena_printf(arena, "%s/containers/%s/%s", engine->root, container->id, name);
 }
 
 /* Reads "<prefix><name>" below @dir. */

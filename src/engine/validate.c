@@ -7,7 +7,7 @@
 #include "base/signal_name.h"
 #include "base/str.h"
 #include "engine/internal.h"
-#include "engine/log_writer.h"
+#include "engine/log_driver.h"
 #include "engine/network.h"
 #include "engine/proc_view.h"
 #include "json/json.h"

@@ -1,4 +1,4 @@
-/* The engine's parts that need no container: table, names, records, users, log. */
+/* The engine's parts that need no container: table, names, records, users. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,6 @@
 #include "engine/config.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
-#include "engine/log_writer.h"
 #include "engine/protocol.h"
 #include "engine/validate.h"
 #include "state/record.h"
@@ -518,75 +517,6 @@ static void test_options_shape_the_spec(void **state)
 	assert_int_equal(spec.resources.memory.swap.value, 128 << 20);
 }
 
-/* ---- log ---- */
-
-static void test_log_record_is_dockers(void **state)
-{
-	static char record[LOG_RECORD_MAX + 1];
-	static const char text[] = "a\"\\\t<&>\x1b\xc3\xa4\xff\n";
-	size_t len = log_record_format(record, 2, text, sizeof(text) - 1, "T");
-	record[len] = '\0';
-	assert_string_equal(record,
-			    "{\"log\":\"a\\\"\\\\\\u0009\\u003c\\u0026\\u003e\\u001b\xc3\xa4"
-			    "\\ufffd\\n\",\"stream\":\"stderr\",\"time\":\"T\"}\n");
-}
-
-static size_t count_lines(int dir, const char *name)
-{
-	_cleanup_buf_ struct buf text;
-	size_t lines = 0;
-	buf_init(&text, 0);
-	if (fs_read_at(dir, name, 1 << 20, &text) < 0)
-		return 0;
-	for (size_t i = 0; i < text.len; i++)
-		lines += text.data[i] == '\n';
-	return lines;
-}
-
-static void test_log_splits_and_rotates(void **state)
-{
-	struct fixture *f = *state;
-	static struct log_stream stream;
-	static char big[LOG_LINE_MAX + 10];
-	struct log_writer log;
-	const struct log_options options = { .max_size = 60000, .max_file = 2 };
-	memset(&stream, 0, sizeof(stream));
-	assert_int_equal(log_writer_open(&log, f->engine.root_fd, "x", true, &options, NULL), 0);
-	log_writer_put(&log, &stream, 1, "ab", 2);
-	assert_int_equal(count_lines(f->engine.root_fd, "x-json.log"), 0);
-	log_writer_put(&log, &stream, 1, "c\nd\ne", 5);
-	assert_int_equal(count_lines(f->engine.root_fd, "x-json.log"), 2);
-	log_writer_finish(&log, &stream, 1);
-	assert_int_equal(count_lines(f->engine.root_fd, "x-json.log"), 3);
-	/* Longer than a record: two of them, in order. */
-	memset(big, 'x', sizeof(big));
-	big[sizeof(big) - 1] = '\n';
-	log_writer_put(&log, &stream, 1, big, sizeof(big));
-	assert_int_equal(count_lines(f->engine.root_fd, "x-json.log"), 5);
-	for (int i = 0; i < 8; i++)
-		log_writer_put(&log, &stream, 1, big, sizeof(big));
-	struct stat st;
-	assert_int_equal(fstatat(f->engine.root_fd, "x-json.log.1", &st, 0), 0);
-	assert_true(st.st_size <= 60000);
-	assert_int_equal(fstatat(f->engine.root_fd, "x-json.log.2", &st, 0), -1);
-	log_writer_close(&log);
-}
-
-static void test_log_options(void **state)
-{
-	struct log_options o;
-	struct masu_error err = { 0 };
-	const struct oci_pair good[] = { { "max-size", "1k" }, { "max-file", "5" } };
-	const struct oci_pair zero = { "max-file", "0" }, odd = { "tag", "x" };
-	assert_int_equal(log_options_parse(NULL, good, 2, &o, &err), 0);
-	assert_int_equal(o.max_size, 1024);
-	assert_int_equal(o.max_file, 5);
-	assert_int_equal(log_options_parse("json-file", &zero, 1, &o, &err), -EINVAL);
-	assert_int_equal(log_options_parse("json-file", &odd, 1, &o, &err), -EINVAL);
-	assert_int_equal(log_options_parse("syslog", NULL, 0, &o, &err), -ENOTSUP);
-	assert_non_null(strstr(err.message, "syslog"));
-}
-
 /* ---- signals, protocol ---- */
 
 static void test_signals(void **state)
@@ -652,9 +582,6 @@ int main(void)
 		TEST(test_hostile_passwd),
 		TEST(test_default_spec_is_dockers),
 		TEST(test_options_shape_the_spec),
-		TEST(test_log_record_is_dockers),
-		TEST(test_log_splits_and_rotates),
-		TEST(test_log_options),
 		TEST(test_signals),
 		TEST(test_protocol),
 	};

@@ -1,0 +1,138 @@
+/* A log kept in files: records are collected, written by one write(2), and the files rotate. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "engine/log_driver.h"
+#include "engine/trim.h"
+
+#define BATCH_MAX  (256u << 10)
+#define GENERATION "user.masu.log-generation"
+
+/* Records on their way to the file: one monitor has one log. */
+static struct {
+	size_t len;
+	uint64_t records;
+	char data[BATCH_MAX];
+} batch;
+
+static int open_new(struct log *log, int flags)
+{
+	return openat(log->dir_fd, log->name,
+		      O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | flags, 0640);
+}
+
+int log_file_open(struct log *log, const struct container *container, struct masu_error *err)
+{
+	struct stat st;
+	log_file_name(log->ops->name, container->id, log->name);
+	log->fd = open_new(log, 0);
+	if (log->fd < 0 || fstat(log->fd, &st) < 0)
+		return error_errno(err, -errno, "container %.12s: cannot open its log",
+				   container->id);
+	log->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+uint64_t log_file_generation(int fd)
+{
+	uint64_t generation;
+	if (fgetxattr(fd, GENERATION, &generation, sizeof(generation)) != sizeof(generation))
+		return 0;
+	return generation;
+}
+
+static const char *file_name(const struct log *log, unsigned index, char ret[112])
+{
+	if (index)
+		snprintf(ret, 112, "%s.%u", log->name, index);
+	else
+		snprintf(ret, 112, "%s", log->name);
+	return ret;
+}
+
+/*
+ * name -> name.1 -> … -> name.(max_file - 1), from the oldest on, which falls out. It is removed
+ * rather than renamed over: ext4 flushes what replaces a file. The new file is always another
+ * inode, also where it is the only one, so that a reader can tell it from the old one.
+ */
+static void rotate(struct log *log)
+{
+	char older[112], newer[112];
+	uint64_t generation = log_file_generation(log->fd) + 1;
+	cleanup_close(&log->fd);
+	unlinkat(log->dir_fd, file_name(log, log->options.max_file - 1, older), 0);
+	for (unsigned i = log->options.max_file - 1; i > 0; i--)
+		renameat(log->dir_fd, file_name(log, i - 1, newer), log->dir_fd,
+			 file_name(log, i, older));
+	log->fd = open_new(log, O_EXCL);
+	log->size = 0;
+	/* Where there are no attributes, readers cannot tell what they missed. */
+	if (log->fd >= 0 && fsetxattr(log->fd, GENERATION, &generation, sizeof(generation), 0) < 0)
+		errno = 0;
+}
+
+/* All or nothing: what was written of a record that did not fit on the disk is taken back. */
+static int write_batch(struct log *log)
+{
+	size_t done = 0;
+	if (log->fd < 0) /* could not be made when it was rotated */
+		log->fd = open_new(log, 0);
+	while (log->fd >= 0 && done < batch.len) {
+		ssize_t written = write(log->fd, batch.data + done, batch.len - done);
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written <= 0)
+			break;
+		done += (size_t)written;
+	}
+	if (done == batch.len) {
+		log->size += done;
+		return 0;
+	}
+	if (done && ftruncate(log->fd, (off_t)log->size) < 0)
+		log->size += done; /* a damaged record, which readers pass over */
+	return -EIO;
+}
+
+void log_file_flush(struct log *log)
+{
+	if (batch.len == 0)
+		return;
+	if (write_batch(log) < 0) {
+		log->failed += batch.records;
+		log->lost += batch.records;
+	}
+	batch.len = 0;
+	batch.records = 0;
+}
+
+char *log_file_reserve(struct log *log, size_t max)
+{
+	if (batch.len + max > BATCH_MAX)
+		log_file_flush(log);
+	return batch.data + batch.len;
+}
+
+void log_file_commit(struct log *log, size_t len)
+{
+	const char *record = batch.data + batch.len;
+	uint64_t before = log->size + batch.len;
+	if (log->options.max_size && before && before + len > log->options.max_size) {
+		log_file_flush(log);
+		rotate(log);
+		memmove(batch.data, record, len);
+	}
+	batch.len += len;
+	batch.records++;
+}
+
+void log_file_trim(void)
+{
+	trim_range(&batch, sizeof(batch));
+}
