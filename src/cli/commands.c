@@ -31,9 +31,11 @@ const struct cli_command global_command = {
 static const struct cli_command *const verbs[] = {
 	&attach_command,
 	&container_command,
+	&cp_command,
 	&create_command,
 	&events_command,
 	&exec_command,
+	&export_command,
 	&history_command,
 	&image_command,
 	&images_command,

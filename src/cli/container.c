@@ -5,8 +5,10 @@
 /* clang-format off */
 static const struct cli_command *const container_verbs[] = {
 	&attach_command,
+	&cp_command,
 	&create_command,
 	&exec_command,
+	&export_command,
 	&container_inspect_command,
 	&kill_command,
 	&logs_command,

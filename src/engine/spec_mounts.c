@@ -4,12 +4,12 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "engine/internal.h"
 #include "engine/proc_view.h"
+#include "engine/volumes.h"
 
 #define SHM_DEFAULT_BYTES (64 << 20)
 #define FIXED_MOUNTS	  11 /* seven defaults, three files under /etc, init */
@@ -118,51 +118,28 @@ static int add_user_mount(const struct spec_context *context, const struct mount
 			  struct oci_spec *spec, struct masu_error *err)
 {
 	const char *propagation = from->propagation ? from->propagation : "rprivate";
-	const char *source = from->source;
+	const char *source = NULL;
 	if (from->kind == MOUNT_TMPFS)
 		return add_tmpfs(context, from, spec, err);
-	if (from->kind == MOUNT_VOLUME)
-		source = arena_printf(context->arena, "%s/volumes/%s/_data", context->engine->root,
-				      from->source);
-	if (!source)
-		return error_set(err, -ENOMEM, "out of memory");
+	int r = volumes_host_path(context->engine, context->arena, from, &source, err);
+	if (r < 0)
+		return r;
 	return add_bind(context, source, from->target, propagation, !from->nonrecursive,
 			from->readonly, spec, err);
-}
-
-static int depth(const char *path)
-{
-	int slashes = 0;
-	for (; *path; path++)
-		slashes += *path == '/' && path[1] && path[1] != '/';
-	return slashes;
-}
-
-static int by_depth(const void *a, const void *b)
-{
-	const struct mount_config *const *left = a, *const *right = b;
-	int d = depth((*left)->target) - depth((*right)->target);
-	/* qsort is not stable; the places in the list decide between equals. */
-	return d ? d : *left < *right ? -1 : 1;
 }
 
 static int add_user_mounts(const struct spec_context *context, struct oci_spec *spec,
 			   struct masu_error *err)
 {
 	const struct container_config *config = &context->container->config;
-	const struct mount_config **sorted =
-		arena_array(context->arena, const struct mount_config *, config->mount_count);
-	if (!sorted)
-		return error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < config->mount_count; i++)
-		sorted[i] = &config->mounts[i];
-	qsort(sorted, config->mount_count, sizeof(*sorted), by_depth);
-	for (size_t i = 0; i < config->mount_count; i++) {
-		int r = add_user_mount(context, sorted[i], spec, err);
+	const struct mount_config **sorted;
+	int r = volumes_by_depth(context->arena, config, &sorted, err);
+	for (size_t i = 0; r == 0 && i < config->mount_count; i++) {
+		r = add_user_mount(context, sorted[i], spec, err);
 		if (r < 0)
 			return error_wrap(err, "mount %s", sorted[i]->target);
 	}
-	return 0;
+	return r;
 }
 
 static int add_etc_files(const struct spec_context *context, struct oci_spec *spec,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -182,6 +183,50 @@ static bool needs_volumes(const struct container_config *config, const char *con
 	for (size_t i = 0; !any && i < config->mount_count; i++)
 		any = config->mounts[i].kind == MOUNT_VOLUME;
 	return any;
+}
+
+static int depth(const char *path)
+{
+	int slashes = 0;
+	for (; *path; path++)
+		slashes += *path == '/' && path[1] && path[1] != '/';
+	return slashes;
+}
+
+static int by_depth(const void *a, const void *b)
+{
+	const struct mount_config *const *left = a, *const *right = b;
+	int d = depth((*left)->target) - depth((*right)->target);
+	/* qsort is not stable; the places in the list decide between equals. */
+	return d ? d : *left < *right ? -1 : 1;
+}
+
+int volumes_by_depth(struct arena *arena, const struct container_config *config,
+		     const struct mount_config ***ret, struct masu_error *err)
+{
+	const struct mount_config **sorted =
+		arena_array(arena, const struct mount_config *, config->mount_count + 1);
+	if (!sorted)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < config->mount_count; i++)
+		sorted[i] = &config->mounts[i];
+	qsort(sorted, config->mount_count, sizeof(*sorted), by_depth);
+	*ret = sorted;
+	return 0;
+}
+
+int volumes_host_path(struct engine *engine, struct arena *arena, const struct mount_config *mount,
+		      const char **ret, struct masu_error *err)
+{
+	*ret = NULL;
+	if (mount->kind == MOUNT_BIND)
+		*ret = mount->source;
+	if (mount->kind == MOUNT_VOLUME) {
+		*ret = arena_printf(arena, "%s/volumes/%s/_data", engine->root, mount->source);
+		if (!*ret)
+			return error_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
 }
 
 int volumes_prepare(struct engine *engine, struct arena *arena, const char *const *image_volumes,

@@ -16,3 +16,10 @@ int volumes_populate(struct engine *engine, const struct container *container, i
 		     struct masu_error *err);
 /* Removes the container's anonymous volumes that no other container uses. */
 void volumes_remove_anonymous(struct engine *engine, const struct container *container);
+/* The mounts, shallow targets before deep ones, in the arena. */
+int volumes_by_depth(struct arena *arena, const struct container_config *config,
+		     const struct mount_config ***ret, struct masu_error *err);
+/* What is mounted, as a path on this machine; NULL where it is no file or directory here (tmpfs).
+ */
+int volumes_host_path(struct engine *engine, struct arena *arena, const struct mount_config *mount,
+		      const char **ret, struct masu_error *err);

@@ -6,7 +6,7 @@
 
 #include "base/str.h"
 #include "cold/image/policy.h"
-#include "cold/image/tar.h"
+#include "tree/tar.h"
 #include "fuzz.h"
 
 struct memory_source {

@@ -15,8 +15,8 @@
 #include "cold/image/config.h"
 #include "cold/image/frame.h"
 #include "cold/image/policy.h"
-#include "cold/image/tar.h"
-#include "cold/image/tar_header.h"
+#include "tree/tar.h"
+#include "tree/tar_header.h"
 #include "sys/fs.h"
 
 static struct arena arena;
@@ -54,11 +54,11 @@ static void test_paths(void **state)
 	};
 	const char *clean, *reason;
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
-		assert_int_equal(policy_path(&arena, good[i].path, &clean, &reason), 0);
+		assert_int_equal(tree_clean_path(&arena, good[i].path, &clean, &reason), 0);
 		assert_string_equal(clean, good[i].clean);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_int_equal(policy_path(&arena, bad[i], &clean, &reason), -EBADMSG);
+		assert_int_equal(tree_clean_path(&arena, bad[i], &clean, &reason), -EBADMSG);
 }
 
 static void test_whiteouts(void **state)

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "cold/image/policy.h"
 #include "cold/image/stream.h"
-#include "cold/image/tar.h"
+#include "tree/tar.h"
 #include "sys/fs.h"
 
 static int send_failed(int code, struct masu_error *err)
@@ -51,7 +51,7 @@ static int send_member(struct tar *tar, const struct tar_entry *entry, struct ar
 {
 	const char *reason;
 	struct frame_entry frame = { .size = entry->size, .link = "" };
-	int r = policy_path(arena, entry->path, &frame.path, &reason);
+	int r = tree_clean_path(arena, entry->path, &frame.path, &reason);
 	if (r < 0)
 		return error_set(err, r, "entry \"%.200s\": %s", entry->path, reason);
 	if (entry->type == TAR_FILE)

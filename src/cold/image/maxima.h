@@ -4,14 +4,10 @@
  */
 #pragma once
 
-#define LIMIT_ENTRIES	   2000000u	  /* files and directories of one layer */
-#define LIMIT_UNPACKED	   (256ull << 30) /* bytes of one uncompressed layer or archive */
-#define LIMIT_PATH	   4095u	  /* bytes of a path or link target */
-#define LIMIT_DEPTH	   512u		  /* components of a path */
-#define LIMIT_COMPONENT	   255u
-#define LIMIT_XATTR_NAME   255u	    /* as the kernel's */
-#define LIMIT_XATTR_VALUE  65536u   /* as the kernel's */
-#define LIMIT_XATTRS_TOTAL 1048576u /* bytes of all names and values of one entry */
+#include "tree/maxima.h"
+
+#define LIMIT_ENTRIES  2000000u	      /* files and directories of one layer */
+#define LIMIT_UNPACKED (256ull << 30) /* bytes of one uncompressed layer or archive */
 
 /*
  * A compressed stream may grow by this factor once LIMIT_RATIO_FROM bytes came out of it. Deflate

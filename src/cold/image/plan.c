@@ -36,7 +36,7 @@ static int parse_member(struct describer *d, const struct archive_member *member
 static int require(struct describer *d, const char *path, const struct archive_member **ret)
 {
 	const char *clean, *reason;
-	int r = policy_path(&d->arena, path, &clean, &reason);
+	int r = tree_clean_path(&d->arena, path, &clean, &reason);
 	*ret = r < 0 ? NULL : archive_find(d->archive, clean);
 	if (!*ret)
 		return error_set(d->err, -EBADMSG, "the archive has no \"%.200s\"", path);

@@ -1,75 +1,13 @@
 #include "cold/image/policy.h"
 
-#include <endian.h>
 #include <errno.h>
-#include <linux/capability.h>
 #include <string.h>
 
-#include "base/fault.h"
 #include "base/str.h"
 
 #define WHITEOUT	".wh."
 #define WHITEOUT_META	".wh..wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
-
-int policy_path(struct arena *arena, const char *path, const char **ret, const char **reason)
-{
-	size_t len = strlen(path), at = 0, depth = 0;
-	*reason = "its name is too long";
-	if (len > LIMIT_PATH)
-		return -E2BIG;
-	char *clean = arena_alloc(arena, len + 1);
-	*reason = "out of memory";
-	if (!clean)
-		return -ENOMEM;
-	while (*path) {
-		size_t part = strcspn(path, "/");
-		bool dot = part == 1 && path[0] == '.';
-		*reason = "its name has \"..\" in it, which could lead out of the layer";
-		if (part == 2 && path[0] == '.' && path[1] == '.' && !fault_without("image-names"))
-			return -EBADMSG;
-		*reason = "a component of its name is too long";
-		if (part > LIMIT_COMPONENT)
-			return -E2BIG;
-		if (part && !dot) {
-			*reason = "it lies too deep";
-			if (++depth > LIMIT_DEPTH)
-				return -E2BIG;
-			if (at)
-				clean[at++] = '/';
-			memcpy(clean + at, path, part);
-			at += part;
-		}
-		path += part + (path[part] == '/');
-	}
-	clean[at] = '\0';
-	*ret = clean;
-	return 0;
-}
-
-/* struct vfs_cap_data of revision 2 or 3, <linux/capability.h>. */
-static bool capability_valid(const void *value, size_t len)
-{
-	uint32_t magic;
-	if (len < sizeof(magic))
-		return false;
-	memcpy(&magic, value, sizeof(magic));
-	magic = le32toh(magic);
-	if (magic & ~(VFS_CAP_REVISION_MASK | VFS_CAP_FLAGS_EFFECTIVE))
-		return false;
-	return ((magic & VFS_CAP_REVISION_MASK) == VFS_CAP_REVISION_2 && len == XATTR_CAPS_SZ_2) ||
-	       ((magic & VFS_CAP_REVISION_MASK) == VFS_CAP_REVISION_3 && len == XATTR_CAPS_SZ_3);
-}
-
-static bool xattr_wanted(const char *name)
-{
-	if (fault_without("image-xattrs"))
-		return true;
-	if (str_after(name, "user.overlay."))
-		return false;
-	return str_after(name, "user.") || streq(name, "security.capability") ||
-	       streq(name, "system.posix_acl_access") || streq(name, "system.posix_acl_default");
-}
 
 static int choose_xattrs(struct arena *arena, const struct tar_entry *entry,
 			 struct frame_entry *ret, struct masu_error *err)
@@ -82,7 +20,7 @@ static int choose_xattrs(struct arena *arena, const struct tar_entry *entry,
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < entry->xattr_count; i++) {
 		const struct tar_xattr *x = &entry->xattrs[i];
-		if (!xattr_wanted(x->name))
+		if (!tree_xattr_wanted(x->name))
 			continue;
 		total += strlen(x->name) + x->len;
 		if (strlen(x->name) > LIMIT_XATTR_NAME || x->len > LIMIT_XATTR_VALUE ||
@@ -90,7 +28,8 @@ static int choose_xattrs(struct arena *arena, const struct tar_entry *entry,
 			return error_set(err, -E2BIG,
 					 "entry \"%.200s\": extended attribute %.100s is too big",
 					 entry->path, x->name);
-		if (streq(x->name, "security.capability") && !capability_valid(x->value, x->len))
+		if (streq(x->name, "security.capability") &&
+		    !tree_capability_valid(x->value, x->len))
 			return error_set(err, -EBADMSG,
 					 "entry \"%.200s\": security.capability is not valid",
 					 entry->path);
@@ -158,7 +97,7 @@ static int check_link(struct arena *arena, const struct tar_entry *entry, struct
 				      err);
 		ret->link = entry->link;
 	} else if (ret->kind == FRAME_HARDLINK) {
-		int r = policy_path(arena, entry->link, &ret->link, &reason);
+		int r = tree_clean_path(arena, entry->link, &ret->link, &reason);
 		if (r < 0 || !*ret->link)
 			return error_set(err, r < 0 ? r : -EBADMSG,
 					 "entry \"%.200s\": hard link to \"%.200s\", which is not "
@@ -184,7 +123,7 @@ int policy_entry(struct arena *arena, const struct tar_entry *entry, struct fram
 		.size = entry->size,
 		.link = "",
 	};
-	int r = policy_path(arena, entry->path, &frame.path, &reason);
+	int r = tree_clean_path(arena, entry->path, &frame.path, &reason);
 	if (r < 0)
 		return refuse(entry, r, reason, err);
 	if (!*frame.path && frame.kind != FRAME_DIRECTORY)

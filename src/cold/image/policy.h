@@ -12,7 +12,8 @@
 
 #include "base/arena.h"
 #include "cold/image/frame.h"
-#include "cold/image/tar.h"
+#include "tree/tar.h"
+#include "tree/tree.h"
 
 /*
  * *ret_skip: the entry is to be left out. Strings are in the arena or the entry. -EBADMSG or -E2BIG
@@ -20,6 +21,3 @@
  */
 int policy_entry(struct arena *arena, const struct tar_entry *entry, struct frame_entry *ret,
 		 bool *ret_skip, struct masu_error *err);
-
-/* A clean relative path; "" for the root. The reason goes to *reason (static). */
-int policy_path(struct arena *arena, const char *path, const char **ret, const char **reason);

@@ -14,7 +14,7 @@
 #include "base/str.h"
 #include "cli/image_options.h"
 #include "cold/image/staging.h"
-#include "cold/image/tar.h"
+#include "tree/tar.h"
 #include "cold/image/verbs.h"
 #include "image/store.h"
 #include "sys/fs.h"

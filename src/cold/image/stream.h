@@ -8,7 +8,7 @@
 
 #include <openssl/evp.h>
 
-#include "cold/image/source.h"
+#include "tree/source.h"
 
 enum stream_kind { STREAM_PLAIN, STREAM_GZIP, STREAM_ZSTD, STREAM_OTHER };
 

@@ -1,4 +1,4 @@
-#include "cold/image/source.h"
+#include "tree/source.h"
 
 #include <errno.h>
 #include <string.h>

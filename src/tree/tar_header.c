@@ -1,4 +1,4 @@
-#include "cold/image/tar_header.h"
+#include "tree/tar_header.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,7 +3,8 @@
  * (POSIX.1-2017 pax(1), GNU tar's manual for the sparse formats, star's SCHILY.xattr).
  *
  * The reader says what the archive says and judges only whether that is a tar archive within its
- * maxima; what may be unpacked where is policy.h's. Names are bytes: no character set is assumed.
+ * maxima; what may be unpacked where is others' business. Names are bytes: no character set is
+ * assumed.
  */
 #pragma once
 
@@ -12,7 +13,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "cold/image/source.h"
+#include "tree/source.h"
 
 #define TAR_BLOCK	  512u
 #define TAR_MAX_EXTENSION (1u << 20) /* bytes of a PAX header or a GNU long name */
@@ -52,6 +53,9 @@ struct tar_entry {
 	uint64_t size; /* of the file, holes included */
 	struct tar_xattr *xattrs;
 	size_t xattr_count;
+	/* For a writer: where a file with holes has data; NULL: everywhere. */
+	const struct tar_region *regions;
+	size_t region_count;
 };
 
 struct tar {

@@ -1,10 +1,10 @@
-#include "cold/image/tar.h"
+#include "tree/tar.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/str.h"
-#include "cold/image/tar_header.h"
+#include "tree/tar_header.h"
 
 #define ARENA_LIMIT	    (16u << 20)
 #define EXTENSIONS_IN_A_ROW 16 /* x, L, K … before one entry */

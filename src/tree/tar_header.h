@@ -1,7 +1,7 @@
 /* One 512-byte tar header, and the PAX records that may precede it. For tar.c. */
 #pragma once
 
-#include "cold/image/tar.h"
+#include "tree/tar.h"
 
 struct tar_header {
 	char type; /* the type flag */

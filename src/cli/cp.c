@@ -1,0 +1,167 @@
+/* `masu cp` and `masu export`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/human.h"
+#include "base/str.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "engine/copy.h"
+
+struct cp_options {
+	bool archive, follow_link, quiet;
+};
+
+static const struct cli_option cp_options[] = {
+	CLI_OPT(struct cp_options, archive, "archive", 'a', CLI_BOOL, NULL,
+		"Archive mode (copy all uid/gid information)"),
+	CLI_OPT(struct cp_options, follow_link, "follow-link", 'L', CLI_BOOL, NULL,
+		"Always follow symbol link in SRC_PATH"),
+	CLI_OPT(struct cp_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
+		"Suppress the report of what was copied"),
+};
+
+/*
+ * "CONTAINER:PATH" or a path of this machine, which is what begins with "/" or "." also where it
+ * has a colon. *ret_container is NULL for the latter.
+ */
+static int split(struct arena *arena, const char *text, const char **ret_container,
+		 const char **ret_path, struct masu_error *err)
+{
+	const char *colon = strchr(text, ':');
+	*ret_container = NULL;
+	*ret_path = text;
+	if (*text == '/' || *text == '.' || !colon || colon == text)
+		return 0;
+	*ret_container = arena_strndup(arena, text, (size_t)(colon - text));
+	*ret_path = colon + 1;
+	return *ret_container ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+static int check(const char *source, const char *destination, const char *from, const char *to,
+		 struct masu_error *err)
+{
+	if (!*source)
+		return error_set(err, -EINVAL, "source can not be empty");
+	if (!*destination)
+		return error_set(err, -EINVAL, "destination can not be empty");
+	if (from && to)
+		return error_set(err, -EINVAL, "copying between containers is not supported");
+	if (!from && !to)
+		return error_set(err, -EINVAL, "must specify at least one container source");
+	if (from && streq(destination, "-") && isatty(STDOUT_FILENO))
+		return error_set(err, -EINVAL,
+				 "refusing to write a tar archive to a terminal; redirect the "
+				 "output");
+	return 0;
+}
+
+static int cp_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		  struct masu_error *err)
+{
+	const struct cp_options *options = pointer;
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct engine_copy_request request = { .keep_owner = options->archive,
+					       .follow_link = options->follow_link };
+	const char *from, *to;
+	char id[65], size[HUMAN_MAX];
+	uint64_t bytes = 0;
+	int r = split(context->arena, argv[0], &from, &request.source, err);
+	if (r == 0)
+		r = split(context->arena, argv[1], &to, &request.destination, err);
+	if (r == 0)
+		r = check(request.source, request.destination, from, to, err);
+	if (r == 0)
+		r = session_open(context, &engine, err);
+	if (r == 0)
+		r = engine_resolve(&engine, from ? from : to, id, err);
+	if (r < 0)
+		return r;
+	request.id = id;
+	request.container = from ? from : to;
+	request.from_container = from != NULL;
+	request.stream_fd = from ? STDOUT_FILENO : STDIN_FILENO;
+	r = engine_copy(&engine, context->arena, &request, &bytes, err);
+	bool streamed = streq(from ? request.destination : request.source, "-");
+	if (r == 0 && !options->quiet && !streamed) {
+		fprintf(stderr, "Successfully copied %s to %s\n", human_size(bytes, size), argv[1]);
+	}
+	return r;
+}
+
+const struct cli_command cp_command = {
+	.name = "cp",
+	.synopsis = "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH",
+	.summary = "Copy files/folders between a container and the local filesystem",
+	.options = cp_options,
+	.option_count = ARRAY_SIZE(cp_options),
+	.options_size = sizeof(struct cp_options),
+	.run = cp_run,
+	.min_args = 2,
+	.max_args = 2,
+};
+
+/* ---- export ---- */
+
+struct export_options {
+	const char *output;
+};
+
+static const struct cli_option export_options[] = {
+	CLI_OPT(struct export_options, output, "output", 'o', CLI_STRING, "string",
+		"Write to a file, instead of STDOUT"),
+};
+
+/* The file appears when it is complete. */
+static int export_to_file(struct engine *engine, struct arena *arena, const char *id,
+			  const char *path, struct masu_error *err)
+{
+	const char *temporary = arena_printf(arena, "%s.masu-%d", path, (int)getpid());
+	if (!temporary)
+		return error_set(err, -ENOMEM, "out of memory");
+	_cleanup_close_ int fd =
+		open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(err, -errno, "%s", path);
+	int r = engine_export(engine, arena, id, fd, err);
+	if (r == 0 && rename(temporary, path) < 0)
+		r = error_errno(err, -errno, "%s", path);
+	if (r < 0)
+		unlink(temporary);
+	return r;
+}
+
+static int export_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		      struct masu_error *err)
+{
+	const struct export_options *options = pointer;
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	char id[65];
+	if (!options->output && isatty(STDOUT_FILENO))
+		return error_set(err, -EINVAL,
+				 "cowardly refusing to save to a terminal. Use the -o flag or "
+				 "redirect");
+	int r = session_open(context, &engine, err);
+	if (r == 0)
+		r = engine_resolve(&engine, argv[0], id, err);
+	if (r < 0)
+		return r;
+	return options->output ? export_to_file(&engine, context->arena, id, options->output, err)
+			       : engine_export(&engine, context->arena, id, STDOUT_FILENO, err);
+}
+
+const struct cli_command export_command = {
+	.name = "export",
+	.synopsis = "[OPTIONS] CONTAINER",
+	.summary = "Export a container's filesystem as a tar archive",
+	.options = export_options,
+	.option_count = ARRAY_SIZE(export_options),
+	.options_size = sizeof(struct export_options),
+	.run = export_run,
+	.min_args = 1,
+	.max_args = 1,
+};
