@@ -20,6 +20,8 @@ int format_rows(struct arena *arena, const char *format, const char *default_tem
 		const struct format_heading *headings, const struct json *const *rows, size_t count,
 		struct masu_error *err);
 
-/* Prints one object: as JSON where @format is "json", else by the template; with a newline. */
+/* Prints each object: as JSON where @format is "json", else by the template; with a newline. */
+int format_objects(struct arena *arena, const char *format, const struct json *const *objects,
+		   size_t count, struct masu_error *err);
 int format_object(struct arena *arena, const char *format, const struct json *object,
 		  struct masu_error *err);

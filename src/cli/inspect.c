@@ -92,12 +92,8 @@ static int inspect_one(struct engine *engine, struct arena *arena, const char *n
 int inspect_print(struct arena *arena, const char *format, const struct json *const *objects,
 		  size_t count, struct masu_error *err)
 {
-	int r = 0;
-	if (format) {
-		for (size_t i = 0; i < count && r == 0; i++)
-			r = format_object(arena, format, objects[i], err);
-		return r;
-	}
+	if (format)
+		return format_objects(arena, format, objects, count, err);
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
 	buf_init(&text, 0);

@@ -1,3 +1,4 @@
+/* Running a parsed template: blocks, pipelines, operands. */
 #include "cli/template.h"
 
 #include <errno.h>
@@ -8,317 +9,426 @@
 #include "base/str.h"
 #include "cli/template_internal.h"
 
-enum block_end { BLOCK_TEXT_END, BLOCK_END, BLOCK_ELSE };
+/* How a list of nodes ended; text/template's {{break}} and {{continue}}. */
+enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE };
 
-/* What ended a block; for else the rest of its action ("if …" or nothing). */
-struct block {
-	enum block_end end;
-	const char *rest, *rest_end;
-};
-
-int template_error(const struct template *t, const char *fmt, ...)
+int template_run_error(struct template_run *run, const char *position, struct span source,
+		       const char *fmt, ...)
 {
 	char what[MASU_ERROR_MAX / 2];
+	const char *line = run->t->text;
+	unsigned number = 1;
 	va_list ap;
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	error_set(t->err, -EINVAL, "template parsing error: %s", what);
-	return -EINVAL;
-}
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-void template_skip_blanks(struct template_expr *e)
-{
-	while (e->at < e->end && is_blank(*e->at))
-		e->at++;
-}
-
-/* The "}}" of an action that begins at @p, beyond strings; NULL: there is none. */
-static const char *action_end(const char *p)
-{
-	if (str_after(p, "/*")) {
-		p = strstr(p, "*/");
-		return p ? strstr(p, "}}") : NULL;
-	}
-	for (; *p; p++) {
-		if (p[0] == '}' && p[1] == '}')
-			return p;
-		if (*p == '"' || *p == '`') {
-			char quote = *p;
-			for (p++; *p && *p != quote; p++)
-				if (*p == '\\' && quote == '"' && p[1])
-					p++;
-			if (!*p)
-				return NULL;
+	for (const char *p = run->t->text; p < position; p++)
+		if (*p == '\n') {
+			number++;
+			line = p + 1;
 		}
+	return error_set(run->err, -EINVAL, "template: :%u:%zu: executing \"\" at <%.*s>: %s",
+			 number, (size_t)(position - line),
+			 (int)(source.len > 100 ? 100 : source.len), source.at, what);
+}
+
+static int no_memory(struct template_run *run)
+{
+	return error_set(run->err, -ENOMEM, "out of memory");
+}
+
+static int eval_pipeline(struct template_run *run, const struct json *dot,
+			 const struct pipeline *pipeline, const struct json **ret);
+
+/* ---- operands ---- */
+
+static const struct json *variable_value(const struct template_run *run, struct span name)
+{
+	for (size_t i = run->variable_count; i-- > 0;) {
+		const struct template_variable *variable = &run->variables[i];
+		if (variable->name.len == name.len &&
+		    memcmp(variable->name.at, name.at, name.len) == 0)
+			return variable->value;
 	}
 	return NULL;
 }
 
-/*
- * Text up to the next action, then the action: its trimmed content in [*ret, *ret_end). 0: the text
- * is over.
- */
-static int next_action(struct template *t, bool active, const char **ret, const char **ret_end)
+/* A member that a structure does not have is an error; a map has it or has no value for it. */
+static int eval_fields(struct template_run *run, const struct operand *operand,
+		       const struct json *value, const struct json **ret)
 {
-	const char *open = strstr(t->at, "{{");
-	const char *text_end = open ? open : t->at + strlen(t->at);
-	const char *p = open ? open + 2 : NULL;
-	if (p && p[0] == '-' && is_blank(p[1])) {
-		p++;
-		while (text_end > t->at && is_blank(text_end[-1]))
-			text_end--;
+	for (const char **name = operand->fields; name && *name; name++) {
+		if (value->type != JSON_OBJECT && value->type != JSON_NULL)
+			return template_run_error(run, operand->position, operand->source,
+						  "can't evaluate field %s in type interface {}",
+						  *name);
+		if (value->type == JSON_NULL && value != &template_no_value &&
+		    !template_is_map(value))
+			return template_run_error(run, operand->position, operand->source,
+						  "nil data; no entry for key \"%s\"", *name);
+		const struct json *member = json_get(value, *name);
+		if (!member && !template_is_map(value) && !name[1])
+			member = template_optional(*name);
+		if (!member && !template_is_map(value))
+			return template_run_error(run, operand->position, operand->source,
+						  "map has no entry for key \"%s\"", *name);
+		value = member ? member : &template_no_value;
 	}
-	if (active)
-		buf_append(t->out, t->at, (size_t)(text_end - t->at));
-	if (!open)
-		return 0;
-	while (is_blank(*p))
-		p++;
-	const char *close = action_end(p), *end = close;
-	if (!close)
-		return template_error(t, "unclosed action");
-	t->at = close + 2;
-	if (end - p >= 2 && end[-1] == '-' && is_blank(end[-2])) {
-		end--;
-		while (is_blank(*t->at))
-			t->at++;
-	}
-	while (end > p && is_blank(end[-1]))
-		end--;
-	*ret = p;
-	*ret_end = end;
-	return 1;
-}
-
-/* Where the action begins with the word, what follows it. */
-static const char *keyword(const char *at, const char *end, const char *word)
-{
-	size_t len = strlen(word);
-	if ((size_t)(end - at) < len || memcmp(at, word, len) != 0)
-		return NULL;
-	at += len;
-	if (at < end && !is_blank(*at) && *at != '(' && *at != '.' && *at != '$')
-		return NULL;
-	return at;
-}
-
-static int run_block(struct template *t, const struct json *dot, bool active, struct block *ret);
-
-static int evaluate(struct template *t, const struct json *dot, const char *at, const char *end,
-		    const struct json **ret)
-{
-	struct template_expr e = { .t = t, .at = at, .end = end, .dot = dot };
-	int r = template_eval(&e, ret);
-	if (r == 0 && e.at < e.end)
-		return template_error(t, "unexpected \"%.20s\"", e.at);
-	return r;
-}
-
-static int expect_end(struct template *t, const struct block *block)
-{
-	return block->end == BLOCK_END ? 0 : template_error(t, "unexpected EOF or {{else}}");
-}
-
-/* {{if}} and {{with}}, which differ in the dot; "else if" comes back here. */
-static int run_if(struct template *t, const struct json *dot, bool active, bool with,
-		  const char *at, const char *end)
-{
-	const struct json *value = NULL;
-	struct block block;
-	int r = active ? evaluate(t, dot, at, end, &value) : 0;
-	if (r < 0)
-		return r;
-	bool taken = active && template_truth(value);
-	r = run_block(t, with && taken ? value : dot, taken, &block);
-	if (r < 0 || block.end == BLOCK_END)
-		return r;
-	if (block.end == BLOCK_TEXT_END)
-		return template_error(t, "unexpected EOF");
-	bool otherwise = active && !taken;
-	const char *chained = keyword(block.rest, block.rest_end, with ? "with" : "if");
-	if (chained)
-		return run_if(t, dot, otherwise, with, chained, block.rest_end);
-	r = run_block(t, dot, otherwise, &block);
-	return r < 0 ? r : expect_end(t, &block);
-}
-
-static int set_variable(struct template *t, const char *name, size_t len, const struct json *value)
-{
-	if (t->variable_count == TEMPLATE_MAX_VARIABLES)
-		return template_error(t, "too many variables");
-	t->variables[t->variable_count++] = (struct template_variable) { name, len, value };
+	*ret = value;
 	return 0;
 }
 
-static size_t variable_length(const char *at, const char *end)
-{
-	size_t len = at < end && *at == '$';
-	while (len && at + len < end && (name_char_valid(at[len]) && !strchr(".-", at[len])))
-		len++;
-	return len;
-}
+static int call_function(struct template_run *run, const struct json *dot,
+			 const struct template_function *function, const struct operand *args,
+			 struct span source, const struct json *piped, const struct json **ret);
 
-struct range {
-	const char *names[2]; /* "$k", "$v" */
-	size_t lens[2];
-	size_t count;
-};
-
-/* "$k, $v :=" in front of the pipeline. */
-static const char *range_variables(const char *at, const char *end, struct range *ret)
+static int eval_operand(struct template_run *run, const struct json *dot,
+			const struct operand *operand, const struct json **ret)
 {
-	const char *p = at;
-	struct range range = { 0 };
-	while (range.count < 2) {
-		while (p < end && is_blank(*p))
-			p++;
-		size_t len = variable_length(p, end);
-		if (len < 2)
-			return at;
-		range.names[range.count] = p;
-		range.lens[range.count++] = len;
-		p += len;
-		while (p < end && is_blank(*p))
-			p++;
-		if (p < end && *p == ',') {
-			p++;
-			continue;
-		}
+	static const struct json nil = { .type = JSON_NULL };
+	const struct json *value = dot;
+	int r = 0;
+	switch (operand->kind) {
+	case OPERAND_DOT:
+		break;
+	case OPERAND_NIL:
+		value = &nil;
+		break;
+	case OPERAND_VALUE:
+		value = operand->value;
+		break;
+	case OPERAND_VARIABLE:
+		value = variable_value(run, operand->name);
+		if (!value)
+			return template_run_error(run, operand->position, operand->source,
+						  "undefined variable: %.*s",
+						  (int)operand->name.len, operand->name.at);
+		break;
+	case OPERAND_FUNCTION:
+		r = call_function(run, dot, operand->function, NULL, operand->source, NULL, &value);
+		break;
+	case OPERAND_PIPELINE:
+		r = eval_pipeline(run, dot, operand->pipeline, &value);
 		break;
 	}
-	if (end - p < 2 || p[0] != ':' || p[1] != '=')
-		return at;
-	*ret = range;
-	return p + 2;
+	return r < 0 ? r : eval_fields(run, operand, value, ret);
 }
 
-static int range_item(struct template *t, const struct range *range, const struct json *item,
-		      size_t index, struct block *block)
-{
-	size_t kept = t->variable_count;
-	struct json *key = arena_new(t->arena, struct json);
-	if (!key)
-		return error_set(t->err, -ENOMEM, "out of memory");
-	key->type = item->key ? JSON_STRING : JSON_NUMBER;
-	key->text = item->key ? item->key : arena_printf(t->arena, "%zu", index);
-	key->text_len = key->text ? (uint32_t)strlen(key->text) : 0;
-	int r = 0;
-	if (range->count == 2)
-		r = set_variable(t, range->names[0], range->lens[0], key);
-	if (r == 0 && range->count)
-		r = set_variable(t, range->names[range->count - 1], range->lens[range->count - 1],
-				 item);
-	if (r == 0)
-		r = run_block(t, item, true, block);
-	t->variable_count = kept;
-	return r;
-}
+/* ---- commands ---- */
 
-static int run_range(struct template *t, const struct json *dot, bool active, const char *at,
-		     const char *end)
+/* "and", "or": the first argument that decides, and none behind it is looked at. */
+static int eval_logic(struct template_run *run, const struct json *dot, bool until,
+		      const struct operand *args, const struct json *piped, const struct json **ret)
 {
-	const struct json *list = NULL;
-	struct range range = { 0 };
-	struct block block = { 0 };
-	at = range_variables(at, end, &range);
-	int r = active ? evaluate(t, dot, at, end, &list) : 0;
-	const char *body = t->at;
-	size_t n = 0;
-	bool iterable = list && (list->type == JSON_ARRAY || list->type == JSON_OBJECT);
-	if (r == 0 && active && list && !iterable && list->type != JSON_NULL)
-		return template_error(t, "range can't iterate over a value of this type");
-	json_foreach (item, iterable ? list : NULL) {
-		t->at = body;
-		r = r == 0 ? range_item(t, &range, item, n++, &block) : r;
+	for (; args; args = args->next) {
+		int r = eval_operand(run, dot, args, ret);
+		if (r < 0)
+			return r;
+		if (template_truth(*ret) == until)
+			return 0;
 	}
-	if (r == 0 && n == 0)
-		r = run_block(t, dot, false, &block);
-	if (r == 0 && block.end == BLOCK_ELSE)
-		r = run_block(t, dot, active && n == 0, &block);
-	return r < 0 ? r : expect_end(t, &block);
+	if (piped)
+		*ret = piped;
+	return 0;
 }
 
-static int run_output(struct template *t, const struct json *dot, const char *at, const char *end)
+static int check_count(struct template_run *run, const struct template_function *function,
+		       struct span source, size_t count)
 {
-	const struct json *value;
-	int r = evaluate(t, dot, at, end, &value);
-	return r < 0 ? r : template_print(t, value, t->out);
-}
-
-/* "$x := pipeline" */
-static int run_assignment(struct template *t, const struct json *dot, const char *at,
-			  const char *end)
-{
-	const struct json *value;
-	struct range name = { 0 };
-	const char *pipeline = range_variables(at, end, &name);
-	int r = evaluate(t, dot, pipeline, end, &value);
-	return r < 0 ? r : set_variable(t, name.names[0], name.lens[0], value);
-}
-
-static int run_action(struct template *t, const struct json *dot, bool active, const char *at,
-		      const char *end)
-{
-	const char *rest;
-	struct range assigned = { 0 };
-	if ((rest = keyword(at, end, "if")))
-		return run_if(t, dot, active, false, rest, end);
-	if ((rest = keyword(at, end, "with")))
-		return run_if(t, dot, active, true, rest, end);
-	if ((rest = keyword(at, end, "range")))
-		return run_range(t, dot, active, rest, end);
-	if (!active || str_after(at, "/*"))
+	if (count >= function->min && count <= function->max)
 		return 0;
-	if (range_variables(at, end, &assigned) != at && assigned.count == 1)
-		return run_assignment(t, dot, at, end);
-	return run_output(t, dot, at, end);
+	source.len = strlen(function->name);
+	return template_run_error(run, source.at, source,
+				  "wrong number of args for %s: want %s%zu got %zu", function->name,
+				  function->min == function->max ? "" : "at least ", function->min,
+				  count);
 }
 
-static int run_block(struct template *t, const struct json *dot, bool active, struct block *ret)
+static int call_function(struct template_run *run, const struct json *dot,
+			 const struct template_function *function, const struct operand *args,
+			 struct span source, const struct json *piped, const struct json **ret)
 {
-	const char *at = NULL, *end = NULL, *rest;
-	int r;
-	if (++t->depth > TEMPLATE_MAX_DEPTH)
-		return template_error(t, "nested too deeply");
-	while ((r = next_action(t, active, &at, &end)) > 0) {
-		if (keyword(at, end, "end")) {
-			ret->end = BLOCK_END;
-			break;
-		}
-		if ((rest = keyword(at, end, "else"))) {
-			while (rest < end && is_blank(*rest))
-				rest++;
-			*ret = (struct block) { BLOCK_ELSE, rest, end };
-			break;
-		}
-		r = run_action(t, dot, active, at, end);
+	struct template_call call = { .run = run, .source = source, .function = function };
+	size_t count = piped != NULL;
+	for (const struct operand *arg = args; arg; arg = arg->next)
+		count++;
+	int r = check_count(run, function, source, count);
+	if (r < 0)
+		return r;
+	if (!function->fn)
+		return eval_logic(run, dot, function->name[0] == 'o', args, piped, ret);
+	for (const struct operand *arg = args; arg; arg = arg->next) {
+		call.operands[call.count] = arg;
+		r = eval_operand(run, dot, arg, &call.args[call.count++]);
 		if (r < 0)
 			return r;
 	}
-	if (r == 0)
-		ret->end = BLOCK_TEXT_END;
-	t->depth--;
-	return r < 0 ? r : 0;
+	if (piped && call.count < TEMPLATE_MAX_ARGS)
+		call.args[call.count++] = piped;
+	if (function->keeps_headings && (run->flags & TEMPLATE_HEADINGS)) {
+		*ret = call.args[0];
+		return 0;
+	}
+	*ret = function->fn(&call);
+	return *ret ? 0 : run->err && run->err->code ? run->err->code : -EINVAL;
+}
+
+static int not_a_method(struct template_run *run, const struct operand *operand)
+{
+	const char **last = operand->fields;
+	while (last[1])
+		last++;
+	return template_run_error(run, operand->position, operand->source,
+				  "%s is not a method but has arguments", *last);
+}
+
+/* The last part of "com.example.my-key", in words. */
+static const struct json *label_heading(struct template_run *run, const char *label)
+{
+	const char *dot = strrchr(label, '.');
+	char *text = arena_strdup(run->arena, dot ? dot + 1 : label);
+	for (char *p = text; p && *p; p++)
+		if (*p == '-' || *p == '_')
+			*p = ' ';
+	return template_make(run->arena, JSON_STRING, text, run->err);
+}
+
+/* {{.Label "key"}}: docker's one field that is a function. */
+static int eval_method(struct template_run *run, const struct json *dot,
+		       const struct command *command, const struct json *value,
+		       const struct json **ret)
+{
+	static const struct json empty = { .type = JSON_STRING, .text = "" };
+	const struct operand *arg = command->args->next;
+	const struct json *key;
+	if (!value->key || !streq(value->key, "Label") || !arg || arg->next)
+		return not_a_method(run, command->args);
+	int r = eval_operand(run, dot, arg, &key);
+	if (r < 0)
+		return r;
+	if (key->type == JSON_STRING && (run->flags & TEMPLATE_HEADINGS)) {
+		*ret = label_heading(run, key->text);
+		return *ret ? 0 : -ENOMEM;
+	}
+	const struct json *member = key->type == JSON_STRING ? json_get(value, key->text) : NULL;
+	*ret = member ? member : &empty;
+	return 0;
+}
+
+static int eval_command(struct template_run *run, const struct json *dot,
+			const struct command *command, const struct json *piped,
+			const struct json **ret)
+{
+	const struct operand *first = command->args;
+	if (first->kind == OPERAND_FUNCTION && !first->fields)
+		return call_function(run, dot, first->function, first->next, command->source, piped,
+				     ret);
+	if (first->kind == OPERAND_NIL && !first->fields)
+		return template_run_error(run, first->position, first->source,
+					  "nil is not a command");
+	int r = eval_operand(run, dot, first, ret);
+	if (r < 0 || (!first->next && !piped))
+		return r;
+	if (first->fields && first->next)
+		return eval_method(run, dot, command, *ret, ret);
+	if (first->fields)
+		return not_a_method(run, first);
+	return template_run_error(run, first->position, first->source,
+				  "can't give argument to non-function %.*s",
+				  (int)first->source.len, first->source.at);
+}
+
+static int push_variable(struct template_run *run, struct span name, const struct json *value)
+{
+	if (run->variable_count == TEMPLATE_MAX_VARIABLES)
+		return template_run_error(run, name.at, name, "too many variables");
+	run->variables[run->variable_count++] = (struct template_variable) { name, value };
+	return 0;
+}
+
+static int set_variable(struct template_run *run, struct span name, const struct json *value)
+{
+	for (size_t i = run->variable_count; i-- > 0;) {
+		struct template_variable *variable = &run->variables[i];
+		if (variable->name.len == name.len &&
+		    memcmp(variable->name.at, name.at, name.len) == 0) {
+			variable->value = value;
+			return 0;
+		}
+	}
+	return template_run_error(run, name.at, name, "undefined variable: %.*s", (int)name.len,
+				  name.at);
+}
+
+static int eval_commands(struct template_run *run, const struct json *dot,
+			 const struct pipeline *pipeline, const struct json **ret)
+{
+	const struct json *value = NULL;
+	for (const struct command *command = pipeline->commands; command; command = command->next) {
+		int r = eval_command(run, dot, command, value, &value);
+		if (r < 0)
+			return r;
+	}
+	*ret = value;
+	return 0;
+}
+
+/* With its declarations, except for range's, which get each item's values. */
+static int eval_pipeline(struct template_run *run, const struct json *dot,
+			 const struct pipeline *pipeline, const struct json **ret)
+{
+	if (++run->depth > 4 * TEMPLATE_MAX_DEPTH)
+		return template_run_error(run, pipeline->source.at, pipeline->source,
+					  "nested too deeply");
+	int r = eval_commands(run, dot, pipeline, ret);
+	run->depth--;
+	for (size_t i = 0; r == 0 && i < pipeline->variable_count; i++)
+		r = pipeline->assigns ? set_variable(run, pipeline->variables[i], *ret)
+				      : push_variable(run, pipeline->variables[i], *ret);
+	return r;
+}
+
+/* ---- blocks ---- */
+
+static int run_nodes(struct template_run *run, const struct json *dot, const struct node *nodes,
+		     enum flow *ret);
+
+static int run_condition(struct template_run *run, const struct json *dot, const struct node *node,
+			 enum flow *ret)
+{
+	const struct json *value;
+	size_t kept = run->variable_count;
+	int r = eval_pipeline(run, dot, node->pipeline, &value);
+	if (r == 0 && template_truth(value))
+		r = run_nodes(run, node->kind == NODE_WITH ? value : dot, node->body, ret);
+	else if (r == 0)
+		r = run_nodes(run, dot, node->otherwise, ret);
+	run->variable_count = kept;
+	return r;
+}
+
+/* One variable gets the item, two get key and item. */
+static int bind_range(struct template_run *run, const struct pipeline *pipeline,
+		      const struct json *item, size_t index)
+{
+	for (size_t i = 0; i < pipeline->variable_count; i++) {
+		const struct json *value = item;
+		if (i == 0 && pipeline->variable_count == 2)
+			value = template_make(run->arena, item->key ? JSON_STRING : JSON_NUMBER,
+					      item->key ? item->key
+							: arena_printf(run->arena, "%zu", index),
+					      run->err);
+		if (!value)
+			return -ENOMEM;
+		int r = pipeline->assigns ? set_variable(run, pipeline->variables[i], value)
+					  : push_variable(run, pipeline->variables[i], value);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int run_items(struct template_run *run, const struct node *node, const struct json **items,
+		     size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		enum flow flow = FLOW_ON;
+		size_t kept = run->variable_count;
+		int r = bind_range(run, node->pipeline, items[i], i);
+		if (r == 0)
+			r = run_nodes(run, items[i], node->body, &flow);
+		run->variable_count = kept;
+		if (r < 0 || flow == FLOW_BREAK)
+			return r;
+	}
+	return 0;
+}
+
+static int run_range(struct template_run *run, const struct json *dot, const struct node *node,
+		     enum flow *ret)
+{
+	const struct pipeline *pipeline = node->pipeline;
+	const struct json *list, **items = NULL;
+	size_t count = 0;
+	int r = eval_commands(run, dot, pipeline, &list);
+	if (r < 0)
+		return r;
+	if (list->type == JSON_ARRAY || list->type == JSON_OBJECT) {
+		items = template_sorted(run->arena, list);
+		count = list->count;
+	} else if (list->type != JSON_NULL) {
+		_cleanup_buf_ struct buf text;
+		buf_init(&text, 0);
+		template_print(run->arena, list, &text);
+		return template_run_error(run, pipeline->source.at, pipeline->source,
+					  "range can't iterate over %.200s", buf_str(&text));
+	}
+	if (count == 0)
+		return run_nodes(run, dot, node->otherwise, ret);
+	return items ? run_items(run, node, items, count) : no_memory(run);
+}
+
+static int run_output(struct template_run *run, const struct json *dot, const struct node *node)
+{
+	const struct json *value;
+	int r = eval_pipeline(run, dot, node->pipeline, &value);
+	if (r < 0 || node->pipeline->variable_count)
+		return r;
+	r = template_print(run->arena, value, run->out);
+	return r < 0 ? error_errno(run->err, r, "template") : 0;
+}
+
+static int run_nodes(struct template_run *run, const struct json *dot, const struct node *nodes,
+		     enum flow *ret)
+{
+	int r = 0;
+	size_t kept = run->variable_count;
+	for (const struct node *node = nodes; node && r == 0 && *ret == FLOW_ON;
+	     node = node->next) {
+		switch (node->kind) {
+		case NODE_TEXT:
+			buf_append(run->out, node->text.at, node->text.len);
+			break;
+		case NODE_ACTION:
+			r = run_output(run, dot, node);
+			break;
+		case NODE_IF:
+		case NODE_WITH:
+			r = run_condition(run, dot, node, ret);
+			break;
+		case NODE_RANGE:
+			r = run_range(run, dot, node, ret);
+			break;
+		case NODE_BREAK:
+			*ret = FLOW_BREAK;
+			break;
+		case NODE_CONTINUE:
+			*ret = FLOW_CONTINUE;
+			break;
+		}
+	}
+	run->variable_count = kept;
+	return r;
+}
+
+int template_run(const struct template *t, struct arena *arena, const struct json *data,
+		 unsigned flags, struct buf *out, struct masu_error *err)
+{
+	struct template_run run = {
+		.t = t, .arena = arena, .out = out, .flags = flags, .err = err
+	};
+	enum flow flow = FLOW_ON;
+	run.variables[run.variable_count++] = (struct template_variable) { { "$", 1 }, data };
+	int r = run_nodes(&run, data, t->nodes, &flow);
+	if (r == 0 && buf_error(out) < 0)
+		return error_errno(err, buf_error(out), "template");
+	return r;
 }
 
 int template_render(struct arena *arena, const char *text, const struct json *data, struct buf *out,
 		    struct masu_error *err)
 {
-	struct template t = {
-		.arena = arena, .text = text, .at = text, .out = out, .root = data, .err = err
-	};
-	struct block block;
-	int r = run_block(&t, data, true, &block);
-	if (r == 0 && block.end != BLOCK_TEXT_END)
-		r = template_error(&t, "unexpected {{%s}}",
-				   block.end == BLOCK_END ? "end" : "else");
-	if (r == 0 && buf_error(out) < 0)
-		return error_errno(err, buf_error(out), "template");
-	return r;
+	struct template *t;
+	int r = template_parse(arena, text, &t, err);
+	return r < 0 ? r : template_run(t, arena, data, 0, out, err);
 }

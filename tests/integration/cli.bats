@@ -270,7 +270,7 @@ is_running() {
 	[ ${#lines[@]} = 2 ]
 	[[ "${lines[1]}" == *'"sleep 100"'*Up*one ]]
 	run -0 masu ps -a --format '{{.Names}} {{.State}} {{.Label "tier"}}'
-	[ "${lines[0]}" = "two exited <no value>" ]
+	[ "${lines[0]}" = "two exited " ]
 	[ "${lines[1]}" = "one running web" ]
 	run -0 masu ps -a --filter exited=3 --format '{{.Names}}'
 	[ "$output" = two ]
