@@ -76,6 +76,9 @@ struct log_ops {
 	/* One record, which may be kept until the flush. */
 	void (*put)(struct log *log, const struct log_record *record);
 	void (*flush)(struct log *log);
+	/* Gives the memory of its buffers, which are empty, back until it is needed again. NULL: it
+	 * has none. */
+	void (*rest)(struct log *log);
 	const struct log_codec *codec; /* NULL: it cannot be read back */
 };
 
@@ -122,8 +125,7 @@ char *log_file_reserve(struct log *log, size_t max);
 /* It is there and has @len bytes. */
 void log_file_commit(struct log *log, size_t len);
 void log_file_flush(struct log *log);
-/* Gives the memory of the buffer back, until it is needed again. */
-void log_file_trim(void);
+void log_file_rest(struct log *log);
 /* Which file of the log this is, counted from the first, which is 0; by this a reader knows how
  * many were rotated away before it got to them. 0 also where the filesystem cannot say. */
 uint64_t log_file_generation(int fd);

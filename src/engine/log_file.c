@@ -15,11 +15,12 @@
 #define GENERATION "user.masu.log-generation"
 
 /* Records on their way to the file: one monitor has one log. */
+static char space[BATCH_MAX] __attribute__((aligned(4096)));
 static struct {
 	size_t len;
 	uint64_t records;
-	char data[BATCH_MAX];
-} batch;
+	char *data;
+} batch = { .data = space };
 
 static int open_new(struct log *log, int flags)
 {
@@ -132,7 +133,7 @@ void log_file_commit(struct log *log, size_t len)
 	batch.records++;
 }
 
-void log_file_trim(void)
+void log_file_rest(struct log *log)
 {
-	trim_range(&batch, sizeof(batch));
+	trim_range(space, sizeof(space));
 }

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "engine/log_driver.h"
+#include "engine/trim.h"
 #include "json/json.h"
 
 #define TAIL_WINDOW  (256u << 10) /* more than the longest record */
@@ -131,19 +132,21 @@ char *log_json_escape(char *out, const char *data, size_t len)
 }
 
 /* What follows the text. The same for all records of one read(2), so it is kept. */
-struct suffix {
-	uint64_t time;
-	int stream;
-	size_t len;
-	char text[SUFFIX_MAX];
-};
+static union {
+	struct {
+		uint64_t time;
+		int stream; /* 0: none is there */
+		size_t len;
+		char text[SUFFIX_MAX];
+	};
+	char pages[(SUFFIX_MAX / 4096 + 2) * 4096];
+} suffix __attribute__((aligned(4096)));
 
-static void make_suffix(struct suffix *suffix, const struct log *log,
-			const struct log_record *record)
+static void make_suffix(const struct log *log, const struct log_record *record)
 {
 	char time[LOG_TIME_SIZE], *out;
 	log_time_text(record->time, time);
-	out = put_text(suffix->text,
+	out = put_text(suffix.text,
 		       record->stream == 2 ? STREAM_BEGIN "stderr\"" : STREAM_BEGIN "stdout\"");
 	if (log->attrs) {
 		out = put_text(out, ",\"attrs\":");
@@ -151,22 +154,27 @@ static void make_suffix(struct suffix *suffix, const struct log *log,
 		out += log->attrs_len;
 	}
 	out = put_text(put_text(put_text(out, ",\"time\":\""), time), "\"}\n");
-	suffix->time = record->time;
-	suffix->stream = record->stream;
-	suffix->len = (size_t)(out - suffix->text);
+	suffix.time = record->time;
+	suffix.stream = record->stream;
+	suffix.len = (size_t)(out - suffix.text);
 }
 
 static void json_put(struct log *log, const struct log_record *record)
 {
-	static struct suffix suffix;
 	if (suffix.time != record->time || suffix.stream != record->stream)
-		make_suffix(&suffix, log, record);
+		make_suffix(log, record);
 	char *start = log_file_reserve(log, record->len * 6 + suffix.len + 32);
 	char *out = start;
 	memcpy(out, RECORD_BEGIN, sizeof(RECORD_BEGIN) - 1);
 	out = log_json_escape(out + sizeof(RECORD_BEGIN) - 1, record->data, record->len);
 	memcpy(out, suffix.text, suffix.len);
 	log_file_commit(log, (size_t)(out - start) + suffix.len);
+}
+
+static void json_rest(struct log *log)
+{
+	trim_range(&suffix, sizeof(suffix));
+	log_file_rest(log);
 }
 
 /* The attributes as they stand in each record. */
@@ -206,6 +214,7 @@ static int json_open(struct log *log, const struct container *container, struct 
 	struct oci_pair *pairs;
 	size_t count;
 	arena_init(&arena, 0);
+	suffix.stream = 0;
 	int r = log_attrs_collect(&arena, &log->options, container, true, &pairs, &count, err);
 	if (r == 0 && count)
 		r = keep_attrs(log, pairs, count, err);
@@ -510,5 +519,6 @@ const struct log_ops log_json_file = {
 	.open = json_open,
 	.put = json_put,
 	.flush = log_file_flush,
+	.rest = json_rest,
 	.codec = &json_codec,
 };

@@ -165,5 +165,6 @@ const struct log_ops log_local = {
 	.open = log_file_open,
 	.put = local_put,
 	.flush = log_file_flush,
+	.rest = log_file_rest,
 	.codec = &local_codec,
 };

@@ -417,7 +417,8 @@ bool log_writer_rest(struct log_writer *w)
 	for (unsigned i = 0; i < 2; i++)
 		if (w->lines[i].len == 0)
 			trim_range(w->lines[i].line, LOG_LINE_MAX);
-	log_file_trim();
+	if (w->enabled && w->log.ops->rest)
+		w->log.ops->rest(&w->log);
 	return true;
 }
 

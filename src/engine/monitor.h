@@ -178,8 +178,8 @@ struct monitor {
 	uint64_t start_time; /* the monitor's own */
 	char finished[TIME_TEXT_SIZE];
 	struct monitor_restart restart;
-	struct monitor_io io;
 	struct monitor_ctl ctl;
+	struct monitor_io io; /* ends with pages of its own */
 };
 
 /* What a monitor is forked with. All fds are its own. */

@@ -22,9 +22,11 @@
 #define RELATIVE R_AARCH64_RELATIVE
 #endif
 
-#ifndef DT_RELRSZ
+#ifndef DT_RELR
 #define DT_RELRSZ 35 /* packed relative relocations */
+#define DT_RELR	  36
 #endif
+#define PACKED_WORDS 63 /* that a bit map of theirs tells of */
 
 struct range {
 	uintptr_t from, to;
@@ -39,8 +41,11 @@ struct program {
 	uintptr_t base;
 	struct range ranges[RANGES_MAX]; /* what can be dropped */
 	unsigned count;
-	const Elf64_Rela *relocations; /* those of the dropped data; NULL: none is dropped */
+	const Elf64_Rela *relocations; /* those of the dropped data */
 	size_t relocation_count;
+	const uint64_t *packed; /* base/packed_start.c */
+	size_t packed_count;
+	bool restorable;
 	struct range relro;
 };
 
@@ -75,18 +80,21 @@ static void add_range(uintptr_t from, uintptr_t to)
 }
 
 #if !defined(__GLIBC__) && defined(RELATIVE)
-/* True where every relocation is relative, so that writing them again restores the data. */
+/* True where every relocation is relative, so that making them again restores the data. */
 static bool find_relocations(const Elf64_Dyn *dynamic)
 {
-	size_t bytes = 0;
-	uintptr_t table = 0;
+	size_t bytes = 0, packed_bytes = 0;
+	uintptr_t table = 0, packed = 0;
 	for (; dynamic->d_tag != DT_NULL; dynamic++) {
 		if (dynamic->d_tag == DT_RELA)
 			table = program.base + dynamic->d_un.d_ptr;
 		else if (dynamic->d_tag == DT_RELASZ)
 			bytes = dynamic->d_un.d_val;
-		else if (dynamic->d_tag == DT_REL || dynamic->d_tag == DT_RELRSZ ||
-			 dynamic->d_tag == DT_JMPREL)
+		else if (dynamic->d_tag == DT_RELR)
+			packed = program.base + dynamic->d_un.d_ptr;
+		else if (dynamic->d_tag == DT_RELRSZ)
+			packed_bytes = dynamic->d_un.d_val;
+		else if (dynamic->d_tag == DT_REL || dynamic->d_tag == DT_JMPREL)
 			return false;
 	}
 	const Elf64_Rela *list = (const Elf64_Rela *)table;
@@ -96,7 +104,9 @@ static bool find_relocations(const Elf64_Dyn *dynamic)
 			return false;
 	program.relocations = list;
 	program.relocation_count = count;
-	return table != 0;
+	program.packed = (const uint64_t *)packed;
+	program.packed_count = packed_bytes / sizeof(uint64_t);
+	return count || program.packed_count;
 }
 
 static void find_relro(const Elf64_Phdr *headers, unsigned count)
@@ -112,10 +122,9 @@ static void find_relro(const Elf64_Phdr *headers, unsigned count)
 		else if (headers[i].p_type == PT_DYNAMIC)
 			restorable = find_relocations((const Elf64_Dyn *)at);
 	}
-	if (!restorable || relro.from >= relro.to) {
-		program.relocations = NULL;
+	if (!restorable || relro.from >= relro.to)
 		return;
-	}
+	program.restorable = true;
 	program.relro = relro;
 	add_range(relro.from, relro.to);
 }
@@ -181,14 +190,41 @@ drop_and_wait(const struct program *p, int epoll_fd, struct epoll_event *events,
 	return raw_call(SYS_epoll_pwait, epoll_fd, (long)events, count, -1);
 }
 
-/* The data as the program's start made it; the table of relocations is not relocated itself. */
+static void relocate(const struct program *p, uintptr_t at)
+{
+	if (at >= p->relro.from && at < p->relro.to)
+		*(uintptr_t *)at += p->base;
+}
+
+/* gABI, "Relative Relocation Table". What is relocated holds its addend, as in the file. */
+static void restore_packed(const struct program *p)
+{
+	uintptr_t where = 0;
+	for (size_t i = 0; i < p->packed_count; i++) {
+		uint64_t entry = p->packed[i];
+		if (!(entry & 1)) {
+			relocate(p, p->base + entry);
+			where = p->base + entry + sizeof(uintptr_t);
+			continue;
+		}
+		for (uint64_t bits = entry >> 1; bits; bits &= bits - 1)
+			relocate(p, where + (uintptr_t)__builtin_ctzll(bits) * sizeof(uintptr_t));
+		where += PACKED_WORDS * sizeof(uintptr_t);
+	}
+}
+
+/* The data as the program's start made it; the tables of relocations are not relocated themselves.
+ */
 static void restore(const struct program *p)
 {
-	for (size_t i = 0; p->relocations && i < p->relocation_count; i++) {
+	if (!p->restorable)
+		return;
+	for (size_t i = 0; i < p->relocation_count; i++) {
 		uintptr_t at = p->base + p->relocations[i].r_offset;
 		if (at >= p->relro.from && at < p->relro.to)
 			*(uintptr_t *)at = p->base + (uintptr_t)p->relocations[i].r_addend;
 	}
+	restore_packed(p);
 }
 
 int trim_wait(int epoll_fd, struct epoll_event *events, int count)
