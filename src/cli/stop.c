@@ -232,6 +232,8 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 		if (targets[i].result != -ENOENT || !options->force)
 			status |= failed;
 	}
+	fflush(stdout);
+	engine_tidy_behind(&engine);
 	return status;
 }
 

@@ -15,7 +15,6 @@
 #include "cli/session.h"
 #include "cli/volume.h"
 #include "engine/events.h"
-#include "state/trash.h"
 
 static void put_pairs(struct json_writer *w, const char *key, const struct oci_pair *pairs,
 		      size_t count)
@@ -310,7 +309,7 @@ static int remove_unused(struct engine *engine, const struct container *list, si
 static void delete_behind(struct engine *engine)
 {
 	fflush(stdout);
-	trash_empty(engine->root_fd, 0);
+	engine_tidy_behind(engine);
 }
 
 static int rm_run(struct cli_context *context, void *pointer, int argc, char **argv,

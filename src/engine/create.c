@@ -234,6 +234,12 @@ int container_create(struct engine *engine, struct arena *arena,
 	return 0;
 }
 
+static void remove_again(struct engine *engine, const char *id)
+{
+	if (engine_remove(engine, id, ENGINE_REMOVE_FORCE, NULL) == 0)
+		trash_empty(engine->root_fd, 64);
+}
+
 /* Waits for the disk; a container whose record may not survive does not stay. */
 static int make_durable(struct engine *engine, const struct container *container,
 			struct masu_error *err)
@@ -257,7 +263,7 @@ int engine_create(struct engine *engine, struct arena *arena, const struct conta
 	r = make_durable(engine, &container, err);
 	container_close(&container);
 	if (r < 0)
-		(void)engine_remove(engine, ret_id, ENGINE_REMOVE_FORCE, NULL);
+		remove_again(engine, ret_id);
 	return engine_failure(err, r);
 }
 
@@ -280,6 +286,6 @@ int engine_run(struct engine *engine, struct arena *arena, const struct containe
 	container_close(&container);
 	/* Where it did not come to a monitor nobody else removes what --rm promises to. */
 	if (durable < 0 || (r < 0 && config->auto_remove))
-		(void)engine_remove(engine, ret_id, ENGINE_REMOVE_FORCE, NULL);
+		remove_again(engine, ret_id);
 	return engine_failure(err, durable < 0 ? durable : r);
 }

@@ -284,7 +284,14 @@ int engine_stop(struct engine *engine, const char *id, const struct stop_options
 		struct masu_error *err);
 #define ENGINE_REMOVE_FORCE   1u
 #define ENGINE_REMOVE_VOLUMES 2u
+/* What is removed is gone; its files are engine_tidy_behind()'s. */
 int engine_remove(struct engine *engine, const char *id, unsigned flags, struct masu_error *err);
+/*
+ * Deletes the files of what was removed, and what killed commands left, in a process of its own:
+ * freeing blocks waits for the disk, on some filesystems for each file. For the end of a command,
+ * with its output written.
+ */
+void engine_tidy_behind(struct engine *engine);
 
 /* One of several containers that a verb is for, and what became of it. */
 struct engine_target {

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/fault.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/trace.h"
@@ -19,6 +18,7 @@
 #include "engine/network.h"
 #include "engine/trim.h"
 #include "state/trash.h"
+#include "sys/proc.h"
 #include "sys/syscalls.h"
 
 #define EVENTS_MAX    16
@@ -41,29 +41,6 @@ int watch(int epoll_fd, int fd, enum source source, unsigned index, uint32_t eve
 											   : 0;
 }
 
-static int compare_ints(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-/* Whatever the starter had open beyond what is ours (a test's pipe, a shell's redirection) would
- * be held for as long as the container lives. */
-static void close_all_but(int *fds, size_t count)
-{
-	unsigned from = 3;
-	if (fault_without("close-fds"))
-		return;
-	qsort(fds, count, sizeof(*fds), compare_ints);
-	for (size_t i = 0; i < count; i++) {
-		if (fds[i] < (int)from)
-			continue;
-		if ((unsigned)fds[i] > from)
-			sys_close_range(from, (unsigned)fds[i] - 1, 0);
-		from = (unsigned)fds[i] + 1;
-	}
-	sys_close_range(from, ~0u, 0);
-}
-
 static void null_fd(int fd)
 {
 	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -83,7 +60,7 @@ static void leave_starter(struct monitor *m, const struct monitor_start *start)
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	setsid();
-	close_all_but(kept, 7);
+	proc_close_all_but(kept, 7);
 	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);

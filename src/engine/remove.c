@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -9,8 +10,7 @@
 #include "state/record.h"
 #include "state/trash.h"
 #include "sys/fs.h"
-
-#define TRASH_BOUND 256 /* entries deleted before rm returns; the rest is the next one's */
+#include "sys/proc.h"
 
 /* Under the lock, with the container not running. */
 static int remove_locked(struct engine *engine, struct arena *arena, const char *id, unsigned flags,
@@ -74,11 +74,19 @@ int engine_remove(struct engine *engine, const char *id, unsigned flags, struct 
 	if (lock < 0)
 		return lock == -ENOENT ? error_set(err, lock, "No such container: %s", id) : lock;
 	r = remove_locked(engine, &arena, id, flags, err);
-	if (r == 0)
-		r = sync_removal(engine, err);
-	if (r == 0) {
-		recover_unfinished(engine);
-		trash_empty(engine->root_fd, TRASH_BOUND);
-	}
-	return r;
+	return r == 0 ? sync_removal(engine, err) : r;
+}
+
+void engine_tidy_behind(struct engine *engine)
+{
+	int kept[] = { engine->root_fd, engine->run_fd };
+	pid_t pid = fork();
+	if (pid > 0)
+		return;
+	if (pid == 0)
+		proc_go_behind(kept, ARRAY_SIZE(kept));
+	recover_unfinished(engine);
+	trash_empty(engine->root_fd, 0);
+	if (pid == 0)
+		_exit(EXIT_SUCCESS);
 }

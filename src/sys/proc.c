@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
@@ -92,6 +94,37 @@ int proc_mount_namespace(int pidfd, pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+void proc_close_all_but(int *fds, size_t count)
+{
+	unsigned from = 3;
+	if (fault_without("close-fds"))
+		return;
+	qsort(fds, count, sizeof(*fds), compare_ints);
+	for (size_t i = 0; i < count; i++) {
+		if (fds[i] < (int)from)
+			continue;
+		if ((unsigned)fds[i] > from)
+			sys_close_range(from, (unsigned)fds[i] - 1, 0);
+		from = (unsigned)fds[i] + 1;
+	}
+	sys_close_range(from, ~0u, 0);
+}
+
+void proc_go_behind(int *fds, size_t count)
+{
+	setsid();
+	proc_close_all_but(fds, count);
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (null < 0 || dup2(null, fd) < 0)
+			close(fd);
 }
 
 int proc_boot_id(char ret[BOOT_ID_SIZE])

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -45,6 +46,15 @@ int proc_open(pid_t pid, uint64_t start_time);
 
 /* An fd of the mount namespace of the process behind @pidfd, whose pid is @pid; -errno. */
 int proc_mount_namespace(int pidfd, pid_t pid);
+
+/* Closes every file above 2 but @fds, which get sorted; a -1 among them is none. */
+void proc_close_all_but(int *fds, size_t count);
+
+/*
+ * For a process that was forked to go on behind a reply: a session of its own and, but for @fds, no
+ * file of whoever waits for the end of its parent's output.
+ */
+void proc_go_behind(int *fds, size_t count);
 
 #define BOOT_ID_SIZE 37
 /* /proc/sys/kernel/random/boot_id: differs after every boot. 0 or -errno. */
