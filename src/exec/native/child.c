@@ -124,7 +124,8 @@ static int set_sysctls(const struct create_plan *plan, struct masu_error *err)
 	_cleanup_close_ int inside = -1;
 	if (fault_without("host-proc"))
 		inside = fs_open_in(rootfs_fd(plan->rootfs), "proc", O_PATH | O_DIRECTORY, 0);
-	return sysctl_apply(spec_of(plan), inside >= 0 ? inside : plan->proc_fd, err);
+	return sysctl_apply(spec_of(plan), inside >= 0 ? inside : plan->proc_fd, plan->net_sysctls,
+			    err);
 }
 
 static int build_root(struct create_plan *plan, int *ret_slave, struct masu_error *err)

@@ -73,6 +73,15 @@ static bool waits_mounted(const struct exec_request *request)
 		request->spec->sysctl_count);
 }
 
+/* Their lookup takes long where many network namespaces come and go: the names of all share a hash
+ * chain of the host's procfs. */
+static bool sets_net_sysctls(const struct create_plan *plan)
+{
+	const struct exec_request *request = plan->request;
+	return request->spec->sysctl_count && request->network_ns_fd >= 0 && !plan->ns.user &&
+	       !plan->wait_mounted;
+}
+
 static int plan_make(struct create_plan *plan, struct masu_error *err)
 {
 	const struct exec_request *request = plan->request;
@@ -109,6 +118,7 @@ static int plan_make(struct create_plan *plan, struct masu_error *err)
 	plan->wait_mapped =
 		plan->ns.new_user || (request->cgroup && cgroup_awaits_attach(request->cgroup));
 	plan->wait_mounted = waits_mounted(request);
+	plan->net_sysctls = sets_net_sysctls(plan);
 	plan->cgroup_fd = request->cgroup ? cgroup_clone_fd(request->cgroup) : -1;
 	plan->clone_flags = plan->ns.clone_flags;
 	return 0;
@@ -324,6 +334,8 @@ static int accompany(struct create_plan *plan, struct exec_container *container,
 	if (r == -ESRCH)
 		r = last_words(plan, container, r, err);
 	trace_mark("namespaces made");
+	if (r == 0 && plan->net_sysctls)
+		r = sysctl_apply_net(request->spec, plan->proc_fd, request->network_ns_fd, err);
 	if (r == 0)
 		r = let_go_early(plan, container);
 	if (r == 0)

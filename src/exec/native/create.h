@@ -21,6 +21,7 @@ struct create_plan {
 	int console_fd;	   /* connection to the console socket, or -1 */
 	bool wait_mapped;  /* the child waits for SYNC_MAPPED before it does anything */
 	bool wait_mounted; /* the child waits for SYNC_GO with its mounts made */
+	bool net_sysctls;  /* the parent writes them, while the child makes its mounts */
 	uint64_t clone_flags;
 	int cgroup_fd;
 };

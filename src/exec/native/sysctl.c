@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -87,26 +88,48 @@ int sysctl_check(const struct oci_spec *spec, const struct namespaces *ns, struc
 	return r;
 }
 
-int sysctl_apply(const struct oci_spec *spec, int proc_fd, struct masu_error *err)
+static int set_one(int sys_fd, const struct oci_pair *sysctl, const char *path,
+		   struct masu_error *err)
+{
+	_cleanup_close_ int fd = sys_openat2(
+		sys_fd, path, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+	int r = fd < 0 ? fd : fs_write_all(fd, sysctl->value, strlen(sysctl->value));
+	return r < 0 ? error_errno(err, r, "linux.sysctl: cannot set \"%s\" to \"%s\"", sysctl->key,
+				   sysctl->value)
+		     : 0;
+}
+
+static int apply(const struct oci_spec *spec, int proc_fd, bool net, bool others,
+		 struct masu_error *err)
 {
 	if (spec->sysctl_count == 0)
 		return 0;
 	_cleanup_close_ int sys = openat(proc_fd, "sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (sys < 0)
-		return error_errno(err, -errno, "cannot open /proc/sys");
-	for (size_t i = 0; i < spec->sysctl_count; i++) {
+	int r = sys < 0 ? error_errno(err, -errno, "cannot open /proc/sys") : 0;
+	for (size_t i = 0; r == 0 && i < spec->sysctl_count; i++) {
 		char path[PATH_MAX];
-		int r = key_path(spec->sysctl[i].key, path, sizeof(path));
+		const struct oci_pair *sysctl = &spec->sysctl[i];
+		r = key_path(sysctl->key, path, sizeof(path));
 		if (r < 0)
-			return error_set(err, r, "linux.sysctl: \"%s\"", spec->sysctl[i].key);
-		_cleanup_close_ int fd =
-			sys_openat2(sys, path, O_WRONLY, 0,
-				    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
-		r = fd < 0 ? fd
-			   : fs_write_all(fd, spec->sysctl[i].value, strlen(spec->sysctl[i].value));
-		if (r < 0)
-			return error_errno(err, r, "linux.sysctl: cannot set \"%s\" to \"%s\"",
-					   spec->sysctl[i].key, spec->sysctl[i].value);
+			return error_set(err, r, "linux.sysctl: \"%s\"", sysctl->key);
+		if (str_after(path, "net/") ? net : others)
+			r = set_one(sys, sysctl, path, err);
 	}
-	return 0;
+	return r;
+}
+
+int sysctl_apply(const struct oci_spec *spec, int proc_fd, bool net_done, struct masu_error *err)
+{
+	return apply(spec, proc_fd, !net_done, true, err);
+}
+
+int sysctl_apply_net(const struct oci_spec *spec, int proc_fd, int netns_fd, struct masu_error *err)
+{
+	_cleanup_close_ int home = openat(proc_fd, "self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (home < 0 || setns(netns_fd, CLONE_NEWNET) < 0)
+		return error_errno(err, -errno, "cannot enter the network namespace");
+	int r = apply(spec, proc_fd, true, false, err);
+	if (setns(home, CLONE_NEWNET) < 0)
+		return error_errno(err, -errno, "cannot leave the network namespace");
+	return r;
 }
