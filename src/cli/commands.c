@@ -33,6 +33,7 @@ static const struct cli_command *const verbs[] = {
 	&container_command,
 	&cp_command,
 	&create_command,
+	&diff_command,
 	&events_command,
 	&exec_command,
 	&export_command,

@@ -20,6 +20,7 @@ extern const struct cli_command container_inspect_command;
 extern const struct cli_command container_ls_command;
 extern const struct cli_command cp_command;
 extern const struct cli_command create_command;
+extern const struct cli_command diff_command;
 extern const struct cli_command events_command;
 extern const struct cli_command exec_command;
 extern const struct cli_command export_command;

@@ -7,6 +7,7 @@ static const struct cli_command *const container_verbs[] = {
 	&attach_command,
 	&cp_command,
 	&create_command,
+	&diff_command,
 	&exec_command,
 	&export_command,
 	&container_inspect_command,

@@ -1,7 +1,8 @@
-/* Files into and out of a container. */
+/* Files into and out of a container, and what it changed. */
 #pragma once
 
 #include "engine/engine.h"
+#include "storage/storage.h"
 
 struct engine_copy_request {
 	const char *id;
@@ -27,6 +28,10 @@ int engine_copy(struct engine *engine, struct arena *arena,
 /* The container's root as a tar archive on @fd, without what is mounted in it. */
 int engine_export(struct engine *engine, struct arena *arena, const char *id, int fd,
 		  struct masu_error *err);
+
+/* What is different in the container from its image, in docker's order. */
+int engine_diff(struct engine *engine, struct arena *arena, const char *id,
+		struct storage_change **ret, size_t *ret_count, struct masu_error *err);
 
 /* ---- the rules alone (copy_rules.c), for the engine and for the table that tests them ---- */
 

@@ -264,8 +264,10 @@ static int populate(struct engine *engine, const struct mount_config *mount, int
 			    err);
 	if (r < 0)
 		return r;
-	/* The image has no directory there: nothing to copy. */
-	return source < 0 ? 0 : volume_copy_up(source, data, err);
+	if (source < 0) /* the image has no directory there: nothing to copy */
+		return 0;
+	_cleanup_close_ int dir = openat(data, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return volume_copy_up(source, data, dir, err);
 }
 
 int volumes_populate(struct engine *engine, const struct container *container, int rootfs_fd,

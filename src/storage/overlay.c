@@ -23,7 +23,7 @@
 #include "sys/fs.h"
 #include "sys/syscalls.h"
 
-#define UPPER "overlay/upper"
+#define UPPER OVERLAY_UPPER
 #define WORK  "overlay/work"
 /* Set by a volatile mount and never removed by the kernel: it refuses the directory from then on.
  */
@@ -304,8 +304,8 @@ static int mount_single(struct storage *s, const struct storage_mount_request *r
 	return 0;
 }
 
-static int overlay_mount(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
-			 struct masu_error *err)
+int overlay_mount(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
+		  struct masu_error *err)
 {
 	if (r->chain_count > STORAGE_MAX_LAYERS)
 		return error_set(err, -E2BIG, "container %.12s: %zu layers; at most %d are allowed",
@@ -353,5 +353,6 @@ const struct storage_ops overlay_ops = {
 	.create = overlay_create,
 	.mount = overlay_mount,
 	.remove = overlay_remove,
+	.changes = overlay_changes,
 	.usage = overlay_usage,
 };

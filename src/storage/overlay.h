@@ -30,5 +30,13 @@ int overlay_layer_list(struct storage *s, struct arena *arena, const char ***ret
 int overlay_layer_remove(struct storage *s, const char *chain_id, struct masu_error *err);
 int overlay_layer_restore(struct storage *s, const char *chain_id);
 
+/* The files of the writable layer, below a container's directory. */
+#define OVERLAY_UPPER "overlay/upper"
+
+int overlay_changes(struct storage *s, const struct storage_mount_request *r, struct arena *arena,
+		    struct storage_change **ret, size_t *ret_count, struct masu_error *err);
+int overlay_mount(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
+		  struct masu_error *err);
+
 /* The name of a removed layer in <root>/trash; @ret of 128 bytes. */
 int overlay_trash_name(const char *chain_id, char ret[128]);

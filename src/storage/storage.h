@@ -37,6 +37,13 @@ struct storage_mount_request {
 	const char *mount_label; /* SELinux, NULL: none */
 };
 
+/* One difference between a container's root and its image. */
+struct storage_change {
+	char kind;	  /* 'A'dded, 'C'hanged or 'D'eleted, as docker prints them */
+	bool only_inside; /* a directory that is told for what is in it alone */
+	const char *path; /* absolute */
+};
+
 struct storage_ops {
 	const char *name;
 	/* A container's writable layer is all in its directory: who moves that away needs no
@@ -85,6 +92,13 @@ struct storage_ops {
 	 */
 	int (*remove)(struct storage *s, const char *container_id, int container_fd,
 		      struct masu_error *err);
+	/*
+	 * What is different in the container from its layers: sorted, a directory before what is
+	 * in it; one in which something is different counts as changed.
+	 */
+	int (*changes)(struct storage *s, const struct storage_mount_request *r,
+		       struct arena *arena, struct storage_change **ret, size_t *ret_count,
+		       struct masu_error *err);
 	/* Bytes and inodes of the writable layer. */
 	int (*usage)(struct storage *s, int container_fd, uint64_t *ret_bytes, uint64_t *ret_inodes,
 		     struct masu_error *err);

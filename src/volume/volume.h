@@ -34,5 +34,6 @@ int volume_list(int root_fd, const char *root, struct arena *arena, struct volum
 /*
  * Docker's copy-up: where the volume is empty, fills it with what the image has at the mount point
  * (owner, mode, times, extended attributes; special files too) and takes over the directory's own.
+ * @volume_dir (-1: none) keeps the mark by which a killed copy is begun anew.
  */
-int volume_copy_up(int source_dir_fd, int volume_fd, struct masu_error *err);
+int volume_copy_up(int source_fd, int data_fd, int volume_dir, struct masu_error *err);

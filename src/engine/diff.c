@@ -1,0 +1,81 @@
+/* What a container changed, as `docker diff` tells it. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "engine/copy.h"
+#include "engine/internal.h"
+
+/*
+ * Where masu itself makes something to mount on. In docker these are in a layer below the
+ * container's, so it does not tell them either.
+ */
+static bool is_ours(const char *path)
+{
+	static const char *const paths[] = {
+		"/dev", "/dev/console", "/dev/mqueue",	 "/dev/pts",	     "/dev/shm", "/proc",
+		"/sys", "/etc/hosts",	"/etc/hostname", "/etc/resolv.conf", INIT_PATH,
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (streq(path, paths[i]))
+			return true;
+	return false;
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+	const char *rest = str_after(path, directory);
+	return rest && *rest == '/';
+}
+
+/* A directory that is only there, or only told, for what masu made in it. */
+static bool is_only_ours(const struct storage_change *list, size_t count, size_t at)
+{
+	const struct storage_change *directory = &list[at];
+	bool any = false;
+	if (directory->kind == 'C' && !directory->only_inside)
+		return false;
+	for (size_t i = at + 1; i < count && is_below(list[i].path, directory->path); i++) {
+		if (list[i].kind != 'A' || !is_ours(list[i].path))
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+static size_t drop_ours(struct storage_change *list, size_t count)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++) {
+		bool made = list[i].kind == 'A' && is_ours(list[i].path);
+		if (!made && !is_only_ours(list, count, i))
+			list[kept++] = list[i];
+	}
+	return kept;
+}
+
+int engine_diff(struct engine *engine, struct arena *arena, const char *id,
+		struct storage_change **ret, size_t *ret_count, struct masu_error *err)
+{
+	const struct storage_ops *ops;
+	struct storage *storage;
+	struct container container;
+	int r = engine_load(engine, arena, id, &container, err);
+	if (r < 0)
+		return r;
+	const struct storage_mount_request request = {
+		.container_id = container.id,
+		.container_fd = container.dir_fd,
+		.chain_ids = container.chain_ids,
+		.chain_count = strv_length((char *const *)container.chain_ids),
+	};
+	r = engine_storage(engine, &ops, &storage, err);
+	if (r == 0 && !ops->changes)
+		r = error_set(err, -ENOTSUP, "storage driver %s cannot tell changes", ops->name);
+	if (r == 0)
+		r = ops->changes(storage, &request, arena, ret, ret_count, err);
+	if (r == 0)
+		*ret_count = drop_ours(*ret, *ret_count);
+	container_close(&container);
+	return r;
+}

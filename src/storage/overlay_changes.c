@@ -1,0 +1,227 @@
+/*
+ * What a container changed, read off its upper directory: a device 0:0 hides a name, an opaque
+ * directory hides all that the layers have in it (Linux, Documentation/filesystems/overlayfs.rst).
+ * The layers are looked at through a read-only mount of them. The upper directory is the
+ * container's: nothing in it is opened but directories, and links are never followed.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "storage/overlay.h"
+
+#define MAX_DEPTH 400 /* two open directories each */
+
+struct differ {
+	struct arena *arena;
+	struct storage_change *changes;
+	size_t count, capacity;
+	unsigned depth;
+	size_t len;
+	char path[PATH_MAX];
+};
+
+static int add(struct differ *d, char kind, bool only_inside)
+{
+	if (d->count == d->capacity) {
+		size_t capacity = d->capacity ? d->capacity * 2 : 256;
+		struct storage_change *grown =
+			arena_array(d->arena, struct storage_change, capacity);
+		if (!grown)
+			return -ENOMEM;
+		if (d->count)
+			memcpy(grown, d->changes, d->count * sizeof(*grown));
+		d->changes = grown;
+		d->capacity = capacity;
+	}
+	const char *path = arena_strndup(d->arena, d->path, d->len);
+	if (!path)
+		return -ENOMEM;
+	d->changes[d->count++] =
+		(struct storage_change) { .kind = kind, .only_inside = only_inside, .path = path };
+	return 0;
+}
+
+/* ---- names ---- */
+
+struct names {
+	const char **items;
+	size_t count, capacity;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int add_name(struct arena *arena, struct names *names, const char *name)
+{
+	if (names->count == names->capacity) {
+		size_t capacity = names->capacity ? names->capacity * 2 : 64;
+		const char **grown = arena_array(arena, const char *, capacity);
+		if (!grown)
+			return -ENOMEM;
+		if (names->count)
+			memcpy(grown, names->items, names->count * sizeof(*grown));
+		names->items = grown;
+		names->capacity = capacity;
+	}
+	names->items[names->count] = arena_strdup(arena, name);
+	return names->items[names->count++] ? 0 : -ENOMEM;
+}
+
+static int read_names(struct arena *arena, int fd, struct names *names)
+{
+	int listing = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (listing < 0)
+		return -errno;
+	_cleanup_closedir_ DIR *dir = fdopendir(listing);
+	if (!dir) {
+		close(listing);
+		return -ENOMEM;
+	}
+	struct dirent *entry;
+	int r = 0;
+	while (r == 0 && (errno = 0, entry = readdir(dir)))
+		if (!streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
+			r = add_name(arena, names, entry->d_name);
+	return r == 0 ? -errno : r;
+}
+
+/* Sorted, each once. */
+static int collect(struct arena *arena, int upper, int hidden, struct names *names)
+{
+	int r = read_names(arena, upper, names);
+	if (r == 0 && hidden >= 0)
+		r = read_names(arena, hidden, names);
+	if (r < 0 || names->count == 0)
+		return r;
+	qsort(names->items, names->count, sizeof(*names->items), by_name);
+	size_t kept = 1;
+	for (size_t i = 1; i < names->count; i++)
+		if (!streq(names->items[i], names->items[kept - 1]))
+			names->items[kept++] = names->items[i];
+	names->count = kept;
+	return 0;
+}
+
+/* ---- comparing ---- */
+
+static bool is_whiteout(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
+}
+
+static bool is_opaque(int fd)
+{
+	char value;
+	return fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
+}
+
+static bool same_look(const struct stat *a, const struct stat *b)
+{
+	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid;
+}
+
+/* Copied up and left as it was, as far as docker looks. */
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return same_look(a, b) && a->st_rdev == b->st_rdev && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static int compare(struct differ *d, int upper, int lower, bool hidden);
+
+static int open_directory(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* @lower is the parent's, -1 where the layers have no directory of that name. */
+static int compare_directory(struct differ *d, int upper_parent, int lower_parent, const char *name,
+			     const struct stat *st, const struct stat *below, bool hidden)
+{
+	bool both = below && S_ISDIR(below->st_mode);
+	size_t at = d->count;
+	bool only_inside = both && same_look(st, below);
+	_cleanup_close_ int upper = open_directory(upper_parent, name);
+	_cleanup_close_ int lower = both ? open_directory(lower_parent, name) : -1;
+	if (upper < 0 || (both && lower < 0))
+		return upper < 0 ? upper : lower;
+	int r = add(d, below ? 'C' : 'A', only_inside);
+	if (r == 0)
+		r = compare(d, upper, lower, hidden);
+	/* Copied up for something in it that in the end is as it was. */
+	if (r == 0 && only_inside && d->count == at + 1)
+		d->count--;
+	return r;
+}
+
+static int compare_name(struct differ *d, int upper, int lower, const char *name, bool hidden)
+{
+	struct stat st, below;
+	bool there = lower >= 0 && fstatat(lower, name, &below, AT_SYMLINK_NOFOLLOW) == 0;
+	if (fstatat(upper, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || is_whiteout(&st))
+		return there ? add(d, 'D', false) : 0; /* hidden by an opaque directory, or alone */
+	if (S_ISDIR(st.st_mode))
+		return compare_directory(d, upper, lower, name, &st, there ? &below : NULL, hidden);
+	return there && same_file(&st, &below) ? 0 : add(d, there ? 'C' : 'A', false);
+}
+
+/* @lower: the same directory in the layers, or -1; @hidden: by an opaque one above. */
+static int compare(struct differ *d, int upper, int lower, bool hidden)
+{
+	struct names names = { 0 };
+	size_t before = d->len;
+	if (d->depth == MAX_DEPTH)
+		return -ELOOP;
+	hidden = lower >= 0 && (hidden || is_opaque(upper));
+	int r = collect(d->arena, upper, hidden ? lower : -1, &names);
+	d->depth++;
+	for (size_t i = 0; r == 0 && i < names.count; i++) {
+		r = str_format(d->path + before, sizeof(d->path) - before, "/%s", names.items[i]);
+		d->len = before + 1 + strlen(names.items[i]);
+		if (r == 0)
+			r = compare_name(d, upper, lower, names.items[i], hidden);
+		if (r == 0)
+			d->len = before;
+	}
+	d->depth--;
+	return r;
+}
+
+int overlay_changes(struct storage *s, const struct storage_mount_request *r, struct arena *arena,
+		    struct storage_change **ret, size_t *ret_count, struct masu_error *err)
+{
+	struct storage_mount_request layers = *r;
+	struct differ *d = arena_new(arena, struct differ);
+	layers.flags = STORAGE_READONLY;
+	layers.container_fd = -1;
+	_cleanup_close_ int lower = -1;
+	_cleanup_close_ int upper = open_directory(r->container_fd, OVERLAY_UPPER);
+	if (!d)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (upper < 0)
+		return error_errno(err, upper, "container %.12s: writable layer", r->container_id);
+	int result = r->chain_count ? overlay_mount(s, &layers, &lower, err) : 0;
+	if (result < 0)
+		return result;
+	d->arena = arena;
+	result = compare(d, upper, lower, false);
+	if (result < 0)
+		return error_errno(err, result, "container %.12s: %.300s", r->container_id,
+				   *d->path ? d->path : "/");
+	*ret = d->changes;
+	*ret_count = d->count;
+	return 0;
+}
