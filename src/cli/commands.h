@@ -37,6 +37,7 @@ extern const struct cli_command rm_command;
 extern const struct cli_command run_command;
 extern const struct cli_command start_command;
 extern const struct cli_command stop_command;
+extern const struct cli_command top_command;
 extern const struct cli_command unpause_command;
 extern const struct cli_command update_command;
 extern const struct cli_command version_command;

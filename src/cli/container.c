@@ -22,6 +22,7 @@ static const struct cli_command *const container_verbs[] = {
 	&run_command,
 	&start_command,
 	&stop_command,
+	&top_command,
 	&unpause_command,
 	&update_command,
 	&wait_command,

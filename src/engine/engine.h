@@ -314,6 +314,17 @@ void engine_remove_all(struct engine *engine, unsigned flags, struct engine_targ
 /* Freezes all processes of a running container, and lets them go on. */
 int engine_pause(struct engine *engine, const char *id, struct masu_error *err);
 int engine_unpause(struct engine *engine, const char *id, struct masu_error *err);
+/* Text in columns, in the caller's arena. */
+struct engine_table {
+	const char *const *titles;
+	size_t columns;
+	const char ***rows;
+	size_t count;
+};
+/* The processes of a running container as ps(1) shows them on the host; ps.h has the options,
+ * NULL-terminated, that are understood. */
+int engine_top(struct engine *engine, struct arena *arena, const char *id, char *const *ps_options,
+	       struct engine_table *ret, struct masu_error *err);
 /* What `update` changes. 0 and NULL: as it is. */
 struct container_update {
 	int64_t memory, memory_reservation, memory_swap, kernel_memory; /* bytes */

@@ -7,6 +7,7 @@ load ../lib/engine
 
 setup_file() {
 	engine_setup_file
+	export ORACLE_PODMAN_RUNROOT=/run/podman # the path may not be long
 }
 
 teardown_file() {
@@ -15,6 +16,7 @@ teardown_file() {
 
 teardown() {
 	remove_all
+	[ ! -d "$BATS_FILE_TMPDIR/podman" ] || oracle_podman rm -fa -t 0 >/dev/null 2>&1 || true
 }
 
 # A program that counts, so that one sees whether it goes on, and ends with 3 on SIGTERM, 4 on SIGUSR1.
@@ -420,4 +422,54 @@ killed_at() {
 	m container port two
 	m container stop -t 0 two
 	m container wait two
+}
+
+@test "podman succeeds and fails where masu does, and says the same" {
+	command -v podman >/dev/null || skip "podman is not installed"
+	oracle_crun_ready
+	tar -C "$BATS_FILE_TMPDIR/tree" -cf "$BATS_FILE_TMPDIR/busybox.tar" .
+	oracle_podman import "$BATS_FILE_TMPDIR/busybox.tar" localhost/busybox:local >/dev/null
+	local options=(-d --network none --stop-timeout 1) line mine theirs
+	oracle_podman run "${options[@]}" --name aa busybox:local sh -c "$COUNTS" >/dev/null
+	oracle_podman run "${options[@]}" --name bb busybox:local sh -c "$COUNTS" >/dev/null
+	m_run "${options[@]}" --name aa busybox:local sh -c "$COUNTS" >/dev/null
+	m_run "${options[@]}" --name bb busybox:local sh -c "$COUNTS" >/dev/null
+	wait_until 5 test -s "$(root_of bb)/tmp/n"
+	while read -r line; do
+		mine=ok theirs=ok
+		m $line >"$BATS_TEST_TMPDIR/mine" 2>/dev/null || mine=failed
+		oracle_podman $line 2>/dev/null >"$BATS_TEST_TMPDIR/theirs" 3>&- 4>&- || theirs=failed
+		echo "$line: masu $mine, podman $theirs"
+		[ "$mine" = "$theirs" ]
+		# podman prints ids where docker prints what was typed.
+		[ "${line%% *}" != wait ] || diff "$BATS_TEST_TMPDIR/mine" "$BATS_TEST_TMPDIR/theirs"
+	done <<-'END'
+		unpause aa
+		pause aa
+		pause aa
+		exec aa true
+		unpause aa
+		pause nosuch
+		rename aa bb
+		rename aa cc
+		rename aa dd
+		rename nosuch ee
+		inspect aa
+		inspect cc
+		port cc
+		stop cc bb
+		stop cc bb
+		kill cc
+		pause cc
+		top cc
+		wait cc
+		wait bb
+		update nosuch
+		restart cc
+		kill -s TERM cc
+		wait cc
+		rm cc
+		rm cc
+		rm bb
+	END
 }
