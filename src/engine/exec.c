@@ -168,12 +168,12 @@ static int start_process(struct exec_run *run, struct exec_container *ret, struc
 }
 
 /* "exec_create: sh -c true" and the same with exec_start, as docker has it. */
-static int tell_start(struct exec_run *run, char *const *args)
+/* Only once it runs, or has failed: nothing is to wait for it. */
+static void tell_start(struct exec_run *run, char *const *args)
 {
 	static const char *const actions[] = { "exec_create:", "exec_start:" };
 	const struct oci_pair more = { "execID", run->exec_id };
 	_cleanup_buf_ struct buf action;
-	int r = id_random(run->exec_id);
 	buf_init(&action, EVENT_LINE_MAX);
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
 		buf_reset(&action);
@@ -182,10 +182,9 @@ static int tell_start(struct exec_run *run, char *const *args)
 			buf_putc(&action, ' ');
 			buf_puts(&action, *arg);
 		}
-		if (r == 0 && buf_error(&action) == 0)
+		if (buf_error(&action) == 0)
 			event_container(run->engine, &run->container, buf_str(&action), &more, 1);
 	}
-	return r;
 }
 
 void engine_exec_ended(struct engine *engine, const struct engine_exec *exec, int status)
@@ -217,10 +216,12 @@ int engine_exec(struct engine *engine, struct arena *arena, const char *id,
 		r = build_process(&run, config, err);
 	if (r == 0)
 		r = make_stdio(&run, config, err);
-	if (r == 0 && (r = tell_start(&run, config->args)) < 0)
+	if (r == 0 && (r = id_random(run.exec_id)) < 0)
 		error_errno(err, r, "cannot choose an id");
-	if (r == 0)
-		r = start_process(&run, &process, err);
+	if (r < 0)
+		return r;
+	r = start_process(&run, &process, err);
+	tell_start(&run, config->args);
 	if (r < 0)
 		return r;
 	*ret = (struct engine_exec) { .container = run.container,
