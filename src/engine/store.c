@@ -464,7 +464,9 @@ static int kept_read(int dir, const char *prefix, struct arena *arena, struct co
 	r = read_file(dir, prefix, "state.json", arena, &state, err);
 	if (r == 0)
 		state_read(state, container);
-	return r == -ENOENT ? 0 : r;
+	/* It is replaced as a whole, but not always synced: what is no document is what a power cut
+	 * left of one, and the container does not run. */
+	return r == -ENOENT || r == -EINVAL ? 0 : r;
 }
 
 static int live_file_read(int dir, const char *prefix, struct arena *arena,

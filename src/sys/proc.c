@@ -127,6 +127,21 @@ void proc_go_behind(int *fds, size_t count)
 			close(fd);
 }
 
+int proc_of_pidfd(int pidfd, pid_t *ret)
+{
+	char path[48], text[1024];
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	int r = fs_read_small(AT_FDCWD, path, text, sizeof(text));
+	if (r < 0)
+		return r;
+	const char *at = strstr(text, "\nPid:");
+	long pid = at ? strtol(at + strlen("\nPid:"), NULL, 10) : 0;
+	if (pid <= 0) /* 0: in no namespace that is seen from here; -1: it has ended */
+		return -ESRCH;
+	*ret = (pid_t)pid;
+	return 0;
+}
+
 int proc_boot_id(char ret[BOOT_ID_SIZE])
 {
 	char text[BOOT_ID_SIZE + 8]; /* with the newline and room to see that nothing follows */

@@ -56,6 +56,10 @@ void proc_close_all_but(int *fds, size_t count);
  */
 void proc_go_behind(int *fds, size_t count);
 
+/* The pid, in the pid namespace of /proc, of the process that @pidfd refers to. -ESRCH: it is gone.
+ */
+int proc_of_pidfd(int pidfd, pid_t *ret);
+
 #define BOOT_ID_SIZE 37
 /* /proc/sys/kernel/random/boot_id: differs after every boot. 0 or -errno. */
 int proc_boot_id(char ret[BOOT_ID_SIZE]);

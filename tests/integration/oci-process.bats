@@ -125,6 +125,15 @@ ALL_CAPS='["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FSETID","CAP_FOWNER","CAP_MKNOD",
 	[ "$status" -eq 0 ]
 	[ "${lines[0]}" = "$(readlink /proc/"$pid"/ns/user)" ]
 	[ "${lines[1]}" = "$(readlink /proc/"$pid"/ns/net)" ]
+	# With the pid namespace as well: the process that is reported is the one that was made.
+	config --arg p "/proc/$pid/ns" '.linux.namespaces |= map(if .type == "pid" then .path = ($p + "/pid") else . end)
+		| .process.args = ["/bin/sleep", "101"]'
+	oci_create "$ID-joined"
+	oci start "$ID-joined"
+	local joined
+	joined=$(oci state "$ID-joined" | jq .pid)
+	wait_until 5 grep -q -a 101 "/proc/$joined/cmdline"
+	[ "$(readlink "/proc/$joined/ns/pid")" = "$(readlink "/proc/$pid/ns/pid")" ]
 	chown 0 "$BATS_FILE_TMPDIR/rootfs/tmp" "$BATS_FILE_TMPDIR/rootfs"
 }
 

@@ -113,7 +113,8 @@ sweep() {
 
 @test "import" {
 	sweep "'$MASU' rmi sweep:local" \
-		"exec '$MASU' import --change 'LABEL a=b' '$BATS_FILE_TMPDIR/busybox.tar' sweep:local"
+		"'$MASU' import --change 'LABEL a=b' '$BATS_FILE_TMPDIR/busybox.tar' sweep:local &&
+			exec '$MASU' run --rm --network none --cgroup-parent '$PARENT' sweep:local true"
 }
 
 @test "tag and rmi" {

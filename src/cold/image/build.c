@@ -368,13 +368,15 @@ int image_commit(struct image_builder *b, struct built_image *images, size_t cou
 	int r = image_store_lock(b->root_fd, &images_fd, err);
 	if (r == 0)
 		r = image_index_load(images_fd, b->arena, &index, err);
+	/* This may collect what an interrupted command left, layers that this one found among it.
+	 */
+	if (r == 0)
+		r = engine_images_begin(b->root_fd, images_fd, b->ops, b->storage, err);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		r = check_existing(b, &images[i]);
 		if (r < 0 && r != -EAGAIN)
 			error_errno(err, r, "layer");
 	}
-	if (r == 0)
-		r = engine_images_begin(b->root_fd, images_fd, b->ops, b->storage, err);
 	if (r < 0)
 		return r;
 	r = publish_blobs(b, images_fd, images, count);

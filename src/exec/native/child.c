@@ -257,12 +257,20 @@ static int intermediate_run(struct create_plan *plan, struct masu_error *err)
 		r = error_errno(err, -errno, "cannot join the user namespace");
 	if (r < 0)
 		return r;
-	pid_t pid = create_clone(plan, CLONE_PARENT, NULL);
+	_cleanup_close_ int pidfd = -1;
+	pid_t pid = create_clone(plan, CLONE_PARENT, &pidfd);
 	if (pid < 0)
 		return error_errno(err, pid, "cannot create the container's process");
-	if (pid == 0)
+	if (pid == 0) {
+		cleanup_close(&plan->pid_sync);
 		create_child(plan, false);
-	return sync_send(plan->child_sync, SYNC_PID, pid, -1);
+	}
+	/* By a number it could not be told: this process may be in another pid namespace. */
+	r = sync_send(plan->pid_sync, SYNC_PID, 0, pidfd);
+	if (r == 0)
+		return 0;
+	sys_pidfd_send_signal(pidfd, SIGKILL);
+	return error_errno(err, r, "cannot hand over the container's process");
 }
 
 void create_child(struct create_plan *plan, bool intermediate)

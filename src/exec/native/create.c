@@ -149,21 +149,35 @@ static int spawn_through_intermediate(struct create_plan *plan, struct exec_cont
 				      struct masu_error *err)
 {
 	struct clone_args args = { .exit_signal = SIGCHLD };
-	pid_t helper = sys_clone3(&args), pid = -1;
+	struct sync_message message = { .passed_fd = -1 };
+	int pair[2];
+	int r = sync_pair(pair);
+	if (r < 0)
+		return error_errno(err, r, "cannot make a socket pair");
+	_cleanup_close_ int mine = pair[0];
+	plan->pid_sync = pair[1];
+	pid_t helper = sys_clone3(&args);
+	if (helper == 0) {
+		cleanup_close(&mine);
+		create_child(plan, true);
+	}
+	cleanup_close(&plan->pid_sync);
+	cleanup_close(&plan->child_sync);
 	if (helper < 0)
 		return error_errno(err, helper, "cannot create a process");
-	if (helper == 0)
-		create_child(plan, true);
-	cleanup_close(&plan->child_sync);
-	int r = sync_expect(plan->parent_sync, SYNC_PID, &pid, err);
+	r = sync_receive(mine, &message, err);
 	reap_pid(helper);
-	if (r == -EPIPE)
+	/* It has said why, or nobody can. */
+	if (r == -EPIPE && (r = sync_receive(plan->parent_sync, &message, err)) == -EPIPE)
 		return error_set(err, r, "the process that enters the user namespace died");
 	if (r < 0)
 		return r;
-	container->pid = pid;
-	container->pidfd = sys_pidfd_open(pid, 0);
-	return container->pidfd < 0 ? error_errno(err, container->pidfd, "pidfd_open") : 0;
+	_cleanup_close_ int pidfd = message.passed_fd;
+	if (message.kind != SYNC_PID || pidfd < 0)
+		return error_set(err, -EPROTO, "no process came out of the user namespace");
+	container->pidfd = take_fd(&pidfd);
+	r = proc_of_pidfd(container->pidfd, &container->pid);
+	return r < 0 ? error_errno(err, r, "the container's process") : 0;
 }
 
 static int spawn(struct create_plan *plan, struct exec_container *container, struct masu_error *err)
@@ -359,6 +373,7 @@ int native_create(const struct exec_request *request, struct exec_container *ret
 		.proc_fd = -1,
 		.parent_sync = -1,
 		.child_sync = -1,
+		.pid_sync = -1,
 		.console_fd = -1,
 	};
 	struct exec_container container = EXEC_CONTAINER_NONE;

@@ -18,6 +18,7 @@ struct create_plan {
 	int proc_fd;	   /* the host's procfs */
 	int parent_sync;   /* the parent's end */
 	int child_sync;	   /* the child's end */
+	int pid_sync;	   /* the intermediate's: the real child's messages must not come before */
 	int console_fd;	   /* connection to the console socket, or -1 */
 	bool wait_mapped;  /* the child waits for SYNC_MAPPED before it does anything */
 	bool wait_mounted; /* the child waits for SYNC_GO with its mounts made */

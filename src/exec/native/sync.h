@@ -10,7 +10,7 @@
 
 enum sync_kind {
 	SYNC_ERROR = 1, /* child: failed; carries the error */
-	SYNC_PID,	/* intermediate: value is the pid of the real child */
+	SYNC_PID,	/* intermediate: carries the pidfd of the real child */
 	SYNC_JOINED,	/* child: all namespaces that it joins by path are entered */
 	SYNC_TIME,	/* child: write my time offsets; parent: done */
 	SYNC_MAPPED,	/* parent: id maps are written, the group is entered */
