@@ -36,7 +36,7 @@ _masu_words() {
 	'masu image') words='history import inspect load ls rm save tag --help' ;;
 	'masu image history') words='--no-trunc --help' ;;
 	'masu image import') words='--change --message --platform --help' ;;
-	'masu image inspect') words='--help' ;;
+	'masu image inspect') words='--format --help' ;;
 	'masu image load') words='--input --quiet --help' ;;
 	'masu image ls') words='--all --digests --format --no-trunc --quiet --help' ;;
 	'masu image rm') words='--force --help' ;;

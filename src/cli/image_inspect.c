@@ -11,9 +11,11 @@
 #include "base/str.h"
 #include "base/table.h"
 #include "cli/images.h"
+#include "cli/inspect.h"
 #include "image/store.h"
 #include "json/json.h"
 #include "state/record.h"
+#include "storage/storage.h"
 
 /* An image, its config document and all its names. */
 struct inspected {
@@ -47,20 +49,16 @@ static int collect_names(struct arena *arena, const struct image_index *index, c
 	return names ? 0 : -ENOMEM;
 }
 
-static int inspect(const char *root, struct arena *arena, const char *name, struct inspected *ret,
+static int inspect(int root_fd, struct arena *arena, const char *name, struct inspected *ret,
 		   struct masu_error *err)
 {
 	struct image_index index;
 	const struct image_entry *entry;
-	_cleanup_close_ int root_fd = -1;
-	int r = state_open_root(root, &root_fd, err);
-	if (r < 0)
-		return r;
 	_cleanup_close_ int images_fd =
 		openat(root_fd, IMAGES_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (images_fd < 0)
 		return error_errno(err, -errno, "images");
-	r = image_index_load(images_fd, arena, &index, err);
+	int r = image_index_load(images_fd, arena, &index, err);
 	if (r == 0)
 		r = image_index_find(images_fd, &index, name, &entry, err);
 	if (r == 0)
@@ -102,61 +100,134 @@ static void write_rootfs(struct json_writer *w, const struct image *image)
 	json_end_object(w);
 }
 
-static void write_inspect(struct json_writer *w, struct arena *arena, const struct inspected *i)
+/* Docker's "Config" of an image: what the image says, and Docker's value for what it leaves out. */
+static void write_config(struct json_writer *w, const struct json *config)
 {
-	const struct json *config = json_get(i->config, "config");
-	const char *author = "";
+	static const struct {
+		const char *name, *otherwise; /* NULL: left out */
+	} members[] = {
+		{ "Hostname", "\"\"" },	     { "Domainname", "\"\"" },
+		{ "User", "\"\"" },	     { "AttachStdin", "false" },
+		{ "AttachStdout", "false" }, { "AttachStderr", "false" },
+		{ "ExposedPorts", NULL },    { "Tty", "false" },
+		{ "OpenStdin", "false" },    { "StdinOnce", "false" },
+		{ "Env", "null" },	     { "Cmd", "null" },
+		{ "Healthcheck", NULL },     { "ArgsEscaped", NULL },
+		{ "Image", "\"\"" },	     { "Volumes", "null" },
+		{ "WorkingDir", "\"\"" },    { "Entrypoint", "null" },
+		{ "OnBuild", "null" },	     { "Labels", "null" },
+		{ "StopSignal", NULL },	     { "Shell", NULL },
+	};
+	json_key(w, "Config");
+	json_begin_object(w);
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		const struct json *value = json_get(config, members[i].name);
+		if (!value && !members[i].otherwise)
+			continue;
+		json_key(w, members[i].name);
+		if (value)
+			json_put_value(w, value);
+		else
+			json_put_raw(w, members[i].otherwise, strlen(members[i].otherwise));
+	}
+	json_end_object(w);
+}
+
+/* The topmost layer is what a writable layer would be; the others are below it. */
+static void write_graph_driver(struct json_writer *w, struct arena *arena,
+			       const struct engine *engine, const struct image *image)
+{
+	const struct storage_ops *ops = storage_driver(engine->storage_driver);
+	struct storage_paths paths;
+	json_key(w, "GraphDriver");
+	json_begin_object(w);
+	json_key(w, "Data");
+	json_begin_object(w);
+	if (ops && ops->paths &&
+	    ops->paths(engine->root, "", image->chain_ids, arena, &paths) == 0) {
+		const char *colon = strchr(paths.lower, ':');
+		size_t len = colon ? (size_t)(colon - paths.lower) : strlen(paths.lower);
+		if (colon)
+			json_field_string(w, "LowerDir", colon + 1);
+		json_key(w, "UpperDir");
+		json_put_string_len(w, paths.lower, len);
+	}
+	json_end_object(w);
+	json_field_string(w, "Name", engine->storage_driver);
+	json_end_object(w);
+}
+
+/* What the last step of its history says. */
+static const char *comment_of(const struct json *config)
+{
+	const char *comment = "";
+	json_foreach (step, json_get(config, "history")) {
+		comment = "";
+		json_string(json_get(step, "comment"), &comment);
+	}
+	return comment;
+}
+
+static void write_image(struct json_writer *w, struct arena *arena, const struct engine *engine,
+			const struct inspected *i)
+{
+	const char *author = "", *variant = NULL;
 	json_string(json_get(i->config, "author"), &author);
 	json_begin_object(w);
 	json_field_string(w, "Id", i->image.id);
 	put_strings(w, "RepoTags", i->names);
 	write_repo_digests(w, arena, i);
+	json_field_string(w, "Parent", "");
+	json_field_string(w, "Comment", comment_of(i->config));
 	json_field_string(w, "Created", i->image.created);
+	json_field_string(w, "DockerVersion", "");
 	json_field_string(w, "Author", author);
-	json_key(w, "Config");
-	if (config)
-		json_put_value(w, config);
-	else
-		json_put_null(w);
+	write_config(w, json_get(i->config, "config"));
 	json_field_string(w, "Architecture", i->image.architecture);
+	if (json_string(json_get(i->config, "variant"), &variant))
+		json_field_string(w, "Variant", variant);
 	json_field_string(w, "Os", i->image.os);
 	json_field_u64(w, "Size", i->image.size);
+	json_field_u64(w, "VirtualSize", i->image.size);
+	write_graph_driver(w, arena, engine, &i->image);
 	write_rootfs(w, &i->image);
+	json_key(w, "Metadata");
+	json_begin_object(w);
+	json_field_string(w, "LastTagTime", "0001-01-01T00:00:00Z");
+	json_end_object(w);
 	json_end_object(w);
 }
 
-static int run_inspect(struct cli_context *context, void *data, int argc, char **argv,
+int image_inspect_write(struct engine *engine, struct arena *arena, const char *name,
+			struct json_writer *w, struct masu_error *err)
+{
+	struct inspected inspected;
+	int r = inspect(engine->root_fd, arena, name, &inspected, err);
+	if (r == 0)
+		write_image(w, arena, engine, &inspected);
+	return r;
+}
+
+static const struct cli_option inspect_options[] = {
+	CLI_OPT(struct inspect_request, format, "format", 'f', CLI_STRING, "string",
+		"Format output using a custom template: json, or a Go template"),
+};
+
+static int run_inspect(struct cli_context *context, void *pointer, int argc, char **argv,
 		       struct masu_error *err)
 {
-	_cleanup_buf_ struct buf out;
-	struct json_writer w;
-	int status = 0;
-	buf_init(&out, 0);
-	json_writer_init(&w, &out, true);
-	json_begin_array(&w);
-	for (int i = 0; i < argc; i++) {
-		struct inspected inspected;
-		struct masu_error why = { 0 };
-		if (inspect(context->root, context->arena, argv[i], &inspected, &why) == 0) {
-			write_inspect(&w, context->arena, &inspected);
-			continue;
-		}
-		fprintf(stderr, "masu: %s\n", why.message);
-		status = 1;
-	}
-	json_end_array(&w);
-	if (buf_error(&out) < 0)
-		return error_errno(err, buf_error(&out), "inspect");
-	fputs(buf_str(&out), stdout);
-	if (!str_ends_with(buf_str(&out), "\n"))
-		putchar('\n');
-	return status;
+	struct inspect_request *request = pointer;
+	request->type = "image";
+	return inspect_objects(context, request, argc, argv, err);
 }
 
 const struct cli_command image_inspect_command = {
 	.name = "inspect",
-	.synopsis = "IMAGE [IMAGE...]",
+	.synopsis = "[OPTIONS] IMAGE [IMAGE...]",
 	.summary = "Display detailed information on one or more images",
+	.options = inspect_options,
+	.option_count = ARRAY_SIZE(inspect_options),
+	.options_size = sizeof(struct inspect_request),
 	.run = run_inspect,
 	.min_args = 1,
 	.max_args = -1,
@@ -197,7 +268,10 @@ static int run_history(struct cli_context *context, void *data, int argc, char *
 	const struct history_options *o = data;
 	struct arena *arena = context->arena;
 	struct inspected inspected;
-	int r = inspect(context->root, arena, argv[0], &inspected, err);
+	_cleanup_close_ int root_fd = -1;
+	int r = state_open_root(context->root, &root_fd, err);
+	if (r == 0)
+		r = inspect(root_fd, arena, argv[0], &inspected, err);
 	if (r < 0)
 		return r;
 	const struct json *history = json_get(inspected.config, "history");

@@ -1,4 +1,6 @@
-/* `masu inspect` and `masu container inspect`. */
+/* `masu inspect`, `masu container inspect`, and what the other groups' `inspect` is made of. */
+#include "cli/inspect.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,26 +10,6 @@
 #include "cli/format.h"
 #include "cli/session.h"
 #include "cli/volume.h"
-
-struct inspect_options {
-	const char *format, *type;
-	bool size;
-};
-
-#define FORMAT_OPTION                                                                              \
-	CLI_OPT(struct inspect_options, format, "format", 'f', CLI_STRING, "string",               \
-		"Format output using a custom template: json, or a Go template")
-#define SIZE_OPTION                                                                                \
-	CLI_OPT(struct inspect_options, size, "size", 's', CLI_BOOL, NULL,                         \
-		"Display total file sizes if the type is container")
-
-static const struct cli_option inspect_options[] = {
-	FORMAT_OPTION,
-	SIZE_OPTION,
-	CLI_OPT(struct inspect_options, type, "type", 0, CLI_STRING, "string",
-		"Only inspect objects of the given type"),
-};
-static const struct cli_option container_inspect_options[] = { FORMAT_OPTION, SIZE_OPTION };
 
 /* Members of a closed object are added in front of its end. */
 static int add_sizes(struct engine *engine, struct arena *arena, const char *id, struct buf *out,
@@ -48,40 +30,80 @@ static int add_sizes(struct engine *engine, struct arena *arena, const char *id,
 	return r;
 }
 
-static int inspect_container(struct engine *engine, struct arena *arena, const char *name,
-			     const struct inspect_options *options, struct buf *out,
-			     struct masu_error *err)
+static int container_write(struct engine *engine, struct arena *arena, const char *name,
+			   const struct inspect_request *request, struct json_writer *w,
+			   struct masu_error *err)
 {
-	struct json_writer w;
 	char id[65];
 	int r = engine_resolve(engine, name, id, err);
-	if (r < 0)
-		return r;
-	json_writer_init(&w, out, false);
-	r = engine_inspect(engine, arena, id, &w, err);
-	if (r == 0 && options->size)
-		r = add_sizes(engine, arena, id, out, err);
+	if (r == 0)
+		r = engine_inspect(engine, arena, id, w, err);
+	if (r == 0 && request->size)
+		r = add_sizes(engine, arena, id, w->out, err);
 	return r;
 }
 
+static int image_write(struct engine *engine, struct arena *arena, const char *name,
+		       const struct inspect_request *request, struct json_writer *w,
+		       struct masu_error *err)
+{
+	return image_inspect_write(engine, arena, name, w, err);
+}
+
+static int network_write(struct engine *engine, struct arena *arena, const char *name,
+			 const struct inspect_request *request, struct json_writer *w,
+			 struct masu_error *err)
+{
+	return engine_inspect_network(engine, arena, name, w, err);
+}
+
+static int volume_write(struct engine *engine, struct arena *arena, const char *name,
+			const struct inspect_request *request, struct json_writer *w,
+			struct masu_error *err)
+{
+	return volume_inspect_write(engine, arena, name, w, err);
+}
+
+/* In docker's order of looking a name up. */
+static const struct {
+	const char *type;
+	int (*write)(struct engine *engine, struct arena *arena, const char *name,
+		     const struct inspect_request *request, struct json_writer *w,
+		     struct masu_error *err);
+} kinds[] = {
+	{ "container", container_write },
+	{ "image", image_write },
+	{ "network", network_write },
+	{ "volume", volume_write },
+};
+
+/* Another type may have it: it is not there, or cannot be the name of an image or volume. A prefix
+ * of several containers is looked for no further. */
+static bool is_elsewhere(size_t kind, int r)
+{
+	return r == -ENOENT || (r == -EINVAL && kind > 0);
+}
+
 static int inspect_one(struct engine *engine, struct arena *arena, const char *name,
-		       const struct inspect_options *options, const struct json **ret,
+		       const struct inspect_request *request, const struct json **ret,
 		       struct masu_error *err)
 {
 	_cleanup_buf_ struct buf text;
-	buf_init(&text, 0);
-	const char *type = options->type;
+	bool elsewhere = true;
 	int r = -ENOENT;
-	if (!type || streq(type, "container"))
-		r = inspect_container(engine, arena, name, options, &text, err);
-	if (r == -ENOENT && (!type || streq(type, "volume"))) {
+	buf_init(&text, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds) && elsewhere; i++) {
 		struct json_writer w;
+		if (request->type && !streq(request->type, kinds[i].type))
+			continue;
 		buf_reset(&text);
 		json_writer_init(&w, &text, false);
-		r = volume_inspect_write(engine, arena, name, &w, err);
+		*err = (struct masu_error) { 0 };
+		r = kinds[i].write(engine, arena, name, request, &w, err);
+		elsewhere = is_elsewhere(i, r);
 	}
-	if (r == -ENOENT && !type)
-		return error_set(err, r, "No such object: %.200s", name);
+	if (elsewhere && !request->type)
+		return error_set(err, -ENOENT, "No such object: %.200s", name);
 	if (r < 0)
 		return r;
 	char *kept = buf_error(&text) ? NULL : arena_strdup(arena, buf_str(&text));
@@ -107,54 +129,82 @@ int inspect_print(struct arena *arena, const char *format, const struct json *co
 	return buf_error(&text) ? error_errno(err, buf_error(&text), "inspect") : 0;
 }
 
-/* What is found is printed, as one array; what is not is reported after it. */
-static int inspect_run(struct cli_context *context, void *pointer, int argc, char **argv,
-		       struct masu_error *err)
+static int check_type(const char *type, struct masu_error *err)
 {
-	const struct inspect_options *options = pointer;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!type || streq(type, kinds[i].type))
+			return 0;
+	return error_set(err, -EINVAL,
+			 "unknown type: \"%.100s\": must be one of \"container\", \"image\", "
+			 "\"network\", \"volume\"",
+			 type);
+}
+
+int inspect_objects(struct cli_context *context, const struct inspect_request *request, int argc,
+		    char **argv, struct masu_error *err)
+{
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
 	const struct json **objects =
 		arena_array(context->arena, const struct json *, (size_t)argc);
 	struct masu_error *errors = arena_array(context->arena, struct masu_error, (size_t)argc);
 	size_t found = 0, missing = 0;
-	if (options->type && !streq(options->type, "container") && !streq(options->type, "volume"))
-		return error_set(
-			err, -EINVAL,
-			"\"%.100s\" is not a valid value for --type; use container or volume, or "
-			"`masu image inspect`",
-			options->type);
-	int r = objects && errors ? session_open(context, &engine, err)
-				  : error_set(err, -ENOMEM, "out of memory");
+	int r = check_type(request->type, err);
+	if (r == 0)
+		r = objects && errors ? session_open(context, &engine, err)
+				      : error_set(err, -ENOMEM, "out of memory");
 	if (r < 0)
 		return r;
 	for (int i = 0; i < argc; i++) {
-		if (inspect_one(&engine, context->arena, argv[i], options, &objects[found],
+		if (inspect_one(&engine, context->arena, argv[i], request, &objects[found],
 				&errors[missing]) == 0)
 			found++;
 		else
 			missing++;
 	}
-	r = inspect_print(context->arena, options->format, objects, found, err);
+	r = inspect_print(context->arena, request->format, objects, found, err);
 	for (size_t i = 0; i < missing; i++)
 		session_report(&errors[i]);
 	return r < 0 ? r : missing ? 1 : 0;
 }
 
+/* ---- the verbs ---- */
+
+#define FORMAT_OPTION                                                                              \
+	CLI_OPT(struct inspect_request, format, "format", 'f', CLI_STRING, "string",               \
+		"Format output using a custom template: json, or a Go template")
+#define SIZE_OPTION                                                                                \
+	CLI_OPT(struct inspect_request, size, "size", 's', CLI_BOOL, NULL,                         \
+		"Display total file sizes if the type is container")
+
+static const struct cli_option inspect_options[] = {
+	FORMAT_OPTION,
+	SIZE_OPTION,
+	CLI_OPT(struct inspect_request, type, "type", 0, CLI_STRING, "string",
+		"Only inspect objects of the given type"),
+};
+static const struct cli_option container_inspect_options[] = { FORMAT_OPTION, SIZE_OPTION };
+
+static int inspect_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		       struct masu_error *err)
+{
+	return inspect_objects(context, pointer, argc, argv, err);
+}
+
 static int container_inspect_run(struct cli_context *context, void *pointer, int argc, char **argv,
 				 struct masu_error *err)
 {
-	struct inspect_options *options = pointer;
-	options->type = "container";
-	return inspect_run(context, options, argc, argv, err);
+	struct inspect_request *request = pointer;
+	request->type = "container";
+	return inspect_objects(context, request, argc, argv, err);
 }
 
 const struct cli_command inspect_command = {
 	.name = "inspect",
 	.synopsis = "[OPTIONS] NAME|ID [NAME|ID...]",
-	.summary = "Return low-level information on containers and volumes",
+	.summary = "Return low-level information on containers, images, networks and volumes",
 	.options = inspect_options,
 	.option_count = ARRAY_SIZE(inspect_options),
-	.options_size = sizeof(struct inspect_options),
+	.options_size = sizeof(struct inspect_request),
 	.run = inspect_run,
 	.min_args = 1,
 	.max_args = -1,
@@ -166,7 +216,7 @@ const struct cli_command container_inspect_command = {
 	.summary = "Display detailed information on one or more containers",
 	.options = container_inspect_options,
 	.option_count = ARRAY_SIZE(container_inspect_options),
-	.options_size = sizeof(struct inspect_options),
+	.options_size = sizeof(struct inspect_request),
 	.run = container_inspect_run,
 	.min_args = 1,
 	.max_args = -1,

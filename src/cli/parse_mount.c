@@ -174,9 +174,9 @@ static int volume_source(struct arena *arena, const char *value, const char *sou
 		if (!source)
 			return no_memory(err);
 	}
+	mount->create_source = true;
 	if (*source == '/') {
 		mount->kind = MOUNT_BIND;
-		mount->create_source = true;
 		mount->source = parse_clean_path(arena, source);
 		if (!mount->source)
 			return no_memory(err);

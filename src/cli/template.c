@@ -68,7 +68,7 @@ static int eval_fields(struct template_run *run, const struct operand *operand,
 						  "nil data; no entry for key \"%s\"", *name);
 		const struct json *member = json_get(value, *name);
 		if (!member && !template_is_map(value) && !name[1])
-			member = template_optional(*name);
+			member = template_optional(value, *name);
 		if (!member && !template_is_map(value))
 			return template_run_error(run, operand->position, operand->source,
 						  "map has no entry for key \"%s\"", *name);

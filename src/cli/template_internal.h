@@ -183,8 +183,8 @@ bool template_truth(const struct json *value);
 int template_print(struct arena *arena, const struct json *value, struct buf *out);
 /* Members by key, as Go goes through maps; items in their order. NULL: memory is gone. */
 const struct json **template_sorted(struct arena *arena, const struct json *value);
-/* A null with this name, where it is a member that Docker leaves out when empty; else NULL. */
-const struct json *template_optional(const char *name);
+/* What a member that Docker leaves out where it is empty is in its structures; else NULL. */
+const struct json *template_optional(const struct json *object, const char *name);
 /* Whether the object's keys are data (labels, networks), not the members of a structure. */
 bool template_is_map(const struct json *object);
 /* Go's name for its type, for messages. */

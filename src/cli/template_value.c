@@ -67,7 +67,7 @@ bool template_is_map(const struct json *object)
 
 					     "Status",	    "StorageOpt",   "Sysctls",
 					     "Tmpfs",	    "Volumes",	    "Containers",
-					     "Data" };
+					     "Data",	    "Attributes" };
 	return object == &template_no_value || key_in(object, names, ARRAY_SIZE(names)) ||
 	       is_options(object);
 }
@@ -83,9 +83,9 @@ static bool is_pointer(const struct json *value)
 	return key_in(value, names, ARRAY_SIZE(names));
 }
 
-/* Members that Docker leaves out where they are empty; its structures have them all the same. */
-const struct json *template_optional(const char *name)
+const struct json *template_optional(const struct json *object, const char *name)
 {
+	static const struct json empty = { .type = JSON_STRING, .text = "" };
 	static const struct json members[] = {
 #define OPTIONAL(member) { .type = JSON_NULL, .key = member }
 		OPTIONAL("ArgsEscaped"), OPTIONAL("DeviceRequests"), OPTIONAL("ExposedPorts"),
@@ -100,6 +100,9 @@ const struct json *template_optional(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
 		if (streq(members[i].key, name))
 			return &members[i];
+	/* Of a mount: only volumes have them. */
+	if ((streq(name, "Name") || streq(name, "Driver")) && json_get(object, "Destination"))
+		return &empty;
 	return NULL;
 }
 

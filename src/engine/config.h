@@ -29,14 +29,23 @@ extern const struct config_field config_fields[];      /* Docker's "Config", end
 extern const struct config_field host_config_fields[]; /* Docker's "HostConfig" */
 
 /*
- * Writes the members of "Config" and "HostConfig" into open objects. @full: with those that have
- * their default value, as inspect shows them; without, what the reader needs.
+ * Writes the members of "Config" and "HostConfig" into open objects: what the reader needs, without
+ * those that have their default value.
  */
-void config_write(struct json_writer *w, const struct container_config *config, bool full);
-void host_config_write(struct json_writer *w, const struct container_config *config, bool full);
-/* The mounts in masu's own terms (the record) and as Docker's Binds, Tmpfs and Mounts (inspect). */
+void config_write(struct json_writer *w, const struct container_config *config);
+void host_config_write(struct json_writer *w, const struct container_config *config);
+/* The mounts in masu's own terms. */
 void mounts_write(struct json_writer *w, const struct container_config *config);
-void docker_mounts_write(struct json_writer *w, const struct container_config *config);
+/* A plain member by its name, also with its default value; a list that is not there is null. */
+void config_member_write(struct json_writer *w, const struct container_config *config,
+			 const char *name);
+/* Members with a shape of their own: these with their keys … */
+void exposed_ports_write(struct json_writer *w, const struct container_config *config);
+void healthcheck_write(struct json_writer *w, const struct container_config *config);
+void log_config_write(struct json_writer *w, const struct container_config *config);
+void restart_policy_write(struct json_writer *w, const struct container_config *config);
+/* … and these without. */
+void devices_write(struct json_writer *w, const struct container_config *config);
 
 /* Reads container.json back; everything in the arena. A record that is not ours is -EBADMSG. */
 int config_read(struct arena *arena, const struct json *record, struct container_config *ret,
@@ -49,7 +58,10 @@ void json_put_strings(struct json_writer *w, const char *const *strings);
 void network_ports_write(struct json_writer *w, const struct network_port *ports, size_t count);
 
 /* ---- config_blkio.c: Docker's five lists of limits for single block devices ---- */
-void blkio_devices_write(struct json_writer *w, const struct container_config *config, bool full);
+void blkio_devices_write(struct json_writer *w, const struct container_config *config);
+/* One of the lists by its name, with its key. */
+void blkio_list_write(struct json_writer *w, const struct container_config *config,
+		      const char *name);
 int blkio_devices_read(struct arena *arena, const struct json *host,
 		       struct container_config *config);
 const char *restart_policy_name(enum restart_policy policy);

@@ -32,9 +32,17 @@ static void list_write(struct json_writer *w, const struct container_config *con
 	json_end_array(w);
 }
 
-void blkio_devices_write(struct json_writer *w, const struct container_config *config, bool full)
+void blkio_list_write(struct json_writer *w, const struct container_config *config,
+		      const char *name)
 {
-	if (!config->blkio_device_count && !full)
+	for (int limit = 0; limit < BLKIO_LIMIT_COUNT; limit++)
+		if (streq(blkio_names[limit].list, name))
+			list_write(w, config, (enum blkio_limit)limit);
+}
+
+void blkio_devices_write(struct json_writer *w, const struct container_config *config)
+{
+	if (!config->blkio_device_count)
 		return;
 	for (int limit = 0; limit < BLKIO_LIMIT_COUNT; limit++)
 		list_write(w, config, (enum blkio_limit)limit);

@@ -85,6 +85,16 @@ static void field_write(struct json_writer *w, const struct config_field *field,
 	}
 }
 
+void config_member_write(struct json_writer *w, const struct container_config *config,
+			 const char *name)
+{
+	static const struct config_field *const tables[] = { config_fields, host_config_fields };
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		for (const struct config_field *field = tables[i]; field->name; field++)
+			if (streq(field->name, name))
+				field_write(w, field, config, true);
+}
+
 static const char *protocol_name(enum network_protocol protocol)
 {
 	static const char *const names[] = {
@@ -153,7 +163,7 @@ static bool is_exposed(const char *const *expose, const struct network_port *por
 	return false;
 }
 
-static void exposed_ports_write(struct json_writer *w, const struct container_config *config)
+void exposed_ports_write(struct json_writer *w, const struct container_config *config)
 {
 	json_key(w, "ExposedPorts");
 	json_begin_object(w);
@@ -173,7 +183,7 @@ static void exposed_ports_write(struct json_writer *w, const struct container_co
 	json_end_object(w);
 }
 
-static void healthcheck_write(struct json_writer *w, const struct container_config *config)
+void healthcheck_write(struct json_writer *w, const struct container_config *config)
 {
 	const struct image_healthcheck *check = &config->healthcheck;
 	if (!check->present)
@@ -190,19 +200,15 @@ static void healthcheck_write(struct json_writer *w, const struct container_conf
 	json_end_object(w);
 }
 
-void config_write(struct json_writer *w, const struct container_config *config, bool full)
+void config_write(struct json_writer *w, const struct container_config *config)
 {
 	for (const struct config_field *field = config_fields; field->name; field++)
-		field_write(w, field, config, full);
+		field_write(w, field, config, false);
 	if (config->stop_timeout >= 0)
 		json_field_i64(w, "StopTimeout", config->stop_timeout);
 	if (config->expose || config->port_count)
 		exposed_ports_write(w, config);
 	healthcheck_write(w, config);
-	if (full) {
-		json_key(w, "OnBuild");
-		json_put_null(w);
-	}
 }
 
 const char *restart_policy_name(enum restart_policy policy)
@@ -214,7 +220,7 @@ const char *restart_policy_name(enum restart_policy policy)
 	return names[policy];
 }
 
-static void devices_write(struct json_writer *w, const struct container_config *config)
+void devices_write(struct json_writer *w, const struct container_config *config)
 {
 	json_begin_array(w);
 	for (size_t i = 0; i < config->device_count; i++) {
@@ -227,7 +233,7 @@ static void devices_write(struct json_writer *w, const struct container_config *
 	json_end_array(w);
 }
 
-/* Docker's ulimits are without the "RLIMIT_"; "no limit" is -1. */
+/* "no limit" is -1, as with Docker. */
 static void ulimits_write(struct json_writer *w, const struct container_config *config)
 {
 	json_begin_array(w);
@@ -242,7 +248,7 @@ static void ulimits_write(struct json_writer *w, const struct container_config *
 	json_end_array(w);
 }
 
-static void log_config_write(struct json_writer *w, const struct container_config *config)
+void log_config_write(struct json_writer *w, const struct container_config *config)
 {
 	json_key(w, "LogConfig");
 	json_begin_object(w);
@@ -252,7 +258,7 @@ static void log_config_write(struct json_writer *w, const struct container_confi
 	json_end_object(w);
 }
 
-static void restart_policy_write(struct json_writer *w, const struct container_config *config)
+void restart_policy_write(struct json_writer *w, const struct container_config *config)
 {
 	json_key(w, "RestartPolicy");
 	json_begin_object(w);
@@ -261,28 +267,28 @@ static void restart_policy_write(struct json_writer *w, const struct container_c
 	json_end_object(w);
 }
 
-void host_config_write(struct json_writer *w, const struct container_config *config, bool full)
+void host_config_write(struct json_writer *w, const struct container_config *config)
 {
 	for (const struct config_field *field = host_config_fields; field->name; field++)
-		field_write(w, field, config, full);
+		field_write(w, field, config, false);
 	if (config->memory_swappiness >= 0)
 		json_field_i64(w, "MemorySwappiness", config->memory_swappiness);
-	if (config->port_count || full) {
+	if (config->port_count) {
 		json_key(w, "PortBindings");
 		network_ports_write(w, config->ports, config->port_count);
 	}
-	if (config->device_count || full) {
+	if (config->device_count) {
 		json_key(w, "Devices");
 		devices_write(w, config);
 	}
-	blkio_devices_write(w, config, full);
-	if (config->ulimit_count || full) {
+	blkio_devices_write(w, config);
+	if (config->ulimit_count) {
 		json_key(w, "Ulimits");
 		ulimits_write(w, config);
 	}
-	if (config->log_driver || config->log_option_count || full)
+	if (config->log_driver || config->log_option_count)
 		log_config_write(w, config);
-	if (config->restart != RESTART_NO || full)
+	if (config->restart != RESTART_NO)
 		restart_policy_write(w, config);
 }
 
@@ -317,68 +323,5 @@ void mounts_write(struct json_writer *w, const struct container_config *config)
 	json_begin_array(w);
 	for (size_t i = 0; i < config->mount_count; i++)
 		mount_write(w, &config->mounts[i]);
-	json_end_array(w);
-}
-
-/* -v in Docker's own spelling: "source:target[:ro][,propagation]". */
-static void bind_write(struct json_writer *w, const struct mount_config *mount)
-{
-	struct buf text;
-	buf_init(&text, 16384);
-	buf_printf(&text, "%s:%s", mount->source, mount->target);
-	if (mount->readonly || mount->propagation || mount->nocopy)
-		buf_printf(&text, ":%s%s%s%s", mount->readonly ? "ro" : "rw",
-			   mount->nocopy ? ",nocopy" : "", mount->propagation ? "," : "",
-			   mount->propagation ? mount->propagation : "");
-	json_put_string(w, buf_str(&text));
-	buf_free(&text);
-}
-
-static void docker_mount_write(struct json_writer *w, const struct mount_config *mount)
-{
-	json_begin_object(w);
-	json_field_string(w, "Type", mount_kind_names[mount->kind]);
-	string_field(w, "Source", mount->source, false);
-	json_field_string(w, "Target", mount->target);
-	if (mount->readonly)
-		json_field_bool(w, "ReadOnly", true);
-	if (mount->kind == MOUNT_BIND && (mount->propagation || mount->nonrecursive)) {
-		json_key(w, "BindOptions");
-		json_begin_object(w);
-		string_field(w, "Propagation", mount->propagation, false);
-		if (mount->nonrecursive)
-			json_field_bool(w, "NonRecursive", true);
-		json_end_object(w);
-	}
-	if (mount->kind == MOUNT_TMPFS && (mount->tmpfs_size || mount->tmpfs_mode)) {
-		json_key(w, "TmpfsOptions");
-		json_begin_object(w);
-		number_field(w, "SizeBytes", mount->tmpfs_size, false);
-		number_field(w, "Mode", mount->tmpfs_mode, false);
-		json_end_object(w);
-	}
-	json_end_object(w);
-}
-
-void docker_mounts_write(struct json_writer *w, const struct container_config *config)
-{
-	json_key(w, "Binds");
-	json_begin_array(w);
-	for (size_t i = 0; i < config->mount_count; i++)
-		if (config->mounts[i].create_source)
-			bind_write(w, &config->mounts[i]);
-	json_end_array(w);
-	json_key(w, "Tmpfs");
-	json_begin_object(w);
-	for (size_t i = 0; i < config->mount_count; i++)
-		if (config->mounts[i].tmpfs_options)
-			json_field_string(w, config->mounts[i].target,
-					  config->mounts[i].tmpfs_options);
-	json_end_object(w);
-	json_key(w, "Mounts");
-	json_begin_array(w);
-	for (size_t i = 0; i < config->mount_count; i++)
-		if (!config->mounts[i].create_source && !config->mounts[i].tmpfs_options)
-			docker_mount_write(w, &config->mounts[i]);
 	json_end_array(w);
 }

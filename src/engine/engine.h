@@ -49,7 +49,8 @@ struct mount_config {
 	const char *source; /* absolute host path, or volume name (NULL: anonymous) */
 	const char *target; /* absolute, clean */
 	bool readonly;
-	bool create_source; /* -v: a missing host directory is made; --mount: refused */
+	bool create_source; /* given by -v, which makes a missing host directory; --mount does not
+			     */
 	bool nocopy;
 	bool nonrecursive;
 	const char *propagation;   /* "rprivate" … ; NULL: default */
@@ -387,6 +388,10 @@ int engine_logs(struct engine *engine, struct arena *arena, const char *id,
 /* Bytes of the container's writable layer, and of it and its image together. */
 int engine_size(struct engine *engine, struct arena *arena, const struct container *container,
 		uint64_t *ret_writable, uint64_t *ret_total, struct masu_error *err);
+
+/* Docker's document of a network: a predefined one, or one that is defined. -ENOENT: neither. */
+int engine_inspect_network(struct engine *engine, struct arena *arena, const char *name_or_id,
+			   struct json_writer *w, struct masu_error *err);
 
 /* Docker's inspect document of one container. */
 int engine_inspect(struct engine *engine, struct arena *arena, const char *id,

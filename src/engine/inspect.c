@@ -1,9 +1,9 @@
 /* Docker's inspect document of a container, member for member in Docker's order. */
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "base/str.h"
 #include "engine/config.h"
+#include "engine/inspect.h"
 #include "engine/internal.h"
 #include "engine/log_writer.h"
 
@@ -54,7 +54,7 @@ static void mount_point_write(struct json_writer *w, struct arena *arena,
 	json_field_string(w, "Destination", mount->target);
 	if (mount->kind == MOUNT_VOLUME)
 		json_field_string(w, "Driver", "local");
-	json_field_string(w, "Mode", "");
+	json_field_string(w, "Mode", mount->create_source && mount->readonly ? "ro" : "");
 	json_field_bool(w, "RW", !mount->readonly);
 	json_field_string(w, "Propagation",
 			  mount->kind != MOUNT_BIND ? ""
@@ -74,72 +74,29 @@ static void mount_points_write(struct json_writer *w, struct arena *arena,
 	json_end_array(w);
 }
 
-static const char *ipv4_text(const struct network_endpoint *endpoint, const struct in_addr *address,
-			     char ret[INET6_ADDRSTRLEN])
+static void graph_driver_write(struct json_writer *w, struct arena *arena,
+			       const struct engine *engine, const struct container *container)
 {
-	ret[0] = '\0';
-	if (endpoint && endpoint->has_ipv4)
-		inet_ntop(AF_INET, address, ret, INET6_ADDRSTRLEN);
-	return ret;
-}
-
-static const char *ipv6_text(const struct network_endpoint *endpoint,
-			     const struct in6_addr *address, char ret[INET6_ADDRSTRLEN])
-{
-	ret[0] = '\0';
-	if (endpoint && endpoint->has_ipv6)
-		inet_ntop(AF_INET6, address, ret, INET6_ADDRSTRLEN);
-	return ret;
-}
-
-static void endpoint_addresses_write(struct json_writer *w, const struct network_endpoint *e)
-{
-	static const struct network_endpoint none;
-	char text[INET6_ADDRSTRLEN];
-	const struct network_endpoint *from = e ? e : &none;
-	json_field_string(w, "Gateway", ipv4_text(e, &from->gateway4, text));
-	json_field_string(w, "IPAddress", ipv4_text(e, &from->ipv4, text));
-	json_field_i64(w, "IPPrefixLen", from->ipv4_prefix);
-	json_field_string(w, "IPv6Gateway", ipv6_text(e, &from->gateway6, text));
-	json_field_string(w, "GlobalIPv6Address", ipv6_text(e, &from->ipv6, text));
-	json_field_i64(w, "GlobalIPv6PrefixLen", from->ipv6_prefix);
-	if (e)
-		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", e->mac[0], e->mac[1],
-			 e->mac[2], e->mac[3], e->mac[4], e->mac[5]);
-	json_field_string(w, "MacAddress", e ? text : "");
-}
-
-static void network_settings_write(struct json_writer *w, const struct container *container)
-{
-	const char *name = container->config.network ? container->config.network : "bridge";
-	const struct network_endpoint *endpoint =
-		container->endpoint_count ? &container->endpoints[0] : NULL;
-	json_key(w, "NetworkSettings");
+	const struct storage_ops *ops = storage_driver(engine->storage_driver);
+	struct storage_paths paths = { 0 };
+	json_key(w, "GraphDriver");
 	json_begin_object(w);
-	json_key(w, "Ports");
-	if (endpoint)
-		network_ports_write(w, endpoint->ports, endpoint->port_count);
-	else
-		network_ports_write(w, NULL, 0);
-	endpoint_addresses_write(w, endpoint);
-	json_key(w, "Networks");
+	json_key(w, "Data");
 	json_begin_object(w);
-	if (!mode_container(name, NULL)) {
-		json_key(w, name);
-		json_begin_object(w);
-		endpoint_addresses_write(w, endpoint);
-		json_end_object(w);
+	if (ops && ops->paths &&
+	    ops->paths(engine->root, container->id, container->chain_ids, arena, &paths) == 0) {
+		json_field_string(w, "LowerDir", paths.lower);
+		/* The mount is the container's own; this is where others see it. */
+		json_field_string(
+			w, "MergedDir",
+			container->pid && container_is_alive(container)
+				? arena_printf(arena, "/proc/%d/root", (int)container->pid)
+				: "");
+		json_field_string(w, "UpperDir", paths.upper);
+		json_field_string(w, "WorkDir", paths.work);
 	}
 	json_end_object(w);
-	json_end_object(w);
-}
-
-static void config_section(struct json_writer *w, const struct container *container)
-{
-	json_key(w, "HostConfig");
-	json_begin_object(w);
-	host_config_write(w, &container->config, true);
-	docker_mounts_write(w, &container->config);
+	json_field_string(w, "Name", engine->storage_driver);
 	json_end_object(w);
 }
 
@@ -180,13 +137,11 @@ int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
 	json_field_string(w, "AppArmorProfile", "");
 	json_key(w, "ExecIDs");
 	json_put_null(w);
-	config_section(w, &container);
+	inspect_host_config_write(w, arena, &container);
+	graph_driver_write(w, arena, engine, &container);
 	mount_points_write(w, arena, engine, &container);
-	json_key(w, "Config");
-	json_begin_object(w);
-	config_write(w, &container.config, true);
-	json_end_object(w);
-	network_settings_write(w, &container);
+	inspect_config_write(w, arena, &container);
+	inspect_network_settings_write(w, arena, &container);
 	json_end_object(w);
 	container_close(&container);
 	return 0;

@@ -87,6 +87,13 @@ int spec_mounts(const struct spec_context *context, struct oci_spec *spec, struc
 int spec_devices(const struct spec_context *context, struct oci_spec *spec, struct masu_error *err);
 int spec_resources(const struct spec_context *context, struct oci_spec *spec,
 		   struct masu_error *err);
+/* The paths that are hidden and those that cannot be written; false: the container is free of that.
+ */
+bool spec_protected_paths(const struct container_config *config, const char *const **ret_masked,
+			  const char *const **ret_readonly);
+/* Memory and swap together, 0: no limit. */
+int64_t spec_memory_swap(const struct container_config *config);
+#define SHM_DEFAULT_BYTES (64 << 20)
 int spec_security(const struct spec_context *context, struct oci_spec *spec,
 		  struct masu_error *err);
 /* Whether the container gets the filter that masu brings, and no profile of its own or none. */

@@ -11,8 +11,7 @@
 #include "engine/proc_view.h"
 #include "engine/volumes.h"
 
-#define SHM_DEFAULT_BYTES (64 << 20)
-#define FIXED_MOUNTS	  11 /* seven defaults, three files under /etc, init */
+#define FIXED_MOUNTS 11 /* seven defaults, three files under /etc, init */
 
 struct default_mount {
 	const char *destination, *type, *options[8];

@@ -230,16 +230,20 @@ static struct oci_i64 number(int64_t value)
 	return (struct oci_i64) { .set = value != 0, .value = value };
 }
 
+/* Docker: as much swap as memory unless said otherwise. */
+int64_t spec_memory_swap(const struct container_config *config)
+{
+	if (config->memory_swap || config->memory <= 0)
+		return config->memory_swap;
+	return config->memory > INT64_MAX / 2 ? INT64_MAX : config->memory * 2;
+}
+
 static void memory_limits(const struct container_config *config, struct oci_resources *resources)
 {
 	resources->memory.limit = number(config->memory);
 	resources->memory.reservation = number(config->memory_reservation);
 	resources->memory.kernel = number(config->kernel_memory);
-	/* Docker: memory and swap together; as much swap as memory unless said otherwise. */
-	int64_t swap = config->memory_swap;
-	if (swap == 0 && config->memory > 0)
-		swap = config->memory > INT64_MAX / 2 ? INT64_MAX : config->memory * 2;
-	resources->memory.swap = number(swap);
+	resources->memory.swap = number(spec_memory_swap(config));
 	if (config->memory_swappiness >= 0)
 		resources->memory.swappiness =
 			(struct oci_i64) { .set = true, .value = config->memory_swappiness };

@@ -98,6 +98,17 @@ static int parse_options(const struct container_config *config, struct security 
 	return 0;
 }
 
+bool spec_protected_paths(const struct container_config *config, const char *const **ret_masked,
+			  const char *const **ret_readonly)
+{
+	struct security security;
+	if (parse_options(config, &security, NULL) < 0 || security.system_paths_unconfined)
+		return false;
+	*ret_masked = masked_paths;
+	*ret_readonly = readonly_paths;
+	return true;
+}
+
 bool spec_filter_is_default(const struct container_config *config)
 {
 	struct security security;

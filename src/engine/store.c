@@ -170,11 +170,11 @@ int store_write_record(const struct container *container, bool durable, struct m
 	layers_write(&w, container->chain_ids);
 	json_key(&w, "Config");
 	json_begin_object(&w);
-	config_write(&w, &container->config, false);
+	config_write(&w, &container->config);
 	json_end_object(&w);
 	json_key(&w, "HostConfig");
 	json_begin_object(&w);
-	host_config_write(&w, &container->config, false);
+	host_config_write(&w, &container->config);
 	json_end_object(&w);
 	json_key(&w, "Mounts");
 	mounts_write(&w, &container->config);
@@ -218,7 +218,7 @@ int store_replace_record(const struct container *container, struct masu_error *e
 			json_put_string(&w, container->name);
 		} else if (streq(member->key, "HostConfig")) {
 			json_begin_object(&w);
-			host_config_write(&w, &container->config, false);
+			host_config_write(&w, &container->config);
 			json_end_object(&w);
 		} else {
 			json_put_value(&w, member);

@@ -334,6 +334,28 @@ static int overlay_usage(struct storage *s, int container_fd, uint64_t *ret_byte
 	return r < 0 ? error_errno(err, r, "size of the writable layer") : 0;
 }
 
+static int overlay_paths(const char *root, const char *container_id, const char *const *chain_ids,
+			 struct arena *arena, struct storage_paths *ret)
+{
+	_cleanup_buf_ struct buf lower;
+	size_t count = 0;
+	buf_init(&lower, 0);
+	while (chain_ids && chain_ids[count])
+		count++;
+	for (size_t i = count; i-- > 0;)
+		buf_printf(&lower, "%s%s/" OVERLAY_DIR "/%s/" OVERLAY_DIFF, lower.len ? ":" : "",
+			   root, chain_ids[i]);
+	const struct storage_paths paths = {
+		.lower = buf_error(&lower) ? NULL : arena_strdup(arena, buf_str(&lower)),
+		.upper = arena_printf(arena, "%s/containers/%s/" UPPER, root, container_id),
+		.work = arena_printf(arena, "%s/containers/%s/" WORK, root, container_id),
+	};
+	if (!paths.lower || !paths.upper || !paths.work)
+		return -ENOMEM;
+	*ret = paths;
+	return 0;
+}
+
 const struct storage_ops overlay_ops = {
 	.name = "overlay",
 	.within_container = true,
@@ -354,5 +376,6 @@ const struct storage_ops overlay_ops = {
 	.mount = overlay_mount,
 	.remove = overlay_remove,
 	.changes = overlay_changes,
+	.paths = overlay_paths,
 	.usage = overlay_usage,
 };

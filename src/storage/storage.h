@@ -44,6 +44,11 @@ struct storage_change {
 	const char *path; /* absolute */
 };
 
+struct storage_paths {
+	const char *lower; /* topmost layer first, separated by colons */
+	const char *upper, *work;
+};
+
 struct storage_ops {
 	const char *name;
 	/* A container's writable layer is all in its directory: who moves that away needs no
@@ -99,6 +104,9 @@ struct storage_ops {
 	int (*changes)(struct storage *s, const struct storage_mount_request *r,
 		       struct arena *arena, struct storage_change **ret, size_t *ret_count,
 		       struct masu_error *err);
+	/* Where people find a container's layers; everything in the arena. */
+	int (*paths)(const char *root, const char *container_id, const char *const *chain_ids,
+		     struct arena *arena, struct storage_paths *ret);
 	/* Bytes and inodes of the writable layer. */
 	int (*usage)(struct storage *s, int container_fd, uint64_t *ret_bytes, uint64_t *ret_inodes,
 		     struct masu_error *err);
