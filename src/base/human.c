@@ -5,16 +5,32 @@
 #include <string.h>
 #include <time.h>
 
+static double scaled(uint64_t bytes, double base, unsigned *ret_unit)
+{
+	double size = (double)bytes;
+	*ret_unit = 0;
+	while (size >= base && *ret_unit < 6) {
+		size /= base;
+		++*ret_unit;
+	}
+	return size;
+}
+
 const char *human_size(uint64_t bytes, char ret[HUMAN_MAX])
 {
 	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB", "EB" };
-	double size = (double)bytes;
-	unsigned unit = 0;
-	while (size >= 1000 && unit < 6) {
-		size /= 1000;
-		unit++;
-	}
+	unsigned unit;
+	double size = scaled(bytes, 1000, &unit);
 	snprintf(ret, HUMAN_MAX, "%.3g%s", size, units[unit]);
+	return ret;
+}
+
+const char *human_binary(uint64_t bytes, char ret[HUMAN_MAX])
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	unsigned unit;
+	double size = scaled(bytes, 1024, &unit);
+	snprintf(ret, HUMAN_MAX, "%.4g%s", size, units[unit]);
 	return ret;
 }
 

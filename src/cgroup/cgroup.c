@@ -390,6 +390,8 @@ int cgroup_stats(struct cgroup *cgroup, struct cgroup_stats *ret, struct masu_er
 {
 	struct cgroup_stats stats = { .memory_limit = UINT64_MAX, .pids_limit = UINT64_MAX };
 	int r = has_groups(cgroup) ? cgroup->ops->stats(cgroup, &stats) : 0;
+	if (r == 0)
+		r = stats_count_tasks(cgroup, &stats);
 	if (r < 0)
 		return error_errno(err, r, "cgroup statistics");
 	*ret = stats;

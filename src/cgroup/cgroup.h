@@ -149,12 +149,20 @@ int cgroup_remove(struct cgroup *cgroup, struct masu_error *err);
  * kmsg-free). */
 int cgroup_oom_killed(struct cgroup *cgroup, bool *ret);
 
+/* How long processes waited for something they lacked (Documentation/accounting/psi.rst): for some
+ * of them, and for all at once. */
+struct cgroup_pressure {
+	uint64_t some_us, full_us;   /* in all */
+	unsigned some_avg, full_avg; /* of the last ten seconds, hundredths of a percent */
+};
+
 /* What `stats` shows. Counters grow; a value whose controller the group has not is 0, *has_ false.
- */
+ * The number of tasks is always there, and pressure where there is a cgroup2 group. */
 struct cgroup_stats {
 	uint64_t cpu_total_ns, cpu_user_ns, cpu_system_ns;
 	uint64_t cpu_periods, cpu_throttled, cpu_throttled_ns;
-	bool has_cpu, has_memory, has_pids, has_io;
+	bool has_cpu, has_memory, has_pids, has_io, has_pressure;
+	struct cgroup_pressure cpu_pressure, memory_pressure, io_pressure;
 	uint64_t memory_usage, memory_peak,
 		memory_limit;	       /* limit: UINT64_MAX where there is none */
 	uint64_t memory_inactive_file; /* page cache that would be given back first */

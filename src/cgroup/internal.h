@@ -286,6 +286,9 @@ int v2_stats(struct cgroup *cgroup, struct cgroup_stats *ret);
 int v2_mount(const struct cgroup *cgroup, int target_fd, const struct oci_mount *mount, bool ns,
 	     bool writable, struct masu_error *err);
 
+/* ---- stats.c ---- */
+int stats_count_tasks(struct cgroup *cgroup, struct cgroup_stats *ret);
+
 /* ---- process.c ---- */
 
 /* Processes of one tree's group and all below. */

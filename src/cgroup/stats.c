@@ -11,6 +11,7 @@
 #include "sys/fs.h"
 
 #define STAT_MAX      (64u << 10)
+#define TASKS_MAX     (64u << 20)
 #define V1_UNLIMITED  ((uint64_t)INT64_MAX / 4096 * 4096) /* PAGE_COUNTER_MAX in bytes */
 #define NSEC_PER_USEC 1000u
 
@@ -170,6 +171,60 @@ int v1_stats(struct cgroup *cgroup, struct cgroup_stats *ret)
 	return 0;
 }
 
+/* "some avg10=0.12 avg60=… total=345", and the same with "full". */
+static void parse_pressure(const char *line, unsigned *ret_avg, uint64_t *ret_total)
+{
+	const char *avg = strstr(line, "avg10="), *total = strstr(line, "total=");
+	if (!avg || !total)
+		return;
+	char *end;
+	*ret_avg = (unsigned)strtoul(avg + strlen("avg10="), &end, 10) * 100;
+	if (*end == '.')
+		*ret_avg += (unsigned)strtoul(end + 1, NULL, 10) % 100;
+	*ret_total = strtoull(total + strlen("total="), NULL, 10);
+}
+
+static bool read_pressure(int dir_fd, const char *file, struct cgroup_pressure *ret)
+{
+	char text[512];
+	if (fs_read_small(dir_fd, file, text, sizeof(text)) < 0)
+		return false;
+	parse_pressure(text, &ret->some_avg, &ret->some_us);
+	const char *full = strstr(text, "\nfull ");
+	if (full)
+		parse_pressure(full, &ret->full_avg, &ret->full_us);
+	return true;
+}
+
+static void v2_pressure(int dir_fd, struct cgroup_stats *ret)
+{
+	ret->has_pressure = read_pressure(dir_fd, "cpu.pressure", &ret->cpu_pressure) &&
+			    read_pressure(dir_fd, "memory.pressure", &ret->memory_pressure) &&
+			    read_pressure(dir_fd, "io.pressure", &ret->io_pressure);
+}
+
+static int count_lines(int dir_fd, void *opaque)
+{
+	uint64_t *count = opaque;
+	_cleanup_buf_ struct buf text;
+	buf_init(&text, TASKS_MAX + 1);
+	int r = fs_read_at(dir_fd, "cgroup.threads", TASKS_MAX, &text);
+	if (r == -ENOENT)
+		r = fs_read_at(dir_fd, "tasks", TASKS_MAX, &text);
+	if (r < 0)
+		return r == -ENOENT || r == -ENODEV ? 0 : r;
+	for (size_t i = 0; i < text.len; i++)
+		*count += text.data[i] == '\n';
+	return 0;
+}
+
+/* Without the controller the tasks are counted one by one. */
+int stats_count_tasks(struct cgroup *cgroup, struct cgroup_stats *ret)
+{
+	struct cgroup_tree *tree = cgroup_main_tree(cgroup);
+	return tree && !ret->has_pids ? tree_walk(tree, count_lines, &ret->pids) : 0;
+}
+
 static void v2_memory_stats(int dir_fd, struct buf *text, struct cgroup_stats *ret)
 {
 	if (!read_number(dir_fd, "memory.current", &ret->memory_usage))
@@ -221,6 +276,7 @@ int v2_stats(struct cgroup *cgroup, struct cgroup_stats *ret)
 		ret->cpu_throttled = keyed(&text, "nr_throttled");
 		ret->cpu_throttled_ns = keyed(&text, "throttled_usec") * NSEC_PER_USEC;
 	}
+	v2_pressure(tree->dir_fd, ret);
 	v2_memory_stats(tree->dir_fd, &text, ret);
 	if (ret->has_memory)
 		ret->oom_kills = v2_oom_kills(cgroup);

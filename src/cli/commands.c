@@ -57,6 +57,7 @@ static const struct cli_command *const verbs[] = {
 	&run_command,
 	&save_command,
 	&start_command,
+	&stats_command,
 	&stop_command,
 	&tag_command,
 	&top_command,

@@ -36,6 +36,7 @@ extern const struct cli_command restart_command;
 extern const struct cli_command rm_command;
 extern const struct cli_command run_command;
 extern const struct cli_command start_command;
+extern const struct cli_command stats_command;
 extern const struct cli_command stop_command;
 extern const struct cli_command top_command;
 extern const struct cli_command unpause_command;

@@ -21,6 +21,7 @@ static const struct cli_command *const container_verbs[] = {
 	&rm_command,
 	&run_command,
 	&start_command,
+	&stats_command,
 	&stop_command,
 	&top_command,
 	&unpause_command,

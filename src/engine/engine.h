@@ -315,6 +315,33 @@ void engine_remove_all(struct engine *engine, unsigned flags, struct engine_targ
 /* Freezes all processes of a running container, and lets them go on. */
 int engine_pause(struct engine *engine, const char *id, struct masu_error *err);
 int engine_unpause(struct engine *engine, const char *id, struct masu_error *err);
+/* What a container uses, at one moment; counters grow. What cannot be told is not guessed: the has_
+ * flag says so. All zero for a container that does not run. */
+struct engine_stats {
+	bool running;
+	uint64_t taken_ns; /* CLOCK_MONOTONIC */
+	bool has_cpu, has_memory, has_io, has_network, has_pressure;
+	uint64_t cpu_ns;
+	/* As docker counts: without the page cache that would be given back first. Where the
+	 * container has no memory group it is what its processes hold (their proportional set size,
+	 * so without page cache): memory_by_process. */
+	uint64_t memory, memory_limit;
+	bool memory_by_process;
+	uint64_t tasks;
+	uint64_t read_bytes, written_bytes;  /* block I/O */
+	uint64_t received_bytes, sent_bytes; /* all interfaces of its network namespace but lo */
+	uint64_t received_packets, sent_packets;
+	struct engine_pressure {
+		uint64_t some_us, full_us;   /* time waited, by some and by all of its tasks */
+		unsigned some_avg, full_avg; /* of the last 10 s, hundredths of a percent */
+	} cpu_pressure, memory_pressure, io_pressure;
+};
+int engine_stats(struct engine *engine, struct arena *arena, const char *id,
+		 struct engine_stats *ret, struct masu_error *err);
+/* Docker's CPU percentage: of the time of one CPU, between two readings. Hundredths of a percent.
+ */
+uint64_t engine_stats_cpu(const struct engine_stats *before, const struct engine_stats *now);
+
 /* Text in columns, in the caller's arena. */
 struct engine_table {
 	const char *const *titles;

@@ -49,6 +49,7 @@ static int parse_fields(const char *at, struct process_info *ret)
 	ret->flags = (uint64_t)field[9];
 	ret->utime = (uint64_t)field[14];
 	ret->stime = (uint64_t)field[15];
+	ret->children_time = (uint64_t)field[16] + (uint64_t)field[17];
 	ret->priority = field[18];
 	ret->nice = field[19];
 	ret->threads = field[20];

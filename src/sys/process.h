@@ -17,6 +17,7 @@ struct process_info {
 	unsigned tty;		/* device number, 0: none */
 	pid_t tty_group;	/* foreground process group of its terminal */
 	uint64_t utime, stime;	/* clock ticks */
+	uint64_t children_time; /* of children that it has waited for, and theirs */
 	uint64_t start_time;	/* clock ticks since boot */
 	int64_t priority, nice; /* as the kernel has them */
 	int64_t threads;

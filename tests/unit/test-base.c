@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/cpulist.h"
 #include "base/error.h"
+#include "base/human.h"
 #include "base/id.h"
 #include "base/sha256.h"
 #include "base/str.h"
@@ -31,6 +32,18 @@ static void test_numbers_are_strict(void **state)
 	assert_int_equal(str_to_mode("0o1777", &w), 0);
 	assert_int_equal(w, 01777);
 	assert_int_equal(str_to_mode("8", &w), -EINVAL);
+}
+
+static void test_sizes_for_people(void **state)
+{
+	char text[HUMAN_MAX];
+	assert_string_equal(human_binary(0, text), "0B");
+	assert_string_equal(human_binary(1023, text), "1023B");
+	assert_string_equal(human_binary(1024, text), "1KiB");
+	assert_string_equal(human_binary(2080768, text), "1.984MiB");
+	assert_string_equal(human_binary(UINT64_MAX, text), "16EiB");
+	assert_string_equal(human_size(1980000, text), "1.98MB");
+	assert_string_equal(human_size(999, text), "999B");
 }
 
 static void test_cpu_lists(void **state)
@@ -160,6 +173,7 @@ static void test_sha256(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sizes_for_people),
 		cmocka_unit_test(test_cpu_lists),
 		cmocka_unit_test(test_numbers_are_strict),
 		cmocka_unit_test(test_sizes_are_dockers),

@@ -55,6 +55,30 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* ---- stats ---- */
+
+static void test_cpu_percentage(void **state)
+{
+	struct engine_stats before = { .running = true, .taken_ns = 1000000000, .cpu_ns = 500 };
+	struct engine_stats now = before;
+	assert_int_equal(engine_stats_cpu(&before, &now), 0);
+	now.taken_ns += 2000000000;
+	now.cpu_ns += 1000000000;
+	assert_int_equal(engine_stats_cpu(&before, &now), 5000);
+	/* More than one CPU. */
+	now.cpu_ns = before.cpu_ns + 7000000000;
+	assert_int_equal(engine_stats_cpu(&before, &now), 35000);
+	/* Centuries of CPU time do not overflow. */
+	now.cpu_ns = UINT64_MAX;
+	assert_true(engine_stats_cpu(&before, &now) > 0);
+	/* Started again in between, or not running any more. */
+	now.cpu_ns = 100;
+	assert_int_equal(engine_stats_cpu(&before, &now), 0);
+	now.cpu_ns = 600;
+	now.running = false;
+	assert_int_equal(engine_stats_cpu(&before, &now), 0);
+}
+
 /* ---- lifecycle ---- */
 
 static void test_lifecycle_is_complete(void **state)
@@ -569,6 +593,7 @@ static void test_protocol(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_cpu_percentage),
 		TEST(test_lifecycle_is_complete),
 		TEST(test_lifecycle_answers),
 		TEST(test_name_belongs_to_one),
