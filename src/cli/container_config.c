@@ -34,21 +34,6 @@ static int refuse(struct fill *f, const char *message)
 static int check_unsupported(struct fill *f)
 {
 	const struct container_options *o = f->options;
-	const struct {
-		const char *flag;
-		const char *value;
-	} health[] = {
-		{ "--health-cmd", o->health_cmd },
-		{ "--health-interval", o->health_interval },
-		{ "--health-retries", o->health_retries },
-		{ "--health-start-interval", o->health_start_interval },
-		{ "--health-start-period", o->health_start_period },
-		{ "--health-timeout", o->health_timeout },
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(health); i++)
-		if (health[i].value)
-			return error_set(f->err, -ENOTSUP,
-					 "%s: health checks are not supported yet", health[i].flag);
 	if (o->link.count)
 		return error_set(
 			f->err, -ENOTSUP,
@@ -208,7 +193,6 @@ static int fill_process(struct fill *f, int argc, char **argv)
 	c->privileged = o->privileged;
 	c->init = o->init;
 	c->auto_remove = o->rm;
-	c->no_healthcheck = o->no_healthcheck;
 	c->runtime = o->runtime;
 	int r = parse_environment(f->arena, &o->env_file, &o->env, &c->env, f->err);
 	if (r == 0)
@@ -218,6 +202,11 @@ static int fill_process(struct fill *f, int argc, char **argv)
 		r = parse_pairs(f->arena, "--annotation", &o->annotation, &c->annotations,
 				&c->annotation_count, f->err);
 	return r;
+}
+
+static int fill_health(struct fill *f)
+{
+	return container_health_fill(f->arena, f->options, f->config, f->err);
 }
 
 static int fill_restart(struct fill *f)
@@ -480,9 +469,9 @@ int container_config_fill(struct arena *arena, const struct container_options *o
 			  char **argv, struct container_config *ret, struct masu_error *err)
 {
 	static int (*const parts[])(struct fill *) = {
-		check_unsupported, check_platform, fill_streams,  fill_restart,
-		fill_mounts,	   fill_network,   fill_security, fill_resources,
-		fill_blkio,	   fill_proc,	   fill_drivers,
+		check_unsupported, check_platform, fill_streams, fill_restart,
+		fill_health,	   fill_mounts,	   fill_network, fill_security,
+		fill_resources,	   fill_blkio,	   fill_proc,	 fill_drivers,
 	};
 	struct container_config config = { 0 };
 	struct fill fill = { arena, options, &config, err };

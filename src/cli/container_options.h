@@ -23,19 +23,19 @@ struct container_options {
 		ulimit, log_opt, storage_opt;
 	struct cli_list blkio_devices[BLKIO_LIMIT_COUNT];
 	const char *proc;
+	const char *health_cmd, *health_interval, *health_timeout, *health_start_period,
+		*health_start_interval, *health_retries, *health_on_failure;
 	/* Refused by name: what is not there yet must not be taken for done. */
 	struct cli_list link, link_local_ip;
 	const char *gpus, *isolation;
 	bool disable_content_trust;
-	const char *health_cmd, *health_interval, *health_timeout, *health_start_period,
-		*health_start_interval, *health_retries;
 	/* `run` alone */
 	bool detach, sig_proxy;
 	const char *detach_keys;
 };
 
 /* The rows that both have come first, those of `run` alone behind them. */
-#define CONTAINER_RUN_OPTION_COUNT 100
+#define CONTAINER_RUN_OPTION_COUNT 101
 #define CONTAINER_OPTION_COUNT	   (CONTAINER_RUN_OPTION_COUNT - 3)
 extern const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT];
 
@@ -47,6 +47,10 @@ void container_option_defaults(void *options);
  */
 int container_config_fill(struct arena *arena, const struct container_options *options, int argc,
 			  char **argv, struct container_config *ret, struct masu_error *err);
+
+/* The part of it about health checks. */
+int container_health_fill(struct arena *arena, const struct container_options *options,
+			  struct container_config *config, struct masu_error *err);
 
 /* Creates --cidfile, which must not exist; *ret_fd -1 without the option. */
 int container_cidfile_open(const char *path, int *ret_fd, struct masu_error *err);

@@ -25,7 +25,7 @@ static void put_ago(const struct ps_view *view, const char *rfc3339, struct buf 
 
 const char *ps_health(const struct container *container)
 {
-	return "none"; /* health checks are not run */
+	return container->health ? container->health : "none";
 }
 
 static void put_up(const struct ps_view *view, const struct container *container, struct buf *out)

@@ -309,6 +309,8 @@ int config_read(struct arena *arena, const struct json *record, struct container
 		return damaged(err, "ExposedPorts");
 	if (healthcheck_read(arena, json_get(docker, "Healthcheck"), &config) < 0)
 		return damaged(err, "Healthcheck");
+	config.shell = (char **)json_strings(arena, json_get(docker, "Shell"));
+	json_string(json_get(docker, "HealthcheckOnFailureAction"), &config.health_on_failure);
 	r = host_config_read(arena, json_get(record, "HostConfig"), &config, err);
 	if (r < 0)
 		return r;

@@ -209,6 +209,8 @@ void config_write(struct json_writer *w, const struct container_config *config)
 	if (config->expose || config->port_count)
 		exposed_ports_write(w, config);
 	healthcheck_write(w, config);
+	string_field(w, "HealthcheckOnFailureAction", config->health_on_failure, false);
+	strings_field(w, "Shell", (const char *const *)config->shell, false);
 }
 
 const char *restart_policy_name(enum restart_policy policy)

@@ -112,6 +112,34 @@ static void merge_command(const struct image_config *image, struct container_con
 	}
 }
 
+/* What the options leave open is the image's. */
+static void merge_healthcheck(const struct image_config *image, struct container_config *config)
+{
+	static char *const none[] = { (char *)"NONE", NULL };
+	struct image_healthcheck *check = &config->healthcheck;
+	const struct image_healthcheck *given = &image->healthcheck;
+	if (config->no_healthcheck) {
+		*check = (struct image_healthcheck) { .present = true, .test = (char **)none };
+		return;
+	}
+	if (!check->present) {
+		*check = *given;
+		return;
+	}
+	if (!check->test)
+		check->test = given->test;
+	if (!check->interval_ns)
+		check->interval_ns = given->interval_ns;
+	if (!check->timeout_ns)
+		check->timeout_ns = given->timeout_ns;
+	if (!check->start_period_ns)
+		check->start_period_ns = given->start_period_ns;
+	if (!check->start_interval_ns)
+		check->start_interval_ns = given->start_interval_ns;
+	if (!check->retries)
+		check->retries = given->retries;
+}
+
 static int merge_image(struct arena *arena, const struct image_config *image,
 		       struct container_config *config, struct masu_error *err)
 {
@@ -119,8 +147,8 @@ static int merge_image(struct arena *arena, const struct image_config *image,
 	config->user = either(config->user, image->user);
 	config->working_dir = either(config->working_dir, image->working_dir);
 	config->stop_signal = either(config->stop_signal, image->stop_signal);
-	if (!config->healthcheck.present && !config->no_healthcheck)
-		config->healthcheck = image->healthcheck;
+	merge_healthcheck(image, config);
+	config->shell = image->shell;
 	if (merge_env(arena, image->env, config) < 0 || merge_labels(arena, image, config) < 0 ||
 	    merge_expose(arena, image->exposed_ports, config) < 0)
 		return error_set(err, -ENOMEM, "out of memory");

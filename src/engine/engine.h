@@ -102,6 +102,8 @@ struct container_config {
 	int stop_timeout; /* seconds; -1: default 10 */
 	struct image_healthcheck healthcheck;
 	bool no_healthcheck;
+	const char *health_on_failure; /* "kill", "restart", "stop"; NULL: nothing */
+	char **shell;		       /* the image's, for checks in its words; NULL: /bin/sh -c */
 	/* HostConfig */
 	struct mount_config *mounts;
 	size_t mount_count;
@@ -182,6 +184,7 @@ struct container {
 	const char *error;			  /* of the last start, "" */
 	const char *created, *started, *finished; /* RFC 3339 with nanoseconds */
 	int restart_count;
+	const char *health; /* "starting", "healthy", "unhealthy"; NULL: no check is made */
 	struct network_endpoint *endpoints;
 	size_t endpoint_count;
 	const char *log_path;	   /* absolute; "" with the log driver "none" */

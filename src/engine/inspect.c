@@ -3,11 +3,13 @@
 
 #include "base/str.h"
 #include "engine/config.h"
+#include "engine/health.h"
 #include "engine/inspect.h"
 #include "engine/internal.h"
 #include "engine/log_writer.h"
 
-static void state_write(struct json_writer *w, const struct container *container)
+static int state_write(struct json_writer *w, struct arena *arena,
+		       const struct container *container, struct masu_error *err)
 {
 	enum container_status status = container->status;
 	bool running = status == CONTAINER_RUNNING || status == CONTAINER_PAUSED ||
@@ -25,7 +27,9 @@ static void state_write(struct json_writer *w, const struct container *container
 	json_field_string(w, "Error", container->error);
 	json_field_string(w, "StartedAt", container->started);
 	json_field_string(w, "FinishedAt", container->finished);
+	int r = health_inspect(w, arena, container, err);
 	json_end_object(w);
+	return r;
 }
 
 static void file_path_write(struct json_writer *w, struct arena *arena, const char *key,
@@ -100,16 +104,17 @@ static void graph_driver_write(struct json_writer *w, struct arena *arena,
 	json_end_object(w);
 }
 
-static void identity_write(struct json_writer *w, struct arena *arena,
-			   const struct container *container)
+static int identity_write(struct json_writer *w, struct arena *arena,
+			  const struct container *container, struct masu_error *err)
 {
 	json_field_string(w, "Id", container->id);
 	json_field_string(w, "Created", container->created);
 	json_field_string(w, "Path", container->args[0] ? container->args[0] : "");
 	json_key(w, "Args");
 	json_put_strings(w, container->args[0] ? container->args + 1 : container->args);
-	state_write(w, container);
+	int r = state_write(w, arena, container, err);
 	json_field_string(w, "Image", container->image_id);
+	return r;
 }
 
 int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
@@ -120,7 +125,7 @@ int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
 	if (r < 0)
 		return r;
 	json_begin_object(w);
-	identity_write(w, arena, &container);
+	r = identity_write(w, arena, &container, err);
 	file_path_write(w, arena, "ResolvConfPath", engine, &container, "resolv.conf");
 	file_path_write(w, arena, "HostnamePath", engine, &container, "hostname");
 	file_path_write(w, arena, "HostsPath", engine, &container, "hosts");
@@ -144,5 +149,5 @@ int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
 	inspect_network_settings_write(w, arena, &container);
 	json_end_object(w);
 	container_close(&container);
-	return 0;
+	return r;
 }

@@ -68,6 +68,14 @@ static void put_env(const struct section *s, const char *name)
 static void put_healthcheck(const struct section *s, const char *name)
 {
 	healthcheck_write(s->w, s->config);
+	if (s->config->health_on_failure) /* podman's */
+		json_field_string(s->w, "HealthcheckOnFailureAction", s->config->health_on_failure);
+}
+
+static void put_shell(const struct section *s, const char *name)
+{
+	if (s->config->shell)
+		put_strings(s, name, (const char *const *)s->config->shell);
 }
 
 /* An anonymous volume has an id for a name; a named one is no member here, as with Docker. */
@@ -134,6 +142,7 @@ static const struct member config_members[] = {
 	{ "Labels", NULL },
 	{ "StopSignal", put_given_text },
 	{ "StopTimeout", put_stop_timeout },
+	{ "Shell", put_shell },
 };
 
 /* ---- HostConfig ---- */

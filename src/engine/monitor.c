@@ -179,6 +179,7 @@ void monitor_report_start(struct monitor *m, int client_fd, int stream_fd)
 		ctl_reply(client_fd, &message, stream_fd);
 	if (!promised)
 		record_start(m, false);
+	health_begin(m);
 }
 
 static void report_started(struct monitor *m)
@@ -196,6 +197,9 @@ void monitor_dispatch(struct monitor *m, const struct epoll_event *event)
 	case SOURCE_PROCESS:
 	case SOURCE_RESTART:
 		m->over = true;
+		break;
+	case SOURCE_HEALTH:
+		health_event(m, index);
 		break;
 	case SOURCE_OUTPUT:
 		if ((event->events & EPOLLOUT) && m->io.tty)
@@ -340,6 +344,7 @@ static bool end(struct monitor *m)
 	int status = wait_status(m);
 	bool recorded = false, discarded = false;
 	trace_mark("exited");
+	health_end(m);
 	io_finish(&m->io);
 	watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, 0);
 	exec_container_close(&m->process);

@@ -9,6 +9,7 @@
 
 #include <sys/epoll.h>
 
+#include "engine/health.h"
 #include "engine/internal.h"
 #include "engine/log_writer.h"
 #include "engine/protocol.h"
@@ -26,7 +27,8 @@ enum source {
 	SOURCE_LISTENER,
 	SOURCE_CONTROL,
 	SOURCE_RESTART, /* the wait before the next start is over */
-	SOURCE_LOG
+	SOURCE_LOG,
+	SOURCE_HEALTH /* HEALTH_EVENT_* */
 };
 
 /* Begins to watch @fd for @events, or ends it with @events 0; the loop gets (@source, @index). */
@@ -156,6 +158,48 @@ void restart_stopping(struct monitor *monitor, unsigned flags);
 /* CTL_START to a container that waits for its next start: now, counted as by hand. */
 void restart_now(struct monitor *monitor, int client_fd, const struct ctl_message *request);
 
+/* Milliseconds since the container was started. */
+int64_t restart_since_start(const struct monitor *monitor);
+
+/* ---- monitor_health.c ---- */
+
+enum health_action {
+	HEALTH_ACTION_NONE,
+	HEALTH_ACTION_KILL,
+	HEALTH_ACTION_RESTART,
+	HEALTH_ACTION_STOP
+};
+
+enum { HEALTH_EVENT_TIMER, HEALTH_EVENT_PROBE };
+
+struct monitor_health {
+	bool active;  /* the container runs and has a check */
+	bool ending;  /* the stop signal was sent; with the timer follows SIGKILL */
+	bool restart; /* the end that is coming is to be followed by a start */
+	int timer_fd;
+	int probe_fd; /* of the check that is being made, -1: none */
+	enum health_status status;
+	enum health_action action; /* on becoming unhealthy */
+	struct health_plan plan;
+};
+
+/* The container runs: nothing happens unless it has a check. */
+void health_begin(struct monitor *monitor);
+/* It has ended: so do the checks. */
+void health_end(struct monitor *monitor);
+void health_event(struct monitor *monitor, unsigned what);
+
+/* ---- health_probe.c ---- */
+
+#define HEALTH_PROBE_SKIPPED                                                                       \
+	100 /* exit status: nothing was checked; else an enum health_status                        \
+	     */
+
+/* Makes one check, in a fork. @stuck: the last one could not even begin, which is to be recorded.
+ */
+void health_probe_main(struct monitor *monitor, int64_t since_start, bool stuck)
+	__attribute__((noreturn));
+
 /* ---- monitor.c ---- */
 
 struct launch;
@@ -178,6 +222,7 @@ struct monitor {
 	uint64_t start_time; /* the monitor's own */
 	char finished[TIME_TEXT_SIZE];
 	struct monitor_restart restart;
+	struct monitor_health health;
 	struct monitor_ctl ctl;
 	struct monitor_io io; /* ends with pages of its own */
 };

@@ -37,6 +37,11 @@ void restart_note_start(struct monitor *m)
 	m->restart.started = monotonic_ms();
 }
 
+int64_t restart_since_start(const struct monitor *m)
+{
+	return monotonic_ms() - m->restart.started;
+}
+
 static bool wanted(const struct monitor *m, int status)
 {
 	const struct restart_case end = {
@@ -46,7 +51,8 @@ static bool wanted(const struct monitor *m, int status)
 		.exit_code = status,
 		.stopped = m->restart.stopped,
 	};
-	return restart_after_end(&end);
+	/* What --health-on-failure=restart has ended is started again by any policy. */
+	return restart_after_end(&end) || (m->health.restart && !m->restart.stopped);
 }
 
 /* @ms 0: not at all. */
@@ -121,7 +127,7 @@ bool restart_in_place(struct monitor *m, int status, bool *ret_recorded)
 	if (!wanted(m, status))
 		return false;
 	restart->failure = (struct masu_error) { 0 };
-	restart->backoff = restart_backoff(restart->backoff, monotonic_ms() - restart->started);
+	restart->backoff = restart_backoff(restart->backoff, restart_since_start(m));
 	int r = arm(m, restart->backoff);
 	if (r < 0)
 		error_errno(&restart->failure, r, "cannot wait for the next start");

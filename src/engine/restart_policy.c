@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include "base/str.h"
+
 static bool retries_left(const struct restart_case *c)
 {
 	return c->maximum <= 0 || c->count < c->maximum;
@@ -36,6 +38,12 @@ bool restart_at_system_start(const struct restart_case *last)
 		return last->exit_code != 0 && retries_left(last);
 	}
 	return false;
+}
+
+bool restart_is_possible(const struct container_config *config)
+{
+	return config->restart != RESTART_NO ||
+	       (config->health_on_failure && streq(config->health_on_failure, "restart"));
 }
 
 int64_t restart_backoff(int64_t previous_ms, int64_t ran_ms)

@@ -29,6 +29,8 @@ bool restart_after_end(const struct restart_case *end);
  * unless-stopped alone: always means always, and on-failure looks at the exit status.
  */
 bool restart_at_system_start(const struct restart_case *last);
+/* Whether its monitor may start it again on its own: by policy, or because it is unhealthy. */
+bool restart_is_possible(const struct container_config *config);
 /* How long to wait before the next start; @previous_ms 0: there was none. */
 int64_t restart_backoff(int64_t previous_ms, int64_t ran_ms);
 

@@ -46,7 +46,7 @@ static int announce(struct engine *engine, struct arena *arena, int sig, unsigne
 	bool ending =
 		!sig || restarting || restart_is_ending_signal(sig, own_stop_signal(container));
 	struct container now;
-	if (!ending || (!restarting && container->config.restart == RESTART_NO) ||
+	if (!ending || (!restarting && !restart_is_possible(&container->config)) ||
 	    monitor_announce_stop(container, flags) < 0)
 		return 0;
 	int r = engine_load(engine, arena, container->id, &now, err);

@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "engine/config.h"
+#include "engine/health.h"
 #include "engine/internal.h"
 #include "engine/log_driver.h"
 #include "state/record.h"
@@ -480,6 +481,8 @@ static int live_file_read(int dir, const char *prefix, struct arena *arena,
 		r = container_is_frozen(dir, prefix, container->live, &frozen, err);
 	if (frozen)
 		container->status = CONTAINER_PAUSED;
+	if (r == 0)
+		r = health_read_status(dir, prefix, arena, container, err);
 	return r == -ENOENT ? 0 : r;
 }
 

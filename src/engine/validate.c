@@ -6,6 +6,7 @@
 
 #include "base/signal_name.h"
 #include "base/str.h"
+#include "engine/health.h"
 #include "engine/internal.h"
 #include "engine/log_driver.h"
 #include "engine/network.h"
@@ -191,6 +192,8 @@ int config_validate(struct engine *engine, struct arena *arena, struct container
 				 "are allowed",
 				 config->name);
 	int r = config_check_supported(config, err);
+	if (r == 0)
+		r = health_validate(config, err);
 	if (r == 0)
 		r = check_process(config, err);
 	if (r == 0)

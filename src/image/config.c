@@ -199,6 +199,8 @@ static int parse_healthcheck(struct arena *arena, const struct json *object,
 	if (r == 0)
 		r = optional_i64(json_get(object, "StartInterval"), &check.start_interval_ns);
 	if (r == 0)
+		r = optional_i64(json_get(object, "StartInterval"), &check.start_interval_ns);
+	if (r == 0)
 		r = optional_i64(json_get(object, "Retries"), &retries);
 	if (r == 0 && (retries < 0 || retries > INT32_MAX))
 		r = -EINVAL;
