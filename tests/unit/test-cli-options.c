@@ -669,7 +669,7 @@ static void test_lines_refused(void **state)
 		{ "-p 90-80:90-80 img", "90-80" },
 		{ "-p 80-82:80-81 img", "80-82" },
 		{ "-p 80:80 -p 80:80 img", "80" },
-		{ "--health-cmd x img", "--health-cmd: health checks are not supported" },
+		{ "--health-timeout soon img", "time: invalid duration" },
 		{ "--link a img", "--link is not supported" },
 		{ "--pull always img", "--pull always" },
 		{ "--pull sometimes img", "must be one of" },
