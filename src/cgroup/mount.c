@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "cgroup/internal.h"
 #include "sys/syscalls.h"
@@ -81,6 +82,8 @@ static int set_attributes(int mount_fd, const struct oci_mount *mount, bool writ
 	};
 	if (!writable)
 		attr.attr_set |= MOUNT_ATTR_RDONLY;
+	if (fault_without("cgroup-readonly"))
+		attr.attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	attr.attr_clr &= ~attr.attr_set;
 	return sys_mount_setattr(mount_fd, "", AT_EMPTY_PATH, &attr);
 }

@@ -24,6 +24,8 @@ int ctl_listen(int run_fd, int *ret_fd, struct masu_error *err)
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_errno(err, -errno, "cannot make the control socket");
+	if (fault_without("path-socket"))
+		address.sun_path[0] = '\0'; /* abstract: of the network namespace, for everybody */
 	/* The mode counts from the bind on; the directory is 0700 besides. */
 	mode_t mask = umask(0177);
 	int r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;

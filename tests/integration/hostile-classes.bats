@@ -161,6 +161,15 @@ shadowed_sysctl() {
 	truncate -s 8G "$BUNDLE/rootfs/etc/passwd"
 	run -0 timeout 10 sh -c 'ulimit -v 200000; exec "$@"' sh "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" giant
 	[ "$output" = held ]
+	# A smaller one, since it does cost something where nothing keeps it from being read to its end.
+	configure '.process.args=["/bin/sh","-c","[ \"$HOME\" = /far/behind ] && echo breached || echo held"]'
+	truncate -s 4M "$BUNDLE/rootfs/etc/passwd"
+	sed -i 's/^root:.*//' "$BUNDLE/rootfs/etc/passwd"
+	printf '\nroot:x:0:0:root:/far/behind:/bin/sh\n' >>"$BUNDLE/rootfs/etc/passwd"
+	tr '\0' '\n' <"$BUNDLE/rootfs/etc/passwd" >"$BUNDLE/passwd"
+	cp "$BUNDLE/passwd" "$BUNDLE/rootfs/etc/passwd"
+	held oci run -b "$BUNDLE" giant
+	without size-cap breached oci run -b "$BUNDLE" giant
 }
 
 # --- what processes inherit ---
@@ -181,6 +190,14 @@ shadowed_sysctl() {
 	NoNewPrivs:	1
 	Seccomp:	0
 	STATUS
+	configure '.process.args=["sh","-c","grep -q \"^CapInh:.0000000000000000\" /proc/self/status && echo held || echo breached"]'
+	held "$OUTSIDE" inheritable "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" status
+	careless() { "$OUTSIDE" inheritable "$OCI_MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" status; }
+	without set-capabilities breached careless
+	configure '.process.args=["sh","-c","grep -q \"^Groups:.*4321\" /proc/self/status && echo breached || echo held"]'
+	held setpriv --groups 4321 "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" status
+	careless() { setpriv --groups 4321 "$OCI_MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" status; }
+	without set-groups breached careless
 	# A program that hands them on shows them: without masu in between.
 	run -0 "$OUTSIDE" inheritable grep -E '^Cap(Inh|Amb)' /proc/self/status
 	[[ "$output" != *CapInh:$'\t'0000000000000000* ]]

@@ -87,10 +87,17 @@ accepted() {
 		configure ".process.user.additionalGids=[$value]"
 		refused process.user.additionalGids
 	done
+	# To the kernel this one is "no change", which is root. Ids are uint32 in the runtime spec, so what
+	# is beyond 2^31 is one like any other.
 	configure '.process.user.uid=4294967295'
 	refused process.user
-	configure '.process.user.uid=2147483648'
-	accepted
+	configure '.process.user.uid=4294967295 | .process.args=["sh","-c","[ $(id -u) = 0 ] && echo breached"]'
+	without number-range breached oci run -b "$BUNDLE" input
+	cp "$BUNDLE/good.json" "$BUNDLE/config.json"
+	for value in 2147483647 2147483648 4294967294; do
+		configure ".process.user.uid=$value | .process.user.gid=$value"
+		accepted
+	done
 	configure '.process.oomScoreAdj=1001'
 	refused oomScoreAdj
 	configure '.process.rlimits=[{type:"RLIMIT_NOFILE",soft:10,hard:5}]'
@@ -160,6 +167,17 @@ accepted() {
 		configure ".linux.sysctl={\"$key\":\"|/bin/false\"}"
 		refused sysctl
 	done
+	# The value that it has, so that nothing happens to the machine.
+	configure ".linux.sysctl={\"vm.swappiness\":\"$(cat /proc/sys/vm/swappiness)\"} | .process.args=[\"echo\",\"breached\"]"
+	cp "$BUNDLE/config.json" "$BUNDLE/host.json"
+	refused vm.swappiness
+	cp "$BUNDLE/host.json" "$BUNDLE/config.json"
+	without sysctl-check breached oci run -b "$BUNDLE" input
+	cp "$BUNDLE/good.json" "$BUNDLE/config.json"
+	# Labels and annotations are data, whatever they say.
+	configure '.annotations={"run.oci.hooks.stdout":"/etc/cron.d/x","a":"$(touch /tmp/masu-was-here)","../b":"\u0001"}'
+	accepted
+	[ ! -e /tmp/masu-was-here ]
 	configure '.process.apparmorProfile="unconfined\nexec x"'
 	refused apparmorProfile
 	configure '.process.selinuxLabel="system_u:x"'

@@ -76,6 +76,7 @@ contained() {
 	local attempt='for d in /sys/fs/cgroup /sys/fs/cgroup/*; do
 		[ -d "$d" ] && mkdir "$d/x" 2>/dev/null && echo breached; done; echo held'
 	held contained busybox:local sh -c "$attempt"
+	without cgroup-readonly breached contained busybox:local sh -c "$attempt"
 	breached contained --privileged busybox:local sh -c "$attempt"
 }
 
@@ -99,6 +100,22 @@ contained() {
 		echo held'
 	[ "$output" = held ]
 	breached contained --privileged busybox:local sh -c '[ -c /proc/kcore ] || echo breached'
+	# By inode, at each start: the device is /dev/null itself, the directory none of procfs or sysfs.
+	local compare='null=$(stat -c %d:%i /dev/null) proc=$(stat -c %d /proc) sys=$(stat -c %d /sys)
+		for p in /proc/kcore /proc/keys /proc/timer_list /proc/scsi /sys/firmware; do
+			[ -e $p ] || continue
+			case $(stat -c %d:%i $p) in
+			$null) ;;
+			$proc:*|$sys:*) echo breached $p ;;
+			*) [ -d $p ] || echo breached $p ;;
+			esac
+		done; echo held'
+	held contained busybox:local sh -c "$compare"
+	without masks breached contained busybox:local sh -c "$compare"
+	masu create --name masks --network none --cgroup-parent "$CGROUP_PARENT" busybox:local sh -c "$compare" 3>&-
+	held masu start -a masks
+	held masu start -a masks
+	masu rm masks
 }
 
 # --- sockets (CVE-2020-15257) ---
@@ -114,10 +131,12 @@ contained() {
 	PYTHON
 	wait_until 10 test -e "$BATS_TEST_TMPDIR/listening"
 	run -0 masu "${RUN[@]}" --network host busybox:local cat /proc/net/unix
-	: >"$BATS_TEST_TMPDIR/stop"
 	# One that is there can be seen: the test has eyes.
 	[[ "$output" == *@masu-hostile-probe* ]]
 	[ "$(grep -c '@' <<<"$output")" -eq 1 ]
+	others() { masu "${RUN[@]}" --network host busybox:local cat /proc/net/unix | grep @ | grep -v probe | sed 's/^/breached /'; }
+	without path-socket breached others
+	: >"$BATS_TEST_TMPDIR/stop"
 }
 
 # Connects as user 1000 and says whether it is thrown out.
@@ -280,5 +299,6 @@ refused() {
 	rm -r "$disk/filler"
 	left_nothing "$before"
 	contained busybox:local true
-	umount "$disk"
+	# The last monitor may still be emptying the trash.
+	wait_until 10 umount "$disk" 2>/dev/null
 }

@@ -148,7 +148,8 @@ static int set_identity(const struct process_plan *plan, struct masu_error *err)
 		return r;
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return error_errno(err, -errno, "cannot keep the capabilities over setuid");
-	if (setgroups(process->additional_gid_count, process->additional_gids) < 0 &&
+	if (!fault_without("set-groups") &&
+	    setgroups(process->additional_gid_count, process->additional_gids) < 0 &&
 	    (errno != EPERM || process->additional_gid_count))
 		return error_errno(err, -errno, "process.user.additionalGids");
 	if (setresgid(process->gid, process->gid, process->gid) < 0)
@@ -161,6 +162,8 @@ static int set_identity(const struct process_plan *plan, struct masu_error *err)
 static int set_capabilities(const struct process_plan *plan, struct masu_error *err)
 {
 	const struct oci_capabilities *caps = &plan->capabilities;
+	if (fault_without("set-capabilities"))
+		return 0;
 	int r = caps_set(caps->effective, caps->permitted, caps->inheritable, err);
 	return r < 0 ? r : caps_set_ambient(caps->ambient, err);
 }

