@@ -10,7 +10,7 @@ import socket
 import sys
 
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-TIMEOUT = 1.0
+TIMEOUT = 2.5  # a lost SYN is sent again after one second
 
 
 def answer(name, peer):

@@ -25,11 +25,13 @@ setup() {
 
 teardown() {
 	[ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+	# A namespace and its interfaces live as long as a process is in it.
+	[ ${#pids[@]} -eq 0 ] || wait "${pids[@]}" || true
 	local space
-	for space in "${spaces[@]}"; do ip netns del "$space"; done
+	for space in "${spaces[@]}"; do ip netns del "$space" || true; done
 	nft delete table inet masu0 2>/dev/null || true
 	ip link del masu0 2>/dev/null || true
-	wait_until 5 no_links
+	wait_until 30 no_links
 }
 
 drive() { "$DRIVER" "$ROOT" "$RUN" "$@"; }
@@ -52,13 +54,13 @@ holder() {
 	mkfifo "$never"
 	"$DRIVER" "$ROOT" "$RUN" hold "$name" "/run/netns/$name" - "$@" <>"$never" >/dev/null 3>&- &
 	pids+=($!)
-	wait_until 5 test -s "$RUN/$name.json"
+	wait_until 20 test -s "$RUN/$name.json"
 }
 
 serve() { # namespace, tcp|udp, port
 	ip netns exec "$1" "$PEER" serve "$2" "$3" "$1" 3>&- &
 	pids+=($!)
-	wait_until 5 listening "$@"
+	wait_until 20 listening "$@"
 }
 
 listening() {
@@ -158,7 +160,7 @@ route_loopback() {
 	container c1
 	"$PEER" serve tcp 7000 host 3>&- &
 	pids+=($!)
-	wait_until 5 eval 'ss -H -lnt "sport = :7000" | grep -q .'
+	wait_until 20 eval 'ss -H -lnt "sport = :7000" | grep -q .'
 	route_loopback c1 127.0.0.2 172.17.0.1
 	run ask_from c1 tcp 127.0.0.2 7000
 	[ "$status" -ne 0 ]
@@ -201,12 +203,12 @@ route_loopback() {
 	done
 	"$PEER" serve tcp 6000 host 3>&- &
 	pids+=($!)
-	wait_until 5 eval 'ss -H -lnt "sport = :6000" | grep -q .'
+	wait_until 20 eval 'ss -H -lnt "sport = :6000" | grep -q .'
 	run drive connect c2 /run/netns/c2 - 6000:80
 	[[ $output == *"Bind for 0.0.0.0:6000 failed: port is already allocated" ]]
 	[ "$(elements)" = 2 ]
 	[ "$(find "$RUN/networks/bridge" -name '172.*' | wc -l)" = 1 ]
-	wait_until 5 eval '[ "$(ip -o link show master masu0 | wc -l)" = 1 ]'
+	wait_until 20 eval '[ "$(ip -o link show master masu0 | wc -l)" = 1 ]'
 	# Another protocol is another port.
 	drive connect c2 /run/netns/c2 - 8080:80/udp
 }
@@ -233,7 +235,7 @@ route_loopback() {
 		ip netns exec lan "$PEER" pester "$address" 5353 >"$BATS_TEST_TMPDIR/answer" 3>&- &
 		local pester=$!
 		# The kernel tracks the connection to the host from now on.
-		wait_until 5 grep -q sent "$BATS_TEST_TMPDIR/answer"
+		wait_until 20 grep -q sent "$BATS_TEST_TMPDIR/answer"
 		drive connect c1 /run/netns/c1 - 5353:53/udp >/dev/null
 		wait $pester
 		grep -q "^c1 " "$BATS_TEST_TMPDIR/answer"
@@ -292,9 +294,9 @@ route_loopback() {
 	drive disconnect c1
 	drive disconnect c1
 	# An element ends with the kernel's next tick.
-	wait_until 2 eval '[ "$(elements)" = 2 ]'
+	wait_until 10 eval '[ "$(elements)" = 2 ]'
 	drive disconnect c2
-	wait_until 2 eval '[ "$(elements)" = 0 ]'
+	wait_until 10 eval '[ "$(elements)" = 0 ]'
 	[ -z "$(find "$RUN/networks/bridge" -name '[0-9]*')" ]
 	drive retire 50
 	[ -z "$(nft list ruleset)" ]
@@ -303,7 +305,7 @@ route_loopback() {
 	ip netns del c1
 	ip netns del c2
 	spaces=()
-	wait_until 5 no_links
+	wait_until 30 no_links
 }
 
 @test "the bridge stays while somebody uses it" {
@@ -314,7 +316,7 @@ route_loopback() {
 	ip link show masu0
 	drive disconnect c2
 	# Taken again before the time is up: the one that waits gives up.
-	drive retire 1500 3>&- &
+	drive retire 3000 3>&- &
 	local retiring=$!
 	drive connect c1b /run/netns/lan - && false
 	container c3
@@ -326,7 +328,7 @@ route_loopback() {
 	container c1 8080:80
 	ip netns del c1
 	spaces=()
-	wait_until 5 no_links
+	wait_until 30 no_links
 	container c2 8080:80
 	serve c2 tcp 80
 	[ "$(ask_from lan tcp 10.9.0.1 8080)" = "c2 10.9.0.2" ]
@@ -442,7 +444,7 @@ route_loopback() {
 	container c1 10000-12999:10000-12999
 	[ "$(elements)" = 6000 ]
 	drive disconnect c1
-	wait_until 2 eval '[ "$(elements)" = 0 ]'
+	wait_until 10 eval '[ "$(elements)" = 0 ]'
 }
 
 killed_at() { # system call, which of them, arguments
@@ -481,7 +483,7 @@ calls_of_connect() {
 				fi
 				points=$((points + 1))
 				ip netns del victim
-				wait_until 5 no_links
+				wait_until 30 no_links
 				ip netns add next
 				drive connect next /run/netns/next - 8080:80 >/dev/null
 				[ "$(elements)" = 2 ]
@@ -492,7 +494,7 @@ calls_of_connect() {
 	done
 	echo "# killed at $points points" >&3
 	[ "$points" -ge 40 ]
-	wait_until 5 no_links
+	wait_until 30 no_links
 	drive retire 0
 	[ -z "$(find "$RUN/networks/bridge" -name '[0-9]*')" ]
 	[ -z "$(nft list ruleset)" ]
@@ -526,8 +528,8 @@ calls_of_connect() {
 					echo "$call $n $error leaves a lease: $output"
 					false
 				fi
-				wait_until 2 eval '[ "$(elements)" = 0 ]'
-				wait_until 5 no_links
+				wait_until 10 eval '[ "$(elements)" = 0 ]'
+				wait_until 30 no_links
 			done
 		done
 	done
