@@ -64,7 +64,7 @@ static bool add_escape(struct regex_step *set, char c)
 		add_range(&class, 'a', 'z');
 		add_range(&class, 'A', 'Z');
 		add_range(&class, '_', '_');
-		/* fallthrough */
+		__attribute__((fallthrough));
 	case 'd':
 		add_range(&class, '0', '9');
 		break;

@@ -1,6 +1,9 @@
 /* `masu exec`. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -60,6 +63,29 @@ static int exit_status(const struct engine_exec *process, int *ret, struct masu_
 	return 0;
 }
 
+/* Reads what the process prints, for nobody, until it ends: its terminal would hang up otherwise.
+ */
+static void __attribute__((noreturn)) keep_terminal(const struct engine_exec *process)
+{
+	static char discarded[4096];
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* Above all that is moved, so that nothing moved covers what is still to be. */
+	int console = fcntl(process->console_fd, F_DUPFD_CLOEXEC, 16);
+	int ended = fcntl(process->pidfd, F_DUPFD_CLOEXEC, 16);
+	setsid();
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	dup2(console, 3);
+	dup2(ended, 4);
+	sys_close_range(5, ~0u, 0);
+	struct pollfd polls[] = { { .fd = 3, .events = POLLIN }, { .fd = 4, .events = POLLIN } };
+	while (poll(polls, ARRAY_SIZE(polls), -1) >= 0 || errno == EINTR)
+		if (polls[1].revents ||
+		    (polls[0].revents && read(3, discarded, sizeof(discarded)) == 0))
+			break;
+	_exit(EXIT_SUCCESS);
+}
+
 static int relay_process(struct engine *engine, struct arena *arena,
 			 const struct exec_options *options, struct engine_exec *process,
 			 struct detach_keys *keys, struct masu_error *err)
@@ -84,6 +110,8 @@ static int relay_process(struct engine *engine, struct arena *arena,
 	int r = relay_run(&relay, arena, err);
 	if (r == RELAY_DETACHED) {
 		fprintf(stderr, "read escape sequence\n");
+		if (console && fork() == 0)
+			keep_terminal(process);
 		return 1;
 	}
 	if (r == RELAY_ENDED)

@@ -22,9 +22,9 @@ static struct {
 	char *data;
 } batch = { .data = space };
 
-static int open_new(struct log *log, int flags)
+static int open_file(const struct log *log, const char *name, int flags)
 {
-	return openat(log->dir_fd, log->name,
+	return openat(log->dir_fd, name,
 		      O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | flags, 0640);
 }
 
@@ -32,7 +32,7 @@ int log_file_open(struct log *log, const struct container *container, struct mas
 {
 	struct stat st;
 	log_file_name(log->ops->name, container->id, log->name);
-	log->fd = open_new(log, 0);
+	log->fd = open_file(log, log->name, 0);
 	if (log->fd < 0 || fstat(log->fd, &st) < 0)
 		return error_errno(err, -errno, "container %.12s: cannot open its log",
 				   container->id);
@@ -57,6 +57,20 @@ static const char *file_name(const struct log *log, unsigned index, char ret[112
 	return ret;
 }
 
+/* The next file, which has its number before it has its name. */
+static int open_next(const struct log *log, uint64_t generation)
+{
+	char making[112];
+	snprintf(making, sizeof(making), "%s.new", log->name);
+	int fd = open_file(log, making, O_TRUNC);
+	/* Where there are no attributes, readers cannot tell what they missed. */
+	if (fd >= 0 && fsetxattr(fd, GENERATION, &generation, sizeof(generation), 0) < 0)
+		errno = 0;
+	if (fd >= 0 && renameat(log->dir_fd, making, log->dir_fd, log->name) < 0)
+		cleanup_close(&fd); /* the next write tries again */
+	return fd;
+}
+
 /*
  * name -> name.1 -> … -> name.(max_file - 1), from the oldest on, which falls out. It is removed
  * rather than renamed over: ext4 flushes what replaces a file. The new file is always another
@@ -71,11 +85,8 @@ static void rotate(struct log *log)
 	for (unsigned i = log->options.max_file - 1; i > 0; i--)
 		renameat(log->dir_fd, file_name(log, i - 1, newer), log->dir_fd,
 			 file_name(log, i, older));
-	log->fd = open_new(log, O_EXCL);
+	log->fd = open_next(log, generation);
 	log->size = 0;
-	/* Where there are no attributes, readers cannot tell what they missed. */
-	if (log->fd >= 0 && fsetxattr(log->fd, GENERATION, &generation, sizeof(generation), 0) < 0)
-		errno = 0;
 }
 
 /* All or nothing: what was written of a record that did not fit on the disk is taken back. */
@@ -83,7 +94,7 @@ static int write_batch(struct log *log)
 {
 	size_t done = 0;
 	if (log->fd < 0) /* could not be made when it was rotated */
-		log->fd = open_new(log, 0);
+		log->fd = open_file(log, log->name, 0);
 	while (log->fd >= 0 && done < batch.len) {
 		ssize_t written = write(log->fd, batch.data + done, batch.len - done);
 		if (written < 0 && errno == EINTR)

@@ -358,7 +358,7 @@ static void add_to_gap(struct log_writer *w, int stream, const char *data, size_
 	lines += open;
 	w->gap.lines += lines;
 	w->gone += lines;
-	if (!w->gap.bytes || w->gap.bytes >> 24 != (w->gap.bytes + len) >> 24)
+	if (!w->gap.bytes || w->gap.bytes >> 20 != (w->gap.bytes + len) >> 20)
 		tell_dropped(w, false);
 	w->gap.bytes += len;
 	w->gap.touched[stream - 1] = true;

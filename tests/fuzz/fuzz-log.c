@@ -23,7 +23,7 @@ static void check_decode(const struct log_codec *codec, const uint8_t *data, siz
 		if (used == 0)
 			break;
 		if (entry.data) {
-			volatile char sum = 0;
+			char sum = 0;
 			FUZZ_CHECK(entry.stream == 1 || entry.stream == 2);
 			FUZZ_CHECK(entry.len <= used);
 			for (size_t i = 0; i < entry.len; i++)
@@ -32,6 +32,7 @@ static void check_decode(const struct log_codec *codec, const uint8_t *data, siz
 				sum ^= entry.time[i];
 			for (size_t i = 0; i < entry.attrs_len; i++)
 				sum ^= entry.attrs[i];
+			FUZZ_CHECK(sum == (char)(sum | 0));
 		}
 		at += used;
 	}
