@@ -30,16 +30,18 @@ ended() { # name
 
 # ---- what masu logs shows ----
 
-# A program that prints lines of both streams, long and unfinished ones, the same everywhere.
+# A program that prints lines of both streams, a long one too, the same everywhere. (Podman's --tail counts
+# parts of a long line and mixes them up, and puts a newline in front of one that is not finished.)
 chatter() {
 	cat <<-'SH'
+	head -c 50000 /dev/zero | tr "\0" x; echo
 	i=0
 	while [ $i -lt 20 ]; do echo "line $i"; i=$((i+1)); done
+	printf "a\"b\\\\c\t<&>\n"
+	sleep 0.05
 	echo "to stderr" >&2
 	sleep 0.05
-	head -c 50000 /dev/zero | tr "\0" x; echo
-	printf "a\"b\\\\c\t<&>\n"
-	printf "not finished"
+	echo last
 	SH
 }
 
@@ -56,17 +58,15 @@ chatter() {
 		oracle_podman logs $options same >"$BATS_TEST_TMPDIR/podman.out" 2>"$BATS_TEST_TMPDIR/podman.err"
 		for name in same local; do
 			m logs $options $name >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
-			diff "$BATS_TEST_TMPDIR/podman.out" "$BATS_TEST_TMPDIR/out" || { echo "# $name $options"; false; }
-			diff "$BATS_TEST_TMPDIR/podman.err" "$BATS_TEST_TMPDIR/err" || { echo "# $name $options"; false; }
+			cmp "$BATS_TEST_TMPDIR/podman.out" "$BATS_TEST_TMPDIR/out" || { echo "# $name $options"; false; }
+			cmp "$BATS_TEST_TMPDIR/podman.err" "$BATS_TEST_TMPDIR/err" || { echo "# $name $options"; false; }
 		done
 	done <<-'OPTIONS'
 
 	--tail 0
 	--tail 2
 	--tail 5
-	--tail 1000
 	--since 1h
-	--until 1h
 	-f
 	OPTIONS
 }
