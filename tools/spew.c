@@ -1,11 +1,10 @@
 /*
  * Both ends of a log, for tools/bench-logs.
  *
- * Usage: spew bytes TOTAL LINE BLOCK FILE  writes TOTAL bytes of lines of LINE bytes to stdout, BLOCK
- *                                          bytes a write(2), and the seconds it took to FILE
- *        spew ticks COUNT MS               writes the time (monotonic, ns), COUNT times, MS apart
- *        spew tocks                        reads such lines: how late they were; prints median, p99
- *                                          and maximum in ms
+ * Usage: spew bytes TOTAL LINE BLOCK FILE  writes TOTAL bytes of lines of LINE bytes to stdout,
+ * BLOCK bytes a write(2), and the seconds it took to FILE spew ticks COUNT MS               writes
+ * the time (monotonic, ns), COUNT times, MS apart spew tocks                        reads such
+ * lines: how late they were; prints median, p99 and maximum in ms
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -91,6 +92,7 @@ static int relay_process(struct engine *engine, struct arena *arena,
 			 struct detach_keys *keys, struct masu_error *err)
 {
 	int status = 0;
+	sigset_t all;
 	unsigned short rows, columns;
 	bool console = process->console_fd >= 0;
 	struct relay relay = {
@@ -110,6 +112,9 @@ static int relay_process(struct engine *engine, struct arena *arena,
 	int r = relay_run(&relay, arena, err);
 	if (r == RELAY_DETACHED) {
 		fprintf(stderr, "read escape sequence\n");
+		/* When this session ends, its processes are hung up on. */
+		sigfillset(&all);
+		sigprocmask(SIG_BLOCK, &all, NULL);
 		if (console && fork() == 0)
 			keep_terminal(process);
 		return 1;
