@@ -1,10 +1,10 @@
 /* `ps --filter`: docker's keys and what they mean. */
 #include <errno.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/regex.h"
 #include "base/str.h"
 #include "cli/ps.h"
 #include "engine/engine.h"
@@ -42,13 +42,12 @@ struct filter {
 	enum filter_key key;
 	const char *value;
 	union {
-		regex_t pattern;	 /* name; compiled where @has_pattern */
+		struct regex *pattern;	 /* name; NULL: it is none, and matches only itself */
 		const char *found;	 /* before, since: when it was created; ancestor: its id */
 		int64_t code;		 /* exited */
 		bool yes;		 /* is-task */
 		struct port_range range; /* publish, expose */
 	};
-	bool has_pattern;
 };
 
 struct ps_filters {
@@ -146,8 +145,11 @@ static int look_up(struct engine *engine, struct arena *arena, struct filter *fi
 			       ? 0
 			       : invalid(filter, err);
 	case FILTER_NAME:
-		filter->has_pattern =
-			regcomp(&filter->pattern, filter->value, REG_EXTENDED | REG_NOSUB) == 0;
+		filter->pattern = arena_new(arena, struct regex);
+		if (!filter->pattern)
+			return error_set(err, -ENOMEM, "out of memory");
+		if (regex_compile(filter->value, filter->pattern) < 0)
+			filter->pattern = NULL;
 		return 0;
 	case FILTER_STATUS:
 		return one_of(filter->value, states, ARRAY_SIZE(states)) ? 0 : invalid(filter, err);
@@ -226,10 +228,9 @@ static bool name_matches(const struct filter *filter, const char *name)
 	char with_slash[300];
 	if (streq(filter->value, name))
 		return true;
-	if (!filter->has_pattern || str_format(with_slash, sizeof(with_slash), "/%s", name) < 0)
+	if (!filter->pattern || str_format(with_slash, sizeof(with_slash), "/%s", name) < 0)
 		return false;
-	return regexec(&filter->pattern, name, 0, NULL, 0) == 0 ||
-	       regexec(&filter->pattern, with_slash, 0, NULL, 0) == 0;
+	return regex_matches(filter->pattern, name) || regex_matches(filter->pattern, with_slash);
 }
 
 static bool in_range(const struct port_range *range, uint32_t port, enum network_protocol protocol)
