@@ -16,13 +16,23 @@ static double scaled(uint64_t bytes, double base, unsigned *ret_unit)
 	return size;
 }
 
-const char *human_size(uint64_t bytes, char ret[HUMAN_MAX])
+static const char *decimal(uint64_t bytes, int digits, char ret[HUMAN_MAX])
 {
 	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB", "EB" };
 	unsigned unit;
 	double size = scaled(bytes, 1000, &unit);
-	snprintf(ret, HUMAN_MAX, "%.3g%s", size, units[unit]);
+	snprintf(ret, HUMAN_MAX, "%.*g%s", digits, size, units[unit]);
 	return ret;
+}
+
+const char *human_size(uint64_t bytes, char ret[HUMAN_MAX])
+{
+	return decimal(bytes, 3, ret);
+}
+
+const char *human_size_long(uint64_t bytes, char ret[HUMAN_MAX])
+{
+	return decimal(bytes, 4, ret);
 }
 
 const char *human_binary(uint64_t bytes, char ret[HUMAN_MAX])

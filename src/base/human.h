@@ -9,6 +9,9 @@
 /* "1.98MB": three significant digits, powers of 1000. */
 const char *human_size(uint64_t bytes, char ret[HUMAN_MAX]);
 
+/* The same with four significant digits, as docker shows sums. */
+const char *human_size_long(uint64_t bytes, char ret[HUMAN_MAX]);
+
 /* "1.984MiB": four significant digits, powers of 1024. */
 const char *human_binary(uint64_t bytes, char ret[HUMAN_MAX]);
 

@@ -154,7 +154,8 @@ static int run_leaf(struct cli_context *context, const struct cli_command *comma
 {
 	struct masu_error err = { 0 };
 	if (command->cold_program) {
-		cli_exec_cold(context, command->cold_program, argc + 1, argv - 1, &err);
+		int words = command->cold_grouped ? 2 : 1;
+		cli_exec_cold(context, command->cold_program, argc + words, argv - words, &err);
 		return report(command, &err);
 	}
 	void *options = arena_alloc(context->arena, command->options_size + 1);

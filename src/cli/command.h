@@ -75,6 +75,7 @@ struct cli_command {
 	const struct cli_command *const *subcommands;
 	const char
 		*cold_program;	/* libexec program that takes over with the same argv; NULL: here */
+	bool cold_grouped;	/* and with the word before: "container prune", "image prune" */
 	int min_args, max_args; /* positionals; max -1: any */
 	bool stop_at_positional; /* run, create, exec: options end at the first positional */
 	bool enters_container;	 /* run from a sealed copy (CVE-2019-5736), see main.c */

@@ -59,6 +59,7 @@ static const struct cli_command *const verbs[] = {
 	&start_command,
 	&stats_command,
 	&stop_command,
+	&system_command,
 	&tag_command,
 	&top_command,
 	&unpause_command,

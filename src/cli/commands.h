@@ -41,6 +41,7 @@ extern const struct cli_command stop_command;
 extern const struct cli_command top_command;
 extern const struct cli_command unpause_command;
 extern const struct cli_command update_command;
+extern const struct cli_command system_command;
 extern const struct cli_command version_command;
 extern const struct cli_command volume_command;
 extern const struct cli_command wait_command;

@@ -1,5 +1,6 @@
 /* `masu container`: docker's other way to say the container verbs. */
 #include "cli/commands.h"
+#include "cli/system.h"
 
 /* The group's own verbs differ from the top level's only where docker's do: ls and inspect. */
 /* clang-format off */
@@ -16,6 +17,7 @@ static const struct cli_command *const container_verbs[] = {
 	&container_ls_command,
 	&pause_command,
 	&port_command,
+	&container_prune_command,
 	&rename_command,
 	&restart_command,
 	&rm_command,

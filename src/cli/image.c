@@ -3,6 +3,7 @@
 
 #include "cli/image_options.h"
 #include "cli/images.h"
+#include "cli/system.h"
 
 const struct cli_command import_command = { IMPORT_COMMAND, .cold_program = "masu-image" };
 const struct cli_command load_command = { LOAD_COMMAND, .cold_program = "masu-image" };
@@ -15,6 +16,7 @@ static const struct cli_command *const verbs[] = {
 	&image_inspect_command,
 	&load_command,
 	&image_ls_command,
+	&image_prune_command,
 	&image_rm_command,
 	&save_command,
 	&tag_command,

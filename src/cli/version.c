@@ -1,4 +1,4 @@
-/* `masu version` and `masu info`. */
+/* `masu version`. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,8 +7,6 @@
 #include "base/str.h"
 #include "cli/commands.h"
 #include "cli/format.h"
-#include "cli/session.h"
-#include "image/image.h"
 
 struct format_options {
 	const char *format;
@@ -73,82 +71,4 @@ const struct cli_command version_command = {
 	.option_count = ARRAY_SIZE(format_options),
 	.options_size = sizeof(struct format_options),
 	.run = version_run,
-};
-
-struct counts {
-	size_t running, paused, stopped, all, images;
-};
-
-static int count_objects(struct cli_context *context, struct engine *engine, struct counts *ret,
-			 struct masu_error *err)
-{
-	struct container *list;
-	struct image *images;
-	int r = engine_list(engine, context->arena, true, &list, &ret->all, err);
-	if (r == 0)
-		r = image_list(engine->root_fd, context->arena, &images, &ret->images, err);
-	for (size_t i = 0; r == 0 && i < ret->all; i++) {
-		if (list[i].status == CONTAINER_RUNNING)
-			ret->running++;
-		else if (list[i].status == CONTAINER_PAUSED)
-			ret->paused++;
-		else
-			ret->stopped++;
-	}
-	return r;
-}
-
-static int info_run(struct cli_context *context, void *pointer, int argc, char **argv,
-		    struct masu_error *err)
-{
-	const struct format_options *options = pointer;
-	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
-	_cleanup_buf_ struct buf text;
-	struct counts counts = { 0 };
-	struct json_writer w;
-	struct utsname host;
-	buf_init(&text, 0);
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = count_objects(context, &engine, &counts, err);
-	if (r < 0)
-		return r;
-	if (uname(&host) < 0)
-		return error_errno(err, -errno, "uname");
-	json_writer_init(&w, &text, false);
-	json_begin_object(&w);
-	json_field_u64(&w, "Containers", counts.all);
-	json_field_u64(&w, "ContainersRunning", counts.running);
-	json_field_u64(&w, "ContainersPaused", counts.paused);
-	json_field_u64(&w, "ContainersStopped", counts.stopped);
-	json_field_u64(&w, "Images", counts.images);
-	json_field_string(&w, "Driver", engine.storage_driver);
-	json_field_string(&w, "ServerVersion", MASU_VERSION);
-	json_field_string(&w, "KernelVersion", host.release);
-	json_field_string(&w, "Architecture", host.machine);
-	json_field_string(&w, "OSType", "linux");
-	json_field_string(&w, "Name", host.nodename);
-	json_field_string(&w, "DockerRootDir", engine.root);
-	json_end_object(&w);
-	return print_object(
-		context->arena,
-		options->format
-			? options->format
-			: "Containers: {{.Containers}}\n Running: {{.ContainersRunning}}\n"
-			  " Paused: {{.ContainersPaused}}\n Stopped: {{.ContainersStopped}}\n"
-			  "Images: {{.Images}}\nVersion: {{.ServerVersion}}\n"
-			  "Storage Driver: {{.Driver}}\nKernel Version: {{.KernelVersion}}\n"
-			  "Architecture: {{.Architecture}}\nName: {{.Name}}\n"
-			  "Root Dir: {{.DockerRootDir}}",
-		&text, err);
-}
-
-const struct cli_command info_command = {
-	.name = "info",
-	.synopsis = "[OPTIONS]",
-	.summary = "Display system-wide information",
-	.options = format_options,
-	.option_count = ARRAY_SIZE(format_options),
-	.options_size = sizeof(struct format_options),
-	.run = info_run,
 };

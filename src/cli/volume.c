@@ -13,6 +13,7 @@
 #include "cli/format.h"
 #include "cli/parse.h"
 #include "cli/session.h"
+#include "cli/system.h"
 #include "cli/volume.h"
 #include "engine/events.h"
 
@@ -281,10 +282,10 @@ static const struct cli_command inspect = {
 	.max_args = -1,
 };
 
-/* ---- rm and prune ---- */
+/* ---- rm ---- */
 
 struct remove_options {
-	bool force, all;
+	bool force;
 };
 
 static const struct cli_option rm_options[] = {
@@ -352,70 +353,9 @@ static const struct cli_command rm = {
 	.max_args = -1,
 };
 
-static const struct cli_option prune_options[] = {
-	CLI_OPT(struct remove_options, all, "all", 'a', CLI_BOOL, NULL,
-		"Remove all unused volumes, not just anonymous ones"),
-	CLI_OPT(struct remove_options, force, "force", 'f', CLI_BOOL, NULL,
-		"Do not prompt for confirmation"),
-};
-
-static bool confirmed(bool all)
-{
-	char answer[8];
-	printf("WARNING! This will remove %s volumes not used by at least one container.\n"
-	       "Are you sure you want to continue? [y/N] ",
-	       all ? "all" : "anonymous local");
-	fflush(stdout);
-	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
-}
-
-static int prune_run(struct cli_context *context, void *pointer, int argc, char **argv,
-		     struct masu_error *err)
-{
-	const struct remove_options *options = pointer;
-	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
-	struct container *containers = NULL;
-	struct volume *list = NULL;
-	size_t count = 0, container_count = 0;
-	bool heading = false;
-	if (!options->force && !confirmed(options->all))
-		return error_set(err, -ECANCELED, "volume prune has been cancelled");
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_volumes_lock(&engine, true, err);
-	if (r == 0)
-		r = engine_list(&engine, context->arena, true, &containers, &container_count, err);
-	if (r == 0)
-		r = volume_list(engine.root_fd, engine.root, context->arena, &list, &count, err);
-	for (size_t i = 0; i < count && r == 0; i++) {
-		if ((!options->all && !list[i].anonymous) ||
-		    user_of(containers, container_count, list[i].name))
-			continue;
-		r = volume_remove(engine.root_fd, list[i].name, err);
-		if (r == 0)
-			event_volume(&engine, list[i].name, "destroy");
-		if (r == 0)
-			printf("%s%s\n", heading ? "" : "Deleted Volumes:\n", list[i].name);
-		heading = true;
-	}
-	engine_volumes_unlock(&engine);
-	delete_behind(&engine);
-	return r;
-}
-
-static const struct cli_command prune = {
-	.name = "prune",
-	.synopsis = "[OPTIONS]",
-	.summary = "Remove unused local volumes",
-	.options = prune_options,
-	.option_count = ARRAY_SIZE(prune_options),
-	.options_size = sizeof(struct remove_options),
-	.run = prune_run,
-};
-
-static const struct cli_command *const volume_verbs[] = {
-	&create, &inspect, &ls, &prune, &rm, NULL
-};
+static const struct cli_command *const volume_verbs[] = { &create, &inspect,
+							  &ls,	   &volume_prune_command,
+							  &rm,	   NULL };
 
 const struct cli_command volume_command = {
 	.name = "volume",

@@ -67,7 +67,8 @@ static int put_event(struct buf *out, const struct event *event, const struct ti
 	json_begin_object(&w);
 	if (container || streq(event->type, "image")) {
 		json_field_string(&w, "status", event->action);
-		json_field_string(&w, "id", event->id);
+		if (*event->id)
+			json_field_string(&w, "id", event->id);
 	}
 	const char *image = container ? attribute(event, "image") : NULL;
 	if (image)

@@ -19,7 +19,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "cli/event_filter.h"
+#include "cold/system/event_filter.h"
 #include "json/json.h"
 #include "state/event_log.h"
 #include "state/event_reader.h"

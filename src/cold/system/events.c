@@ -7,34 +7,19 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "cli/commands.h"
-#include "cli/event_filter.h"
 #include "cli/session.h"
 #include "cli/template.h"
 #include "cli/time_text.h"
+#include "cold/system/event_filter.h"
+#include "cold/system/verbs.h"
 #include "state/event_reader.h"
 
 #define NS_PER_SECOND INT64_C(1000000000)
 
-struct events_options {
-	const char *since, *until, *format;
-	struct cli_list filter;
-};
-
-static const struct cli_option events_options[] = {
-	CLI_OPT(struct events_options, filter, "filter", 'f', CLI_LIST, "filter",
-		"Filter output based on conditions provided"),
-	CLI_OPT(struct events_options, format, "format", 0, CLI_STRING, "string",
-		"Format output: json, or a Go template"),
-	CLI_OPT(struct events_options, since, "since", 0, CLI_STRING, "string",
-		"Show all events created since timestamp"),
-	CLI_OPT(struct events_options, until, "until", 0, CLI_STRING, "string",
-		"Stream events until this timestamp"),
-};
-
 struct stream {
 	const struct events_options *options;
-	int64_t since, until; /* nanoseconds since 1970, of what is shown of the past */
+	struct template *template; /* NULL: text or JSON */
+	int64_t since, until;	   /* nanoseconds since 1970, of what is shown of the past */
 	struct arena arena;
 	struct masu_error *err;
 };
@@ -108,23 +93,23 @@ static const struct json *go_object(struct arena *arena, const struct json *even
 	return object;
 }
 
+static int render(struct stream *stream, const struct json *event, struct buf *out)
+{
+	const struct json *object = go_object(&stream->arena, event);
+	if (!object)
+		return error_set(stream->err, -ENOMEM, "out of memory");
+	return template_run(stream->template, &stream->arena, object, 0, out, stream->err);
+}
+
 static int print_template(struct stream *stream, const struct json *event)
 {
 	_cleanup_buf_ struct buf out;
 	buf_init(&out, 0);
 	arena_reset(&stream->arena);
-	const struct json *object = go_object(&stream->arena, event);
-	if (!object)
-		return error_set(stream->err, -ENOMEM, "out of memory");
-	int r = template_render(&stream->arena, stream->options->format, object, &out, stream->err);
+	int r = render(stream, event, &out);
 	if (r == 0)
 		puts(buf_str(&out));
 	return r;
-}
-
-static bool is_json(const char *format)
-{
-	return streq(format, "json") || streq(format, "{{json .}}");
 }
 
 static int show(void *opaque, const struct json *event, const char *line, size_t len)
@@ -138,7 +123,7 @@ static int show(void *opaque, const struct json *event, const char *line, size_t
 		return 0;
 	if (!format)
 		print_text(event, ns);
-	else if (is_json(format))
+	else if (!stream->template)
 		printf("%.*s\n", (int)len, line);
 	else
 		return print_template(stream, event);
@@ -186,19 +171,19 @@ static int follow(struct stream *stream, struct event_reader *reader, int64_t un
 }
 
 /* A template that cannot be rendered is refused now and not when something happens. */
-static int check_template(struct stream *stream)
+static int prepare_template(struct stream *stream, struct arena *arena)
 {
 	static const char nothing[] = "{\"Actor\":{\"ID\":\"\",\"Attributes\":{}}}";
+	const char *format = stream->options->format;
 	_cleanup_buf_ struct buf out;
 	const struct json *event;
 	buf_init(&out, 0);
-	int r = json_parse(&stream->arena, nothing, sizeof(nothing) - 1, &event, stream->err);
-	if (r < 0)
-		return r;
-	const struct json *object = go_object(&stream->arena, event);
-	if (!object)
-		return error_set(stream->err, -ENOMEM, "out of memory");
-	return template_render(&stream->arena, stream->options->format, object, &out, stream->err);
+	if (!format || streq(format, "json") || streq(format, "{{json .}}"))
+		return 0;
+	int r = template_parse(arena, format, &stream->template, stream->err);
+	if (r == 0)
+		r = json_parse(arena, nothing, sizeof(nothing) - 1, &event, stream->err);
+	return r < 0 ? r : render(stream, event, &out);
 }
 
 /* A bound that is not given is as far away as can be. */
@@ -219,8 +204,8 @@ static int parse_bounds(const struct events_options *options, int64_t *ret_since
 	return r;
 }
 
-static int stream_events(struct engine *engine, const struct events_options *options,
-			 struct masu_error *err)
+static int stream_events(struct engine *engine, struct arena *arena,
+			 const struct events_options *options, struct masu_error *err)
 {
 	_cleanup_event_reader_ struct event_reader *reader = NULL;
 	struct stream stream = { .options = options, .err = err };
@@ -231,8 +216,7 @@ static int stream_events(struct engine *engine, const struct events_options *opt
 	bool past_only = until < now_ns();
 	bool live_only = stream.since == INT64_MIN && until == INT64_MAX;
 	arena_init(&stream.arena, 0);
-	if (options->format && !is_json(options->format))
-		r = check_template(&stream);
+	r = prepare_template(&stream, arena);
 	if (r == 0)
 		r = event_reader_open(engine->run_fd, !past_only, &reader, err);
 	if (r == 0 && (r = event_reader_drain(reader, live_only ? NULL : show, &stream)) < 0 &&
@@ -253,15 +237,7 @@ static int events_run(struct cli_context *context, void *pointer, int argc, char
 	int r = event_filters_check(&options->filter, err);
 	if (r == 0)
 		r = session_open(context, &engine, err);
-	return r < 0 ? r : stream_events(&engine, options, err);
+	return r < 0 ? r : stream_events(&engine, context->arena, options, err);
 }
 
-const struct cli_command events_command = {
-	.name = "events",
-	.synopsis = "[OPTIONS]",
-	.summary = "Show what happens to containers, images, volumes and networks",
-	.options = events_options,
-	.option_count = ARRAY_SIZE(events_options),
-	.options_size = sizeof(struct events_options),
-	.run = events_run,
-};
+const struct cli_command events_command = { EVENTS_COMMAND, .run = events_run };

@@ -1,4 +1,4 @@
-#include "cli/event_filter.h"
+#include "cold/system/event_filter.h"
 
 #include <errno.h>
 #include <string.h>

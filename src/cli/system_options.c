@@ -1,0 +1,57 @@
+#include "cli/system_options.h"
+
+const struct cli_option events_option_table[EVENTS_OPTION_COUNT] = {
+	CLI_OPT(struct events_options, filter, "filter", 'f', CLI_LIST, "filter",
+		"Filter output based on conditions provided"),
+	CLI_OPT(struct events_options, format, "format", 0, CLI_STRING, "string",
+		"Format output: json, or a Go template"),
+	CLI_OPT(struct events_options, since, "since", 0, CLI_STRING, "string",
+		"Show all events created since timestamp"),
+	CLI_OPT(struct events_options, until, "until", 0, CLI_STRING, "string",
+		"Stream events until this timestamp"),
+};
+
+const struct cli_option info_option_table[INFO_OPTION_COUNT] = {
+	CLI_OPT(struct info_options, format, "format", 'f', CLI_STRING, "string",
+		"Format output using a custom template: json, or a Go template"),
+};
+
+const struct cli_option df_option_table[DF_OPTION_COUNT] = {
+	CLI_OPT(struct df_options, format, "format", 0, CLI_STRING, "string",
+		"Format output: table, table TEMPLATE, json, or a Go template"),
+	CLI_OPT(struct df_options, verbose, "verbose", 'v', CLI_BOOL, NULL,
+		"Show detailed information on space usage"),
+};
+
+#define OPT_FORCE                                                                                  \
+	CLI_OPT(struct prune_options, force, "force", 'f', CLI_BOOL, NULL,                         \
+		"Do not prompt for confirmation")
+#define OPT_FILTER(text)                                                                           \
+	CLI_OPT(struct prune_options, filter, "filter", 0, CLI_LIST, "filter",                     \
+		"Provide filter values (e.g. \"" text "\")")
+#define OPT_ALL(text) CLI_OPT(struct prune_options, all, "all", 'a', CLI_BOOL, NULL, text)
+
+const struct cli_option container_prune_option_table[CONTAINER_PRUNE_OPTION_COUNT] = {
+	OPT_FILTER("until=24h"),
+	OPT_FORCE,
+};
+
+const struct cli_option image_prune_option_table[IMAGE_PRUNE_OPTION_COUNT] = {
+	OPT_ALL("Remove all unused images, not just dangling ones"),
+	OPT_FILTER("until=24h"),
+	OPT_FORCE,
+};
+
+const struct cli_option volume_prune_option_table[VOLUME_PRUNE_OPTION_COUNT] = {
+	OPT_ALL("Remove all unused volumes, not just anonymous ones"),
+	OPT_FILTER("label=keep"),
+	OPT_FORCE,
+};
+
+const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COUNT] = {
+	OPT_ALL("Remove all unused images, not just dangling ones"),
+	OPT_FILTER("until=24h"),
+	OPT_FORCE,
+	CLI_OPT(struct prune_options, volumes, "volumes", 0, CLI_BOOL, NULL,
+		"Prune anonymous volumes"),
+};

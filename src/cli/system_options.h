@@ -1,0 +1,66 @@
+/*
+ * Options of the verbs that libexec/masu/masu-system runs. They are here, because `masu` shows them
+ * (help, completion, man pages) and masu-system parses them.
+ */
+#pragma once
+
+#include "cli/command.h"
+
+struct events_options {
+	const char *since, *until, *format;
+	struct cli_list filter;
+};
+#define EVENTS_OPTION_COUNT 4
+extern const struct cli_option events_option_table[EVENTS_OPTION_COUNT];
+
+struct info_options {
+	const char *format;
+};
+#define INFO_OPTION_COUNT 1
+extern const struct cli_option info_option_table[INFO_OPTION_COUNT];
+
+struct df_options {
+	bool verbose;
+	const char *format;
+};
+#define DF_OPTION_COUNT 2
+extern const struct cli_option df_option_table[DF_OPTION_COUNT];
+
+struct prune_options {
+	bool all, force, volumes;
+	struct cli_list filter;
+};
+#define CONTAINER_PRUNE_OPTION_COUNT 2
+#define IMAGE_PRUNE_OPTION_COUNT     3
+#define VOLUME_PRUNE_OPTION_COUNT    3
+#define SYSTEM_PRUNE_OPTION_COUNT    4
+extern const struct cli_option container_prune_option_table[CONTAINER_PRUNE_OPTION_COUNT];
+extern const struct cli_option image_prune_option_table[IMAGE_PRUNE_OPTION_COUNT];
+extern const struct cli_option volume_prune_option_table[VOLUME_PRUNE_OPTION_COUNT];
+extern const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COUNT];
+
+/* Name, synopsis, summary and options of a verb, for both tables. */
+#define SYSTEM_COMMAND(command_name, text, table, count, type)                                     \
+	.name = (command_name), .synopsis = "[OPTIONS]", .summary = (text), .options = (table),    \
+	.option_count = (count), .options_size = sizeof(struct type)
+
+#define EVENTS_COMMAND                                                                             \
+	SYSTEM_COMMAND("events", "Show what happens to containers, images, volumes and networks",  \
+		       events_option_table, EVENTS_OPTION_COUNT, events_options)
+#define INFO_COMMAND                                                                               \
+	SYSTEM_COMMAND("info", "Display system-wide information", info_option_table,               \
+		       INFO_OPTION_COUNT, info_options)
+#define SYSTEM_DF_COMMAND                                                                          \
+	SYSTEM_COMMAND("df", "Show disk usage", df_option_table, DF_OPTION_COUNT, df_options)
+#define CONTAINER_PRUNE_COMMAND                                                                    \
+	SYSTEM_COMMAND("prune", "Remove all stopped containers", container_prune_option_table,     \
+		       CONTAINER_PRUNE_OPTION_COUNT, prune_options)
+#define IMAGE_PRUNE_COMMAND                                                                        \
+	SYSTEM_COMMAND("prune", "Remove unused images", image_prune_option_table,                  \
+		       IMAGE_PRUNE_OPTION_COUNT, prune_options)
+#define VOLUME_PRUNE_COMMAND                                                                       \
+	SYSTEM_COMMAND("prune", "Remove unused local volumes", volume_prune_option_table,          \
+		       VOLUME_PRUNE_OPTION_COUNT, prune_options)
+#define SYSTEM_PRUNE_COMMAND                                                                       \
+	SYSTEM_COMMAND("prune", "Remove unused data", system_prune_option_table,                   \
+		       SYSTEM_PRUNE_OPTION_COUNT, prune_options)

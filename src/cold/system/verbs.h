@@ -1,0 +1,12 @@
+/* The verbs of masu-system. */
+#pragma once
+
+#include "cli/system_options.h"
+
+extern const struct cli_command events_command;		 /* events.c */
+extern const struct cli_command info_command;		 /* info.c */
+extern const struct cli_command system_df_command;	 /* df.c */
+extern const struct cli_command container_prune_command; /* prune.c */
+extern const struct cli_command image_prune_command;
+extern const struct cli_command system_prune_command;
+extern const struct cli_command volume_prune_command;
