@@ -191,8 +191,7 @@ static int program_by_id(uint32_t id)
 
 static void make_room(int mount_fd)
 {
-	int fd = openat(mount_fd, "masu", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(mount_fd, "masu");
 	char victim[64] = "";
 	size_t count = 0;
 	struct dirent *entry;

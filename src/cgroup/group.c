@@ -247,14 +247,9 @@ static int rmdir_below(int dir_fd, unsigned depth)
 {
 	if (depth > GROUP_MAX_DEPTH)
 		return -ELOOP;
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(dir_fd, ".");
+	if (!dir)
 		return -errno;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
 	struct dirent *entry;
 	while ((errno = 0, entry = readdir(dir))) {
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')

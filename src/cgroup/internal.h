@@ -212,7 +212,9 @@ int v2_plan(struct plan *plan, unsigned controllers, const struct oci_resources 
 /* Checks that hold for both (combinations the kernel would refuse without saying why). */
 int resources_validate(const struct oci_resources *r, struct masu_error *err);
 /* Written alike on v1 and v2. */
-const char *pids_max(struct arena *arena, int64_t limit);
+void plan_pids(struct plan *plan, const struct oci_resources *r);
+/* @file: what the limit's file is called on this version. */
+void plan_hugetlb(struct plan *plan, const struct oci_resources *r, const char *file);
 void plan_rdma(struct plan *plan, const struct oci_resources *r);
 uint64_t cpu_weight_from_shares(uint64_t shares);
 uint64_t io_weight_from_blkio(uint64_t weight);

@@ -76,12 +76,33 @@ int resources_validate(const struct oci_resources *r, struct masu_error *err)
 	return 0;
 }
 
-const char *pids_max(struct arena *arena, int64_t limit)
+static const char *pids_max(struct arena *arena, int64_t limit)
 {
 	if (limit < 0)
 		return "max";
 	/* The one process that enters a group must still fit: 0 and 1 both mean "no fork". */
 	return limit == 0 ? "1" : arena_printf(arena, "%lld", (long long)limit);
+}
+
+void plan_pids(struct plan *plan, const struct oci_resources *r)
+{
+	if (r->pids_limit.set)
+		plan_add(plan, CTL_PIDS, r->pids_limit.value < 0 ? WRITE_OPTIONAL : 0, "pids.limit",
+			 "pids.max", pids_max(plan->arena, r->pids_limit.value));
+}
+
+void plan_hugetlb(struct plan *plan, const struct oci_resources *r, const char *file)
+{
+	for (size_t i = 0; i < r->hugepage_count; i++) {
+		const char *size = r->hugepages[i].page_size;
+		const char *value = arena_printf(plan->arena, "%llu",
+						 (unsigned long long)r->hugepages[i].limit);
+		plan_add(plan, CTL_HUGETLB, 0, "hugepageLimits",
+			 arena_printf(plan->arena, "hugetlb.%s.%s", size, file), value);
+		/* Reservation accounting came with 5.7. */
+		plan_add(plan, CTL_HUGETLB, WRITE_OPTIONAL, "hugepageLimits",
+			 arena_printf(plan->arena, "hugetlb.%s.rsvd.%s", size, file), value);
+	}
 }
 
 void plan_rdma(struct plan *plan, const struct oci_resources *r)

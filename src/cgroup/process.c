@@ -30,14 +30,9 @@ static int walk(int dir_fd, unsigned depth, int (*visit)(int dir_fd, void *opaqu
 	int r = visit(dir_fd, opaque);
 	if (r != 0)
 		return r;
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(dir_fd, ".");
+	if (!dir)
 		return errno == ENOENT || errno == ENODEV ? 0 : -errno;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
 	struct dirent *entry;
 	while ((errno = 0, entry = readdir(dir))) {
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')

@@ -214,19 +214,6 @@ static void plan_io(struct plan *plan, const struct oci_resources *r)
 	plan_throttle(plan, "blockIO.throttleWriteIOPSDevice", "wiops", &r->blkio.write_iops);
 }
 
-static void plan_hugetlb(struct plan *plan, const struct oci_resources *r)
-{
-	for (size_t i = 0; i < r->hugepage_count; i++) {
-		const char *size = r->hugepages[i].page_size;
-		const char *value = arena_printf(plan->arena, "%llu",
-						 (unsigned long long)r->hugepages[i].limit);
-		plan_add(plan, CTL_HUGETLB, 0, "hugepageLimits",
-			 arena_printf(plan->arena, "hugetlb.%s.max", size), value);
-		plan_add(plan, CTL_HUGETLB, WRITE_OPTIONAL, "hugepageLimits",
-			 arena_printf(plan->arena, "hugetlb.%s.rsvd.max", size), value);
-	}
-}
-
 /* linux.resources.unified: file names and values are the user's, only the shape is checked. */
 static int plan_unified(struct plan *plan, unsigned controllers, const struct oci_resources *r,
 			struct masu_error *err)
@@ -268,13 +255,12 @@ int v2_plan(struct plan *plan, unsigned controllers, const struct oci_resources 
 		plan_cpu(plan, r);
 	if (controllers & CTL_BIT(CTL_CPUSET))
 		plan_cpuset(plan, r);
-	if (controllers & CTL_BIT(CTL_PIDS) && r->pids_limit.set)
-		plan_add(plan, CTL_PIDS, r->pids_limit.value < 0 ? WRITE_OPTIONAL : 0, "pids.limit",
-			 "pids.max", pids_max(plan->arena, r->pids_limit.value));
+	if (controllers & CTL_BIT(CTL_PIDS))
+		plan_pids(plan, r);
 	if (controllers & CTL_BIT(CTL_IO))
 		plan_io(plan, r);
 	if (controllers & CTL_BIT(CTL_HUGETLB))
-		plan_hugetlb(plan, r);
+		plan_hugetlb(plan, r, "max");
 	if (controllers & CTL_BIT(CTL_RDMA))
 		plan_rdma(plan, r);
 	if (result == 0 && controllers & CTL_BIT(CTL_CORE))

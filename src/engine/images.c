@@ -95,21 +95,16 @@ static int read_user(int containers_fd, struct arena *arena, struct user *user)
 static int for_each_user(int root_fd, struct arena *arena, user_visitor visit, void *data,
 			 struct masu_error *err)
 {
-	int fd = openat(root_fd, "containers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(root_fd, "containers");
+	if (!dir)
 		return errno == ENOENT ? 0 : error_errno(err, -errno, "containers");
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return error_set(err, -ENOMEM, "out of memory");
-	}
 	struct dirent *entry;
 	while ((entry = readdir(dir))) {
 		struct user user = { 0 };
 		if (strlen(entry->d_name) != ID_LENGTH || !id_prefix_valid(entry->d_name))
 			continue;
 		memcpy(user.id, entry->d_name, ID_LENGTH + 1);
-		int r = read_user(fd, arena, &user);
+		int r = read_user(dirfd(dir), arena, &user);
 		if (r == -ENOENT)
 			continue;
 		if (r == 0)
@@ -159,18 +154,13 @@ static int keep_image(int images_fd, const struct image_entry *entry, struct kee
 
 static int collect_blobs(int images_fd, const struct keep *keep)
 {
-	int fd = openat(images_fd, IMAGES_BLOBS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(images_fd, IMAGES_BLOBS);
+	if (!dir)
 		return -errno;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
 	struct dirent *entry;
 	while ((entry = readdir(dir)))
 		if (entry->d_name[0] != '.' && !keep_has(keep, entry->d_name))
-			unlinkat(fd, entry->d_name, 0);
+			unlinkat(dirfd(dir), entry->d_name, 0);
 	return 0;
 }
 

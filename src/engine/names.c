@@ -232,12 +232,9 @@ static void release_others(struct engine *engine, int names, const char *id, con
 {
 	char path[NAME_PATH_MAX];
 	struct link link;
-	_cleanup_closedir_ DIR *dir = NULL;
-	int fd = openat(names, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || !(dir = fdopendir(fd))) {
-		cleanup_close(&fd);
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(names, ".");
+	if (!dir)
 		return;
-	}
 	for (struct dirent *entry; (entry = readdir(dir));) {
 		if (entry->d_name[0] == '.' || (keep && streq(entry->d_name, keep)))
 			continue;

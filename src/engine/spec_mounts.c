@@ -175,8 +175,8 @@ int spec_mounts(const struct spec_context *context, struct oci_spec *spec, struc
 		if (user_mounts_over(config, destination) ||
 		    (no_shm && streq(destination, "/dev/shm")))
 			continue;
-		if (mode_host(config->ipc_mode) &&
-		    (streq(destination, "/dev/shm") || streq(destination, "/dev/mqueue")))
+		/* A mount of mqueue shows the queues of whatever ipc namespace makes it. */
+		if (mode_host(config->ipc_mode) && streq(destination, "/dev/shm"))
 			r = add_bind(context, destination, destination, "rprivate", true, false,
 				     spec, err);
 		else

@@ -46,18 +46,13 @@ static int complete_layout(int images_fd, struct masu_error *err)
 /* What a killed editor left of fs_write_atomic(): under the lock nobody else can be at it. */
 static void sweep_temporary(int images_fd, const char *path)
 {
-	int fd = openat(images_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(images_fd, path);
+	if (!dir)
 		return;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return;
-	}
 	struct dirent *entry;
 	while ((entry = readdir(dir)))
 		if (str_after(entry->d_name, ".tmp-"))
-			unlinkat(fd, entry->d_name, 0);
+			unlinkat(dirfd(dir), entry->d_name, 0);
 }
 
 int image_store_lock(int root_fd, int *ret_images_fd, struct masu_error *err)

@@ -129,17 +129,11 @@ void image_resolved_write(int root_fd, const char *stamp, const char *name,
 
 void image_resolved_clear(int images_fd)
 {
-	int fd = openat(images_fd, IMAGES_PRIVATE "/" IMAGES_RESOLVED,
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(images_fd, IMAGES_PRIVATE "/" IMAGES_RESOLVED);
+	if (!dir)
 		return;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return;
-	}
 	struct dirent *entry;
 	while ((entry = readdir(dir)))
 		if (!streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
-			unlinkat(fd, entry->d_name, 0);
+			unlinkat(dirfd(dir), entry->d_name, 0);
 }

@@ -197,18 +197,9 @@ static int lease_read(struct lease_pool *pool, struct arena *arena, const char *
 	return 1;
 }
 
-static DIR *open_pool(const struct lease_pool *pool)
-{
-	int fd = openat(pool->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir && fd >= 0)
-		close(fd);
-	return dir;
-}
-
 size_t lease_count(const struct lease_pool *pool, size_t max)
 {
-	_cleanup_closedir_ DIR *dir = open_pool(pool);
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(pool->dir_fd, ".");
 	struct dirent *entry;
 	size_t count = 0;
 	if (!dir)
@@ -220,7 +211,7 @@ size_t lease_count(const struct lease_pool *pool, size_t max)
 
 int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret, size_t *ret_count)
 {
-	_cleanup_closedir_ DIR *dir = open_pool(pool);
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(pool->dir_fd, ".");
 	struct lease *leases = NULL;
 	size_t count = 0, room = 0;
 	struct dirent *entry;

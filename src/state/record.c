@@ -124,15 +124,6 @@ int record_try_lock(int dirfd, enum record_lock_mode mode)
 	return lock_file(dirfd, LOCK_NB | (mode == RECORD_LOCK_SHARED ? LOCK_SH : LOCK_EX));
 }
 
-static DIR *open_listing(int dirfd)
-{
-	_cleanup_close_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (dir)
-		take_fd(&fd);
-	return dir;
-}
-
 static bool is_directory(DIR *dir, const struct dirent *entry)
 {
 	struct stat st;
@@ -171,7 +162,7 @@ static int names_add(struct arena *arena, const char ***names, size_t *count, si
 int record_list(int directory, struct arena *arena, const char ***ret, size_t *ret_count,
 		struct masu_error *err)
 {
-	_cleanup_closedir_ DIR *dir = open_listing(directory);
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(directory, ".");
 	if (!dir)
 		return error_errno(err, -errno, "cannot list a directory");
 	const char **names = arena_array(arena, const char *, 1);
@@ -195,7 +186,7 @@ int record_list(int directory, struct arena *arena, const char ***ret, size_t *r
 
 int record_sweep(int directory, unsigned min_age)
 {
-	_cleanup_closedir_ DIR *dir = open_listing(directory);
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(directory, ".");
 	if (!dir)
 		return -errno;
 	time_t now = time(NULL);

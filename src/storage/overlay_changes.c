@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "storage/overlay.h"
+#include "sys/fs.h"
 
 #define MAX_DEPTH 400 /* two open directories each */
 
@@ -81,14 +82,9 @@ static int add_name(struct arena *arena, struct names *names, const char *name)
 
 static int read_names(struct arena *arena, int fd, struct names *names)
 {
-	int listing = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (listing < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(fd, ".");
+	if (!dir)
 		return -errno;
-	_cleanup_closedir_ DIR *dir = fdopendir(listing);
-	if (!dir) {
-		close(listing);
-		return -ENOMEM;
-	}
 	struct dirent *entry;
 	int r = 0;
 	while (r == 0 && (errno = 0, entry = readdir(dir)))

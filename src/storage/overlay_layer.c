@@ -210,21 +210,16 @@ static bool staging_is_dead(int staging_fd, const char *name, int *ret_fd)
 
 int overlay_layer_sweep(struct storage *s)
 {
-	int fd = openat(s->layers_fd, OVERLAY_STAGING, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(s->layers_fd, OVERLAY_STAGING);
+	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
 	int result = 0;
 	struct dirent *entry;
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		_cleanup_close_ int lock = -1;
-		if (!staging_is_dead(fd, entry->d_name, &lock))
+		if (!staging_is_dead(dirfd(dir), entry->d_name, &lock))
 			continue;
 		int r = overlay_layer_abort(s, entry->d_name);
 		if (r < 0)
@@ -270,14 +265,9 @@ int overlay_layer_size(struct storage *s, const char *chain_id, uint64_t *ret)
 
 int overlay_layer_list(struct storage *s, struct arena *arena, const char ***ret)
 {
-	int fd = openat(s->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(s->layers_fd, ".");
+	if (!dir)
 		return -errno;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
 	size_t count = 0, capacity = 64;
 	const char **list = arena_array(arena, const char *, capacity);
 	struct dirent *entry;

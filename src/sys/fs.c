@@ -351,6 +351,16 @@ int fs_write_atomic(int dirfd, const char *name, const void *data, size_t len, m
 	return durable ? fs_fsync_dir(dirfd) : 0;
 }
 
+DIR *fs_opendir_at(int dirfd, const char *path)
+{
+	_cleanup_close_ int fd =
+		openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (dir)
+		take_fd(&fd);
+	return dir;
+}
+
 int fs_rewrite(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
 {
 	struct stat st;

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,9 @@ int fs_read_arena(int dirfd, const char *path, size_t limit, struct arena *arena
 /* Reads a small kernel file into @dst with a NUL, trailing newline removed. -EFBIG where it does
  * not fit. */
 int fs_read_small(int dirfd, const char *path, char *dst, size_t size);
+
+/* opendir(3) of @path below @dirfd, "." for itself, without following a link there. NULL: errno. */
+DIR *fs_opendir_at(int dirfd, const char *path);
 
 /* One write(2) of @text to an existing file (kernel files); O_WRONLY, no O_CREAT, no O_TRUNC. */
 int fs_write_at(int dirfd, const char *path, const char *text);

@@ -18,14 +18,13 @@
 /* With @clear what is there is removed. */
 static bool is_empty(int fd, bool clear)
 {
-	int listing = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_closedir_ DIR *dir = listing < 0 ? NULL : fdopendir(listing);
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(fd, ".");
 	struct dirent *entry;
 	if (!dir)
 		return false;
 	while ((entry = readdir(dir)))
 		if (!streq(entry->d_name, ".") && !streq(entry->d_name, "..") &&
-		    (!clear || fs_remove_tree(listing, entry->d_name) < 0))
+		    (!clear || fs_remove_tree(dirfd(dir), entry->d_name) < 0))
 			return false;
 	return true;
 }

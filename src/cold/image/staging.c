@@ -68,22 +68,17 @@ void hasher_free(struct hasher *hasher)
 
 static int sweep(int root_fd)
 {
-	int fd = openat(root_fd, STAGING, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(root_fd, STAGING);
+	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
 	struct dirent *entry;
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		_cleanup_close_ int lock =
-			openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0)
-			fs_remove_tree(fd, entry->d_name);
+			fs_remove_tree(dirfd(dir), entry->d_name);
 	}
 	return 0;
 }

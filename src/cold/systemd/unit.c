@@ -211,13 +211,19 @@ static int unit_of(const struct json *request, const char **ret, struct masu_err
 	return 0;
 }
 
+/* What every request that starts a job begins with; @job is the caller's to clean up. */
+static int begin_job(sd_bus *bus, const struct json *request, const char **ret_unit,
+		     struct job *job, struct masu_error *err)
+{
+	int r = unit_of(request, ret_unit, err);
+	return r < 0 ? r : watch_jobs(bus, job, err);
+}
+
 int unit_start(sd_bus *bus, const struct json *request, char **ret_group, struct masu_error *err)
 {
 	const char *unit;
 	_cleanup_job_ struct job job = { 0 };
-	int r = unit_of(request, &unit, err);
-	if (r == 0)
-		r = watch_jobs(bus, &job, err);
+	int r = begin_job(bus, request, &unit, &job, err);
 	if (r < 0)
 		return r;
 	_cleanup_message_ sd_bus_message *reply = NULL;
@@ -271,9 +277,7 @@ int unit_stop(sd_bus *bus, const struct json *request, struct masu_error *err)
 {
 	const char *unit;
 	_cleanup_job_ struct job job = { 0 };
-	int r = unit_of(request, &unit, err);
-	if (r == 0)
-		r = watch_jobs(bus, &job, err);
+	int r = begin_job(bus, request, &unit, &job, err);
 	if (r < 0)
 		return r;
 	_cleanup_message_ sd_bus_message *reply = NULL;

@@ -65,8 +65,12 @@ int console_connect(const char *path, int *ret_fd, struct masu_error *err)
 	return r < 0 ? error_errno(err, r, "console socket %s", path) : 0;
 }
 
-int console_send(int socket_fd, int master, struct masu_error *err)
+int console_hand_over(int socket_fd, int *master, int *ret_fd, struct masu_error *err)
 {
-	int r = unix_send_fd(socket_fd, "/dev/ptmx", strlen("/dev/ptmx"), master);
+	if (socket_fd < 0) {
+		*ret_fd = take_fd(master);
+		return 0;
+	}
+	int r = unix_send_fd(socket_fd, "/dev/ptmx", strlen("/dev/ptmx"), *master);
 	return r < 0 ? error_errno(err, r, "cannot send the pty to the console socket") : 0;
 }

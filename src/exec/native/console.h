@@ -17,5 +17,6 @@ int console_attach(int slave, struct masu_error *err);
 /* Parent: connects to the OCI console socket at @path. */
 int console_connect(const char *path, int *ret_fd, struct masu_error *err);
 
-/* Parent: sends the master over the connection, as runc does ("/dev/ptmx" and SCM_RIGHTS). */
-int console_send(int socket_fd, int master, struct masu_error *err);
+/* Parent: sends the master over the connection, as runc does ("/dev/ptmx" and SCM_RIGHTS), or takes
+ * it out of *@master into *@ret_fd where @socket_fd is -1. */
+int console_hand_over(int socket_fd, int *master, int *ret_fd, struct masu_error *err);

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "exec/native/rootfs_private.h"
+#include "sys/fs.h"
 #include "sys/syscalls.h"
 
 #define COPY_DEPTH_MAX 64
@@ -108,14 +109,9 @@ static int copy_directory(struct copy *copy, int from, int to)
 {
 	if (++copy->depth > COPY_DEPTH_MAX)
 		return -ELOOP;
-	int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		int r = -errno;
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(from, ".");
+	if (!dir)
+		return -errno;
 	struct dirent *entry;
 	while ((errno = 0, entry = readdir(dir))) {
 		if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))

@@ -236,15 +236,6 @@ static int write_time_offsets(const struct create_plan *plan, pid_t pid, struct 
 	return r < 0 ? error_errno(err, r, "linux.timeOffsets") : 0;
 }
 
-static int take_console(const struct create_plan *plan, struct sync_message *message,
-			struct exec_container *container, struct masu_error *err)
-{
-	if (plan->console_fd >= 0)
-		return console_send(plan->console_fd, message->passed_fd, err);
-	container->console_fd = take_fd(&message->passed_fd);
-	return 0;
-}
-
 /* One message of the child; *ret_kind tells what it was. */
 static int serve_child(struct create_plan *plan, struct exec_container *container,
 		       enum sync_kind *ret_kind, struct masu_error *err)
@@ -271,7 +262,8 @@ static int serve_child(struct create_plan *plan, struct exec_container *containe
 			r = sync_send(plan->parent_sync, SYNC_GO, 0, -1);
 		break;
 	case SYNC_CONSOLE:
-		r = take_console(plan, &message, container, err);
+		r = console_hand_over(plan->console_fd, &message.passed_fd, &container->console_fd,
+				      err);
 		break;
 	case SYNC_JOINED:
 	case SYNC_READY:

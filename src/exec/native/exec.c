@@ -228,15 +228,6 @@ static int spawn(struct exec_plan *plan, struct exec_container *process, struct 
 	return 0;
 }
 
-static int take_console(const struct exec_plan *plan, struct sync_message *message,
-			struct exec_container *process, struct masu_error *err)
-{
-	if (plan->console_fd >= 0)
-		return console_send(plan->console_fd, message->passed_fd, err);
-	process->console_fd = take_fd(&message->passed_fd);
-	return 0;
-}
-
 static int serve_child(const struct exec_plan *plan, struct sync_message *message,
 		       struct exec_container *process, struct masu_error *err)
 {
@@ -252,7 +243,8 @@ static int serve_child(const struct exec_plan *plan, struct sync_message *messag
 	int r;
 	switch (message->kind) {
 	case SYNC_CONSOLE:
-		return take_console(plan, message, process, err);
+		return console_hand_over(plan->console_fd, &message->passed_fd,
+					 &process->console_fd, err);
 	case SYNC_READY:
 		r = limits_apply(process->pid, request->process, plan->process.user_ns, err);
 		return r < 0 ? r : sync_send(plan->parent_sync, SYNC_START, 0, -1);
