@@ -152,3 +152,11 @@ teardown() {
 	[[ "$output" == *"ro/run"* ]]
 	nothing_left
 }
+
+@test "however much a killed removal left in the trash, the next end of a container empties it" {
+	mkdir -p "$MASU_ROOT/trash/left/below"
+	seq 1500 | sed "s,^,$MASU_ROOT/trash/left/below/," | xargs touch
+	seq 300 | sed "s,^,$MASU_ROOT/trash/," | xargs mkdir
+	m_run --rm busybox:local true
+	wait_until 10 sh -c '[ -z "$(ls -A "$MASU_ROOT/trash")" ]'
+}

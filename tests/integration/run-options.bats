@@ -144,3 +144,9 @@ a_disk() {
 	[[ "$output" == *"--link-local-ip"* ]]
 	m_create --isolation default --disable-content-trust busybox:local true
 }
+
+@test "--ipc host: the host's namespace, its queues also where it has them mounted nowhere" {
+	run -0 m_run --rm --ipc host busybox:local sh -c 'readlink /proc/self/ns/ipc; grep -c " /dev/mqueue mqueue" /proc/mounts'
+	[ "${lines[0]}" = "$(readlink /proc/self/ns/ipc)" ]
+	[ "${lines[1]}" = 1 ]
+}
