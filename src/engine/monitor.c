@@ -219,8 +219,8 @@ void monitor_dispatch(struct monitor *m, const struct epoll_event *event)
 	case SOURCE_CONTROL:
 		ctl_client_ready(m, index);
 		break;
-	case SOURCE_LOG:
-		io_log_ready(&m->io, index);
+	case SOURCE_IO:
+		io_ready(&m->io, index);
 		break;
 	}
 }

@@ -27,8 +27,8 @@ enum source {
 	SOURCE_LISTENER,
 	SOURCE_CONTROL,
 	SOURCE_RESTART, /* the wait before the next start is over */
-	SOURCE_LOG,
-	SOURCE_HEALTH /* HEALTH_EVENT_* */
+	SOURCE_IO,	/* IO_* */
+	SOURCE_HEALTH	/* HEALTH_EVENT_* */
 };
 
 /* Begins to watch @fd for @events, or ends it with @events 0; the loop gets (@source, @index). */
@@ -41,14 +41,19 @@ struct io_client {
 	bool used;
 	bool primary; /* the one the container was started with: waited for, not cut off */
 	int fd;
-	unsigned streams; /* CTL_STREAM_* */
-	bool leaving;	  /* of a run that has ended: goes once it has taken everything */
-	char *backlog;	  /* output it has not taken yet: from _at on */
+	unsigned streams;     /* CTL_STREAM_* */
+	bool leaving;	      /* of a run that has ended: goes once it has taken everything */
+	bool behind;	      /* the container waits for it, until give_up_at */
+	unsigned patience_ms; /* how long that may be */
+	uint64_t give_up_at;  /* monotonic, ms */
+	char *backlog;	      /* output it has not taken yet: from _at on */
 	size_t backlog_at, backlog_len, backlog_size;
 };
 
 /* Why the container's output is not read. */
-enum { HOLD_PRIMARY = 1, HOLD_LOG = 2 };
+enum { HOLD_PRIMARY = 1, HOLD_LOG = 2, HOLD_CLIENT = 4 };
+/* What SOURCE_IO tells: the log has room again, was waited for long enough, or a client was. */
+enum { IO_LOG_ROOM, IO_LOG_STALL, IO_PATIENCE };
 
 /* All zero but the descriptors is how it begins; memory that is not used is not touched. */
 struct monitor_io {
@@ -57,10 +62,11 @@ struct monitor_io {
 	unsigned held;	/* HOLD_*: outputs are not read */
 	bool stdin_eof; /* close stdin once what is pending is written */
 	bool watching_stdin, watching_log;
-	uint32_t watched[2];  /* the events that outputs are watched for */
-	int outputs[2];	      /* stdout and stderr, or the terminal and -1 */
-	int stdin_fd;	      /* -1: none; the terminal with a tty */
-	int stall_fd;	      /* timer: how long the log is waited for; 0: not needed yet */
+	uint32_t watched[2]; /* the events that outputs are watched for */
+	int outputs[2];	     /* stdout and stderr, or the terminal and -1 */
+	int stdin_fd;	     /* -1: none; the terminal with a tty */
+	/* Timers: how long the log and clients are waited for; 0: not needed yet. */
+	int stall_fd, patience_fd;
 	unsigned full_reads;  /* in a row: the pipe is too small */
 	unsigned client_room; /* clients[] from there on were never used, or not for a while */
 	size_t backlogs;      /* of all clients together */
@@ -79,8 +85,8 @@ int io_client_add(struct monitor_io *io, int fd, unsigned streams, bool primary)
 void io_output_ready(struct monitor_io *io, unsigned index);
 void io_stdin_ready(struct monitor_io *io);
 void io_client_ready(struct monitor_io *io, unsigned index, uint32_t events);
-/* The log has room again (@index 0), or was waited for long enough (1). */
-void io_log_ready(struct monitor_io *io, unsigned index);
+/* One of IO_*. */
+void io_ready(struct monitor_io *io, unsigned index);
 /* The container has ended: reads what is left, completes the log, ends the streams of clients that
  * have taken everything. */
 void io_finish(struct monitor_io *io);
@@ -92,6 +98,27 @@ void io_next_run(struct monitor_io *io);
 bool io_trim(struct monitor_io *io);
 /* True while a client still has output to take. */
 bool io_has_backlog(const struct monitor_io *io);
+
+/* Stops or goes on to read outputs. */
+void io_hold(struct monitor_io *io, unsigned why, bool on);
+/* A client has no more input for the container. */
+void io_input_ended(struct monitor_io *io);
+
+/* ---- monitor_clients.c ---- */
+
+bool io_wants_input(const struct monitor_io *io, const struct io_client *client);
+/* Ask for the events that matter to a client, or to all, now. */
+void io_client_update(struct monitor_io *io, unsigned index);
+void io_clients_update(struct monitor_io *io);
+void io_client_close(struct monitor_io *io, unsigned index);
+/* Sends what was kept, as far as its socket takes it. */
+void io_client_flush(struct monitor_io *io, unsigned index);
+/* Gives output (0 stdout or the terminal, 1 stderr) to everybody attached. */
+void io_distribute(struct monitor_io *io, unsigned output, const char *data, size_t len);
+/* Clients that were waited for long enough are cut off. */
+void io_patience_over(struct monitor_io *io);
+/* Nobody is waited for any more. */
+void io_forgive(struct monitor_io *io);
 
 /* ---- monitor_ctl.c ---- */
 

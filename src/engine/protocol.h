@@ -27,9 +27,8 @@
  * Without, the caller writes stdin as it is (shutdown(SHUT_WR) is end of file) and reads Docker's
  * raw stream: frames of an 8-byte header {1 stdout | 2 stderr, 0, 0, 0, length big endian} and that
  * many bytes. End of file comes after the last byte of output. The caller the container was started
- * with is waited for when it reads slowly, as a pipe would be; one that attached later is cut off
- * once it is STREAM_BACKLOG_MAX bytes behind, so that it holds up neither the container nor the
- * log.
+ * with is waited for when it reads slowly, as a pipe would be; one that attached later,
+ * too, once it is STREAM_BACKLOG_MAX bytes behind, but for a second at most, and is cut off then.
  */
 #pragma once
 
