@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cli/container_options.h"
+#include "cli/image_pull.h"
 #include "cli/parse.h"
 #include "sys/fs.h"
 
@@ -51,15 +52,7 @@ static int check_unsupported(struct fill *f)
 	if (!o->disable_content_trust)
 		return error_set(f->err, -ENOTSUP,
 				 "--disable-content-trust=false: content trust is not supported");
-	if (o->pull && streq(o->pull, "always"))
-		return error_set(f->err, -ENOTSUP, "--pull always: pulling is not supported yet");
-	if (o->pull && !streq(o->pull, "missing") && !streq(o->pull, "never"))
-		return error_set(
-			f->err, -EINVAL,
-			"invalid pull option: '%.100s': must be one of \"always\", \"missing\" or "
-			"\"never\"",
-			o->pull);
-	return 0;
+	return image_pull_policy_check(o->pull, f->err);
 }
 
 static int check_platform(struct fill *f)

@@ -7,7 +7,7 @@
 #include "engine/engine.h"
 
 struct container_options {
-	bool interactive, tty, rm, privileged, read_only, init, publish_all, no_healthcheck,
+	bool interactive, tty, rm, privileged, read_only, init, publish_all, no_healthcheck, quiet,
 		oom_kill_disable;
 	const char *name, *hostname, *domainname, *user, *workdir, *entrypoint, *stop_signal;
 	const char *network, *ip, *ip6, *mac_address;
@@ -35,7 +35,7 @@ struct container_options {
 };
 
 /* The rows that both have come first, those of `run` alone behind them. */
-#define CONTAINER_RUN_OPTION_COUNT 101
+#define CONTAINER_RUN_OPTION_COUNT 102
 #define CONTAINER_OPTION_COUNT	   (CONTAINER_RUN_OPTION_COUNT - 3)
 extern const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT];
 

@@ -120,6 +120,7 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	STRING(pull, "pull", 0,
 	       "Pull image before running (\"always\", \"missing\", \"never\") (default "
 	       "\"missing\")"),
+	BOOL(quiet, "quiet", 'q', "Suppress the pull output"),
 	BOOL(read_only, "read-only", 0, "Mount the container's root filesystem as read only"),
 	STRING(restart, "restart", 0,
 	       "Restart policy to apply when a container exits (default \"no\")"),

@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "cli/commands.h"
 #include "cli/container_options.h"
+#include "cli/image_pull.h"
 #include "cli/session.h"
 
 static int create_run(struct cli_context *context, void *pointer, int argc, char **argv,
@@ -21,8 +23,15 @@ static int create_run(struct cli_context *context, void *pointer, int argc, char
 	if (r < 0)
 		return r;
 	r = session_open(context, &engine, err);
+	if (r == 0 && options->pull && streq(options->pull, "always"))
+		r = image_pull(context, options, config.image, err);
 	if (r == 0)
 		r = engine_create(&engine, context->arena, &config, id, err);
+	if (r < 0) {
+		r = image_pull_missing(context, &engine, options, config.image, r, err);
+		if (r == 0)
+			r = engine_create(&engine, context->arena, &config, id, err);
+	}
 	if (r == 0)
 		r = container_cidfile_write(cidfile, options->cidfile, id, err);
 	else if (cidfile >= 0)

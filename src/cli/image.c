@@ -7,6 +7,9 @@
 
 const struct cli_command import_command = { IMPORT_COMMAND, .cold_program = "masu-image" };
 const struct cli_command load_command = { LOAD_COMMAND, .cold_program = "masu-image" };
+const struct cli_command login_command = { LOGIN_COMMAND, .cold_program = "masu-image" };
+const struct cli_command logout_command = { LOGOUT_COMMAND, .cold_program = "masu-image" };
+const struct cli_command pull_command = { PULL_COMMAND, .cold_program = "masu-image" };
 const struct cli_command save_command = { SAVE_COMMAND, .cold_program = "masu-image" };
 
 /* clang-format off */
@@ -17,6 +20,7 @@ static const struct cli_command *const verbs[] = {
 	&load_command,
 	&image_ls_command,
 	&image_prune_command,
+	&pull_command,
 	&image_rm_command,
 	&save_command,
 	&tag_command,

@@ -16,6 +16,25 @@ const struct cli_option load_option_table[LOAD_OPTION_COUNT] = {
 		"Suppress the load output"),
 };
 
+const struct cli_option login_option_table[LOGIN_OPTION_COUNT] = {
+	CLI_OPT(struct login_options, password, "password", 'p', CLI_STRING, "string",
+		"Password or Personal Access Token (PAT)"),
+	CLI_OPT(struct login_options, password_stdin, "password-stdin", 0, CLI_BOOL, NULL,
+		"Take the Password or Personal Access Token (PAT) from stdin"),
+	CLI_OPT(struct login_options, username, "username", 'u', CLI_STRING, "string", "Username"),
+};
+
+const struct cli_option pull_option_table[PULL_OPTION_COUNT] = {
+	CLI_OPT(struct pull_options, all_tags, "all-tags", 'a', CLI_BOOL, NULL,
+		"Download all tagged images in the repository"),
+	CLI_OPT(struct pull_options, disable_content_trust, "disable-content-trust", 0, CLI_BOOL,
+		NULL, "Skip image verification (default true)"),
+	CLI_OPT(struct pull_options, platform, "platform", 0, CLI_STRING, "string",
+		"Set platform if server is multi-platform capable"),
+	CLI_OPT(struct pull_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
+		"Suppress verbose output"),
+};
+
 const struct cli_option save_option_table[SAVE_OPTION_COUNT] = {
 	CLI_OPT(struct save_options, output, "output", 'o', CLI_STRING, "string",
 		"Write to a file, instead of STDOUT"),

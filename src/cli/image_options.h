@@ -20,6 +20,20 @@ struct load_options {
 #define LOAD_OPTION_COUNT 2
 extern const struct cli_option load_option_table[LOAD_OPTION_COUNT];
 
+struct login_options {
+	const char *username, *password;
+	bool password_stdin;
+};
+#define LOGIN_OPTION_COUNT 3
+extern const struct cli_option login_option_table[LOGIN_OPTION_COUNT];
+
+struct pull_options {
+	bool all_tags, quiet, disable_content_trust;
+	const char *platform;
+};
+#define PULL_OPTION_COUNT 4
+extern const struct cli_option pull_option_table[PULL_OPTION_COUNT];
+
 struct save_options {
 	const char *output;
 };
@@ -38,6 +52,22 @@ extern const struct cli_option save_option_table[SAVE_OPTION_COUNT];
 	.summary = "Load images from a docker or OCI archive or directory",                        \
 	.options = load_option_table, .option_count = LOAD_OPTION_COUNT,                           \
 	.options_size = sizeof(struct load_options)
+
+#define LOGIN_COMMAND                                                                              \
+	.name = "login", .synopsis = "[OPTIONS] [SERVER]",                                         \
+	.summary = "Authenticate to a registry", .options = login_option_table,                    \
+	.option_count = LOGIN_OPTION_COUNT, .options_size = sizeof(struct login_options),          \
+	.max_args = 1
+
+#define LOGOUT_COMMAND                                                                             \
+	.name = "logout", .synopsis = "[SERVER]", .summary = "Log out from a registry",            \
+	.max_args = 1
+
+#define PULL_COMMAND                                                                               \
+	.name = "pull", .synopsis = "[OPTIONS] NAME[:TAG|@DIGEST]",                                \
+	.summary = "Download an image from a registry", .options = pull_option_table,              \
+	.option_count = PULL_OPTION_COUNT, .options_size = sizeof(struct pull_options),            \
+	.min_args = 1, .max_args = 1
 
 #define SAVE_COMMAND                                                                               \
 	.name = "save", .synopsis = "[OPTIONS] IMAGE [IMAGE...]",                                  \

@@ -10,6 +10,9 @@ extern const struct cli_command rmi_command;
 extern const struct cli_command image_rm_command;
 extern const struct cli_command import_command; /* image.c: run by libexec/masu/masu-image */
 extern const struct cli_command load_command;
+extern const struct cli_command login_command;
+extern const struct cli_command logout_command;
+extern const struct cli_command pull_command;
 extern const struct cli_command save_command;
 extern const struct cli_command image_command;	       /* image.c: the group "masu image" */
 extern const struct cli_command image_inspect_command; /* image_inspect.c */

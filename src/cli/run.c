@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "base/trace.h"
 #include "cli/commands.h"
 #include "cli/container_options.h"
+#include "cli/image_pull.h"
 #include "cli/session.h"
 
 struct run {
@@ -27,6 +29,13 @@ static int start(struct run *run, struct engine_attach *attach, char ret_id[65],
 	const char *path = run->options->cidfile;
 	ret_id[0] = '\0';
 	int r = engine_run(&run->engine, run->context->arena, &run->config, attach, ret_id, err);
+	if (r < 0 && !ret_id[0]) {
+		r = image_pull_missing(run->context, &run->engine, run->options, run->config.image,
+				       r, err);
+		if (r == 0)
+			r = engine_run(&run->engine, run->context->arena, &run->config, attach,
+				       ret_id, err);
+	}
 	if (run->cidfile < 0)
 		return r;
 	if (ret_id[0]) {
@@ -73,7 +82,7 @@ static int run_attached(struct run *run, struct masu_error *err)
 		r = attach_relay(&run->engine, run->context->arena, id, &how, &keys, &attach,
 				 &detached, &status, err);
 	trace_mark("ended");
-	return r < 0 ? r : status;
+	return r ? r : status;
 }
 
 static int run_run(struct cli_context *context, void *pointer, int argc, char **argv,
@@ -92,6 +101,8 @@ static int run_run(struct cli_context *context, void *pointer, int argc, char **
 		r = container_cidfile_open(options->cidfile, &cidfile, err);
 	trace_mark("parsed");
 	run.cidfile = cidfile;
+	if (r == 0 && options->pull && streq(options->pull, "always"))
+		r = image_pull(context, options, run.config.image, err);
 	if (r == 0)
 		r = options->detach ? run_detached(&run, err) : run_attached(&run, err);
 	engine_close(&run.engine);

@@ -92,8 +92,10 @@ int image_index_find(int images_fd, const struct image_index *index, const char 
 		const char *full = image_reference_full(index->arena, &reference);
 		if (!full)
 			return error_set(err, -ENOMEM, "out of memory");
-		entry = reference.digest ? find_by_digest(index, &reference)
-					 : image_index_get(index, full);
+		/* What was pulled by digest has that name; its digest may be an index's. */
+		entry = image_index_get(index, full);
+		if (!entry && reference.digest)
+			entry = find_by_digest(index, &reference);
 	}
 	if (!entry && prefix)
 		r = find_by_id(images_fd, index, prefix, &entry, err);

@@ -101,7 +101,7 @@ static int entry_reference(struct arena *arena, const struct json *annotations, 
 	if (!json_string(json_get(annotations, REF_NAME), &name))
 		return 0;
 	int r = image_reference_parse(arena, name, &ref, NULL);
-	if (r < 0 || ref.digest)
+	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	/* A name that is lost here would be lost for good with the next edit. */
 	*ret = image_reference_full(arena, &ref);

@@ -78,6 +78,8 @@ is_running() {
 
 @test "exit statuses tell whose failure it was" {
 	run -125 once no-such-image
+	[[ "$output" == "Unable to find image 'no-such-image:latest' locally"* ]]
+	run -125 once --pull never no-such-image
 	[[ "$output" == *"No such image: no-such-image:latest"* ]]
 	run -127 once cli:test /no/such/program
 	run -126 once cli:test /etc

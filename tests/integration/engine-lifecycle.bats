@@ -24,7 +24,7 @@ teardown() {
 }
 
 @test "exit statuses are docker's: 125, 126, 127, 128 + signal" {
-	run -125 m_run --rm nosuchimage:local true
+	run -125 m_run --rm --pull never nosuchimage:local true
 	[[ "$output" == *"No such image: nosuchimage:local"* ]]
 	run -126 m_run --rm busybox:local /etc/passwd
 	[[ "$output" == *"permission denied"* ]]

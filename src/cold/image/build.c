@@ -146,18 +146,37 @@ static int open_below(struct image_builder *b, const struct built_layer *below, 
 	return r;
 }
 
-static int unpack_staged(struct image_builder *b, int fd, const struct built_layer *below,
-			 size_t below_count, struct built_layer *layer, const char *expected,
-			 struct masu_error *err)
+/* A place for the layer's files, which the caller gives back or commits. */
+static int prepare_layer(struct image_builder *b, const struct built_layer *top,
+			 struct built_layer *layer, struct masu_error *err)
+{
+	int r = b->ops->layer_prepare(b->storage, top ? storage_name(b, top) : NULL,
+				      &layer->lock_fd, layer->staging, err);
+	if (r < 0)
+		return r;
+	layer->unpacked = true;
+	layer->next = b->unpacked;
+	b->unpacked = layer;
+	return 0;
+}
+
+/* Waits for layer->unpacking, and holds what came out against what was promised. */
+static int finish_layer(struct image_builder *b, const struct built_layer *below,
+			size_t below_count, const char *expected, struct built_layer *layer,
+			struct masu_error *err)
 {
 	int fds[IMAGE_MAX_LAYERS] = { 0 };
 	size_t opened;
 	struct unpacked_layer unpacked;
+	const char *parent = below_count ? below[below_count - 1].chain_id : NULL;
 	int r = open_below(b, below, below_count, fds, &opened);
-	if (r == 0)
-		r = unpack_layer(fd, layer->lock_fd, fds, opened, &unpacked, err);
-	else
+	if (r < 0) {
 		error_errno(err, r, "layers below");
+		unpack_abort(layer->unpacking);
+	} else {
+		r = unpack_end(layer->unpacking, fds, opened, &unpacked, err);
+	}
+	layer->unpacking = NULL;
 	for (size_t i = 0; i < opened; i++)
 		close(fds[i]);
 	if (r == 0)
@@ -166,30 +185,25 @@ static int unpack_staged(struct image_builder *b, int fd, const struct built_lay
 		return r;
 	memcpy(layer->diff_id, unpacked.diff_id, sizeof(layer->diff_id));
 	layer->size = unpacked.size;
-	return 0;
+	r = image_chain_id(parent, layer->diff_id, layer->chain_id);
+	return r < 0 ? error_errno(err, r, "layer") : 0;
 }
 
 static int unpack_new(struct image_builder *b, int fd, const struct built_layer *below,
 		      size_t below_count, const char *expected, struct built_layer *layer,
 		      struct masu_error *err)
 {
-	const struct built_layer *top = below_count ? &below[below_count - 1] : NULL;
-	int r = b->ops->layer_prepare(b->storage, top ? storage_name(b, top) : NULL,
-				      &layer->lock_fd, layer->staging, err);
-	if (r < 0)
-		return r;
-	layer->unpacked = true;
-	layer->next = b->unpacked;
-	b->unpacked = layer;
-	r = unpack_staged(b, fd, below, below_count, layer, expected, err);
-	if (r < 0)
-		return r;
-	r = image_chain_id(top ? top->chain_id : NULL, layer->diff_id, layer->chain_id);
-	return r < 0 ? error_errno(err, r, "layer") : 0;
+	int r = prepare_layer(b, below_count ? &below[below_count - 1] : NULL, layer, err);
+	if (r == 0)
+		r = unpack_begin(fd, layer->lock_fd, &layer->unpacking, err);
+	return r < 0 ? r : finish_layer(b, below, below_count, expected, layer, err);
 }
 
 static void abort_layer(struct image_builder *b, struct built_layer *layer)
 {
+	if (layer->unpacking)
+		unpack_abort(layer->unpacking);
+	layer->unpacking = NULL;
 	if (!layer->unpacked)
 		return;
 	struct built_layer **at = &b->unpacked;
@@ -248,6 +262,39 @@ int image_build_layer(struct image_builder *b, const struct built_layer *below, 
 	return r;
 }
 
+int image_layer_begin(struct image_builder *b, const struct built_layer *below, size_t below_count,
+		      const char *expected, int in_fd, struct built_layer *layer,
+		      struct masu_error *err)
+{
+	bool exists;
+	const struct built_layer *top = below_count ? &below[below_count - 1] : NULL;
+	layer->lock_fd = -1;
+	layer->shared = false;
+	layer->unpacking = NULL;
+	str_format(layer->parent, sizeof(layer->parent), "%s", top ? top->chain_id : "");
+	str_format(layer->diff_id, sizeof(layer->diff_id), "%s", expected);
+	int r = find_layer(b, top, expected, layer, &exists);
+	if (r < 0)
+		return error_errno(err, r, "layer");
+	if (exists)
+		return 0;
+	r = prepare_layer(b, top, layer, err);
+	if (r == 0)
+		r = unpack_begin(in_fd, layer->lock_fd, &layer->unpacking, err);
+	if (r < 0)
+		abort_layer(b, layer);
+	return r;
+}
+
+int image_layer_end(struct image_builder *b, const struct built_layer *below, size_t below_count,
+		    const char *expected, struct built_layer *layer, struct masu_error *err)
+{
+	int r = layer->unpacking ? finish_layer(b, below, below_count, expected, layer, err) : 0;
+	if (r < 0)
+		abort_layer(b, layer);
+	return r;
+}
+
 static void write_descriptor(struct json_writer *w, const char *media_type,
 			     const struct staged_blob *blob)
 {
@@ -280,11 +327,20 @@ int image_build_manifest(struct image_builder *b, struct built_image *image, str
 	return staging_store_bytes(&b->staging, out.data, out.len, &image->manifest, err);
 }
 
-/* A layer that was there when the image was built may have been removed since. */
-static int check_existing(struct image_builder *b, const struct built_image *image)
+static int blob_path(const char *digest, char ret[128])
+{
+	return str_format(ret, 128, IMAGES_BLOBS "/%s", digest + strlen("sha256:"));
+}
+
+/* A layer or blob that was there when the image was built may have been removed since. */
+static int check_existing(struct image_builder *b, int images_fd, const struct built_image *image)
 {
 	for (size_t i = 0; i < image->layer_count; i++) {
 		bool exists = false;
+		char path[128];
+		if (image->layers[i].stored && (blob_path(image->layers[i].blob.digest, path) < 0 ||
+						faccessat(images_fd, path, F_OK, 0) < 0))
+			return -EAGAIN;
 		if (image->layers[i].unpacked || image->layers[i].shared)
 			continue;
 		int r = b->ops->layer_exists(b->storage, image->layers[i].chain_id, &exists);
@@ -298,8 +354,7 @@ static int check_existing(struct image_builder *b, const struct built_image *ima
 static int publish_blob(struct image_builder *b, int images_fd, const struct staged_blob *blob)
 {
 	char path[128];
-	int r = str_format(path, sizeof(path), IMAGES_BLOBS "/%s",
-			   blob->digest + strlen("sha256:"));
+	int r = blob_path(blob->digest, path);
 	if (r < 0)
 		return r;
 	if (renameat(b->staging.fd, blob->name, images_fd, path) == 0)
@@ -314,7 +369,8 @@ static int publish_blobs(struct image_builder *b, int images_fd, const struct bu
 	int r = syncfs(b->staging.fd) < 0 ? -errno : 0;
 	for (size_t i = 0; i < count && r == 0; i++) {
 		for (size_t k = 0; k < images[i].layer_count && r == 0; k++)
-			r = publish_blob(b, images_fd, &images[i].layers[k].blob);
+			if (!images[i].layers[k].stored)
+				r = publish_blob(b, images_fd, &images[i].layers[k].blob);
 		if (r == 0)
 			r = publish_blob(b, images_fd, &images[i].config);
 		if (r == 0)
@@ -350,12 +406,12 @@ static int index_image(struct image_index *index, const struct built_image *imag
 	for (size_t i = 0; i < image->layer_count; i++)
 		unpacked += image->layers[i].size;
 	const char *const *reference = image->references;
-	int r = *reference
-			? 0
-			: image_index_put(index, NULL, MEDIA_TYPE_MANIFEST, image->manifest.digest,
-					  image->manifest.size, unpacked);
+	const char *type = image->media_type ? image->media_type : MEDIA_TYPE_MANIFEST;
+	int r = *reference ? 0
+			   : image_index_put(index, NULL, type, image->manifest.digest,
+					     image->manifest.size, unpacked);
 	for (; *reference && r == 0; reference++)
-		r = image_index_put(index, *reference, MEDIA_TYPE_MANIFEST, image->manifest.digest,
+		r = image_index_put(index, *reference, type, image->manifest.digest,
 				    image->manifest.size, unpacked);
 	return r;
 }
@@ -373,7 +429,7 @@ int image_commit(struct image_builder *b, struct built_image *images, size_t cou
 	if (r == 0)
 		r = engine_images_begin(b->root_fd, images_fd, b->ops, b->storage, err);
 	for (size_t i = 0; i < count && r == 0; i++) {
-		r = check_existing(b, &images[i]);
+		r = check_existing(b, images_fd, &images[i]);
 		if (r < 0 && r != -EAGAIN)
 			error_errno(err, r, "layer");
 	}

@@ -19,6 +19,8 @@ struct image_builder {
 	struct built_layer *unpacked; /* those that wait for a commit, last first */
 };
 
+struct unpacking;
+
 struct built_layer {
 	struct staged_blob blob;
 	const char *media_type;
@@ -27,12 +29,15 @@ struct built_layer {
 	bool unpacked;		       /* in the driver's staging; else the layer existed … */
 	bool shared;		       /* … or another image of the same commit has it */
 	char staging[STORAGE_STAGING_MAX];
-	int lock_fd; /* keeps the staging locked */
+	bool stored; /* the blob is in the store already, and there is none in staging */
+	struct unpacking *unpacking; /* between image_layer_begin() and image_layer_end() */
+	int lock_fd;		     /* keeps the staging locked */
 	uint64_t size;
 	struct built_layer *next; /* of builder->unpacked */
 };
 
 struct built_image {
+	const char *media_type; /* of the manifest; NULL: OCI's */
 	struct staged_blob config, manifest;
 	struct built_layer *layers;
 	size_t layer_count;
@@ -52,6 +57,18 @@ void image_builder_close(struct image_builder *builder);
 int image_build_layer(struct image_builder *builder, const struct built_layer *below,
 		      size_t below_count, const char *expected, struct built_layer *layer,
 		      struct masu_error *err);
+
+/*
+ * image_build_layer() in two halves, for a layer whose diff_id @expected is known and that comes
+ * through @in_fd: begin finds the layer (then layer->unpacking is NULL and there is nothing to end)
+ * or starts to unpack it; to be called from the lowest layer up, and to be ended in that order.
+ */
+int image_layer_begin(struct image_builder *builder, const struct built_layer *below,
+		      size_t below_count, const char *expected, int in_fd,
+		      struct built_layer *layer, struct masu_error *err);
+int image_layer_end(struct image_builder *builder, const struct built_layer *below,
+		    size_t below_count, const char *expected, struct built_layer *layer,
+		    struct masu_error *err);
 
 /* What the blob is compressed with, in OCI's words; NULL for what OCI has no word for. */
 int image_blob_media_type(struct image_builder *builder, const struct staged_blob *blob,

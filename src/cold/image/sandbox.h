@@ -17,6 +17,13 @@
 int sandbox_decoder(const int *fds, size_t count, struct masu_error *err);
 
 /*
+ * For a process that talks to a registry: the network, memory, and threads; of files only those
+ * that resolving names and checking certificates need to read (/etc, libraries), none to write; no
+ * identity, no capabilities.
+ */
+int sandbox_fetcher(const int *fds, size_t count, struct masu_error *err);
+
+/*
  * For a process that makes files below the directory @root: that directory becomes its root
  * (chroot(2)), Landlock allows changes below it only, and the capabilities that remain are CHOWN,
  * FOWNER, FSETID, DAC_OVERRIDE, MKNOD and SETFCAP.

@@ -168,33 +168,68 @@ static int wait_for_both(struct worker *decoder, struct worker *writer, struct m
 	return err->code;
 }
 
+struct unpacking {
+	struct worker decoder, writer;
+	int marks_fd, target_fd;
+};
+
+void unpack_abort(struct unpacking *unpacking)
+{
+	worker_free(&unpacking->decoder);
+	worker_free(&unpacking->writer);
+	cleanup_close(&unpacking->marks_fd);
+	free(unpacking);
+}
+
+int unpack_begin(int in_fd, int target_fd, struct unpacking **ret, struct masu_error *err)
+{
+	struct unpacking *u = calloc(1, sizeof(*u));
+	if (!u)
+		return error_set(err, -ENOMEM, "out of memory");
+	*u = (struct unpacking) { .decoder = { .pid = -1 },
+				  .writer = { .pid = -1 },
+				  .marks_fd = memfd_create("marks", MFD_CLOEXEC),
+				  .target_fd = target_fd };
+	int r = u->marks_fd < 0 ? error_errno(err, -errno, "memfd_create") : 0;
+	if (r == 0)
+		r = worker_init(&u->decoder, "decoder", err);
+	if (r == 0)
+		r = worker_init(&u->writer, "unpacker", err);
+	if (r == 0)
+		r = start_layer_workers(&u->decoder, &u->writer, in_fd, target_fd, u->marks_fd,
+					err);
+	if (r < 0)
+		unpack_abort(u);
+	else
+		*ret = u;
+	return r;
+}
+
+int unpack_end(struct unpacking *u, const int *below, size_t below_count,
+	       struct unpacked_layer *ret, struct masu_error *err)
+{
+	char hex[SHA256_HEX + 1];
+	int r = wait_for_both(&u->decoder, &u->writer, err);
+	if (r == 0)
+		r = marks_apply(u->marks_fd, u->target_fd, below, below_count, err);
+	if (r == 0) {
+		sha256_to_hex(u->decoder.report->sha256, hex);
+		str_format(ret->diff_id, sizeof(ret->diff_id), "sha256:%s", hex);
+		ret->size = u->writer.report->bytes;
+		ret->entries = u->writer.report->entries;
+	}
+	unpack_abort(u);
+	return r;
+}
+
 int unpack_layer(int blob_fd, int target_fd, const int *below, size_t below_count,
 		 struct unpacked_layer *ret, struct masu_error *err)
 {
-	_cleanup_worker_ struct worker decoder = { .pid = -1 };
-	_cleanup_worker_ struct worker writer = { .pid = -1 };
-	char hex[SHA256_HEX + 1];
+	struct unpacking *unpacking;
 	if (lseek(blob_fd, 0, SEEK_SET) < 0)
 		return error_errno(err, -errno, "layer blob");
-	_cleanup_close_ int marks_fd = memfd_create("marks", MFD_CLOEXEC);
-	if (marks_fd < 0)
-		return error_errno(err, -errno, "memfd_create");
-	int r = worker_init(&decoder, "decoder", err);
-	if (r == 0)
-		r = worker_init(&writer, "unpacker", err);
-	if (r == 0)
-		r = start_layer_workers(&decoder, &writer, blob_fd, target_fd, marks_fd, err);
-	if (r == 0)
-		r = wait_for_both(&decoder, &writer, err);
-	if (r == 0)
-		r = marks_apply(marks_fd, target_fd, below, below_count, err);
-	if (r < 0)
-		return r;
-	sha256_to_hex(decoder.report->sha256, hex);
-	str_format(ret->diff_id, sizeof(ret->diff_id), "sha256:%s", hex);
-	ret->size = writer.report->bytes;
-	ret->entries = writer.report->entries;
-	return 0;
+	int r = unpack_begin(blob_fd, target_fd, &unpacking, err);
+	return r < 0 ? r : unpack_end(unpacking, below, below_count, ret, err);
 }
 
 struct decoder_process {

@@ -24,6 +24,18 @@ struct unpacked_layer {
 int unpack_layer(int blob_fd, int target_fd, const int *below, size_t below_count,
 		 struct unpacked_layer *ret, struct masu_error *err);
 
+/*
+ * The same in two halves, so that layers are unpacked while they come and several at once: the blob
+ * is read from @in_fd (a pipe), from where it is; @in_fd may be closed after unpack_begin(),
+ * @target_fd stays open until the end. unpack_end() waits and frees; unpack_abort() stops and
+ * frees.
+ */
+struct unpacking;
+int unpack_begin(int in_fd, int target_fd, struct unpacking **ret, struct masu_error *err);
+int unpack_end(struct unpacking *unpacking, const int *below, size_t below_count,
+	       struct unpacked_layer *ret, struct masu_error *err);
+void unpack_abort(struct unpacking *unpacking);
+
 /* What a decoder for an archive of files or for a stream is doing, while its output is read. */
 struct decoder_process;
 enum decoder_mode { DECODER_ARCHIVE, DECODER_PLAIN };

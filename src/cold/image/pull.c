@@ -1,0 +1,293 @@
+/* `masu pull`: an image from a registry (distribution spec 1.1). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "cli/image_options.h"
+#include "cold/image/pull.h"
+#include "cold/image/verbs.h"
+#include "image/store.h"
+#include "state/trash.h"
+#include "sys/fs.h"
+
+/* ---- documents ---- */
+
+static void request_init(const struct pull *pull, struct fetch_request *request,
+			 enum fetch_kind kind, const char *collection, const char *name)
+{
+	*request = (struct fetch_request) { .kind = kind };
+	str_format(request->path, sizeof(request->path), "/v2/%s/%s/%s", pull->reference.path,
+		   collection, name);
+	str_format(request->scope, sizeof(request->scope), "repository:%s:pull",
+		   pull->reference.path);
+}
+
+static int read_staged(struct pull *pull, const struct staged_blob *blob, size_t limit, char **ret,
+		       size_t *ret_len, struct masu_error *err)
+{
+	int r = fs_read_arena(pull->builder->staging.fd, blob->name, limit, pull->arena, ret,
+			      ret_len);
+	return r < 0 ? error_errno(err, r, "images: staging") : 0;
+}
+
+/*
+ * Fetches a document into staging and hashes it here, whatever the fetcher says. @blob->digest:
+ * what it must be, "" where it is what it is.
+ */
+static int fetch_document(struct pull *pull, struct fetch_request *request,
+			  struct staged_blob *blob, char **ret_text, char *ret_type,
+			  struct masu_error *err)
+{
+	struct fetch_reply reply;
+	char hex[SHA256_HEX + 1], digest[DIGEST_MAX], expected[DIGEST_MAX];
+	size_t len;
+	str_format(expected, sizeof(expected), "%s", blob->digest);
+	_cleanup_close_ int file = staging_create(&pull->builder->staging, blob, err);
+	if (file < 0)
+		return file;
+	int r = fetcher_call(pull->fetcher, request, file, &reply, err);
+	if (r == 0)
+		r = read_staged(pull, blob, IMAGE_MAX_DOCUMENT, ret_text, &len, err);
+	if (r < 0)
+		return r;
+	sha256_hex(*ret_text, len, hex);
+	str_format(digest, sizeof(digest), "sha256:%s", hex);
+	if (*expected && !streq(expected, digest))
+		return error_set(err, -EBADMSG, "%s: the registry sent %s in its place", expected,
+				 digest);
+	memcpy(blob->digest, digest, sizeof(digest));
+	blob->size = len;
+	if (ret_type)
+		str_format(ret_type, FETCH_TYPE_MAX, "%s", reply.media_type);
+	return 0;
+}
+
+/* What docker says where a registry does not tell "no such image" from "not for you". */
+static int explain(const struct pull *pull, int code, struct masu_error *err)
+{
+	const char *familiar = image_reference_familiar(pull->arena, &pull->reference);
+	const char *full = image_reference_full(pull->arena, &pull->reference);
+	char message[MASU_ERROR_MAX];
+	if (!err || !familiar || !full)
+		return code;
+	str_format(message, sizeof(message), "%s", err->message);
+	if (code == -EACCES && strstr(message, "denied"))
+		return error_set(err, code,
+				 "pull access denied for %.200s, repository does not exist or may "
+				 "require 'masu login': %.400s",
+				 familiar, message);
+	if (code == -ENOENT && strstr(message, "manifest unknown"))
+		return error_set(err, code, "manifest for %.200s not found: %.400s",
+				 image_reference_familiar_full(pull->arena, &pull->reference),
+				 message);
+	return code;
+}
+
+/* The manifest of the reference, through an index where it is one. */
+static int fetch_manifest(struct pull *pull, struct remote_manifest *ret, struct masu_error *err)
+{
+	struct fetch_request request;
+	char type[FETCH_TYPE_MAX], *text;
+	const struct image_reference *reference = &pull->reference;
+	const char *wanted = reference->digest ? reference->digest : "";
+	request_init(pull, &request, FETCH_DOCUMENT, "manifests",
+		     *wanted ? wanted : reference->tag);
+	for (int depth = 0;; depth++) {
+		str_format(pull->manifest.digest, sizeof(pull->manifest.digest), "%s", wanted);
+		int r = fetch_document(pull, &request, &pull->manifest, &text, type, err);
+		if (r < 0)
+			return depth ? r : explain(pull, r, err);
+		if (depth == 0)
+			memcpy(pull->digest, pull->manifest.digest, sizeof(pull->digest));
+		r = remote_manifest_read(pull->arena, text, pull->manifest.size, type,
+					 &pull->platform, ret, err);
+		if (r < 0 || !ret->index)
+			return r < 0 ? error_wrap(err, "%s", reference->path) : 0;
+		if (depth > 0)
+			return error_set(err, -EOPNOTSUPP, "%s: an index in an index",
+					 reference->path);
+		wanted = ret->target.digest;
+		request_init(pull, &request, FETCH_DOCUMENT, "manifests", wanted);
+	}
+}
+
+static int fetch_config(struct pull *pull, const struct remote_manifest *manifest,
+			struct masu_error *err)
+{
+	struct fetch_request request;
+	char *text;
+	if (manifest->config.size > IMAGE_MAX_DOCUMENT)
+		return error_set(err, -EFBIG,
+				 "%s: its config has %llu bytes, at most %u are allowed",
+				 pull->reference.path, (unsigned long long)manifest->config.size,
+				 IMAGE_MAX_DOCUMENT);
+	request_init(pull, &request, FETCH_BLOB, "blobs", manifest->config.digest);
+	request.size = manifest->config.size;
+	str_format(request.digest, sizeof(request.digest), "%s", manifest->config.digest);
+	str_format(pull->config.digest, sizeof(pull->config.digest), "%s", manifest->config.digest);
+	int r = fetch_document(pull, &request, &pull->config, &text, NULL, err);
+	return r < 0 ? r
+		     : remote_config_read(pull->arena, text, pull->config.size,
+					  manifest->layer_count, &pull->diff_ids, err);
+}
+
+/* ---- the image ---- */
+
+/* Whether the reference names this manifest already, with all its layers. */
+static bool is_up_to_date(struct pull *pull, const char *full)
+{
+	struct image image;
+	struct image_builder *b = pull->builder;
+	if (image_find(b->root_fd, pull->arena, full, &image, NULL) < 0 ||
+	    !streq(image.manifest_digest, pull->manifest.digest))
+		return false;
+	for (size_t i = 0; i < image.layer_count; i++) {
+		bool exists;
+		if (b->ops->layer_exists(b->storage, image.chain_ids[i], &exists) < 0 || !exists)
+			return false;
+	}
+	return true;
+}
+
+static int build(struct pull *pull, const char *full, struct built_image *image,
+		 struct masu_error *err)
+{
+	const char **references = arena_array(pull->arena, const char *, 2);
+	image->layers = arena_array(pull->arena, struct built_layer, pull->layer_count + 1);
+	if (!references || !image->layers)
+		return error_set(err, -ENOMEM, "out of memory");
+	references[0] = full;
+	image->references = references;
+	image->manifest = pull->manifest;
+	image->config = pull->config;
+	image->media_type = pull->media_type;
+	image->layer_count = pull->layer_count;
+	int r = pull_layers(pull, image, err);
+	return r < 0 ? r : image_commit(pull->builder, image, 1, err);
+}
+
+static int adopt_manifest(struct pull *pull, const struct remote_manifest *manifest,
+			  struct masu_error *err)
+{
+	pull->media_type = manifest->config.media_type;
+	pull->layer_count = manifest->layer_count;
+	pull->layers = arena_array(pull->arena, struct pull_layer, manifest->layer_count + 1);
+	if (!pull->layers)
+		return error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < manifest->layer_count; i++)
+		pull->layers[i] =
+			(struct pull_layer) { .blob = manifest->layers[i], .lock_fd = -1 };
+	return 0;
+}
+
+static void print_result(const struct pull *pull, const char *full, bool fresh)
+{
+	const char *familiar = image_reference_familiar_full(pull->arena, &pull->reference);
+	if (!pull->quiet)
+		printf("Digest: %s\nStatus: %s for %s\n", pull->digest,
+		       fresh ? "Downloaded newer image" : "Image is up to date", familiar);
+	printf("%s\n", full);
+}
+
+/* One reference of an opened registry. */
+static int pull_one(struct pull *pull, struct masu_error *err)
+{
+	struct remote_manifest manifest;
+	const char *full = image_reference_full(pull->arena, &pull->reference);
+	if (!full)
+		return error_set(err, -ENOMEM, "out of memory");
+	int r = fetch_manifest(pull, &manifest, err);
+	if (r == 0)
+		r = adopt_manifest(pull, &manifest, err);
+	if (r < 0)
+		return r;
+	bool fresh = !is_up_to_date(pull, full);
+	if (fresh)
+		r = fetch_config(pull, &manifest, err);
+	else
+		pull->layer_count = 0;
+	if (r < 0)
+		return r;
+	progress_begin(pull);
+	while (fresh) { /* again where something in the store was damaged or has gone meanwhile */
+		struct built_image image = { 0 };
+		r = build(pull, full, &image, err);
+		pull_unlock(pull);
+		if (r < 0)
+			built_image_abort(pull->builder, &image);
+		if (r != -EAGAIN)
+			break;
+		/* What is in flight belongs to the failed try. */
+		fetcher_close(pull->fetcher);
+		pull->fetcher = NULL;
+		r = fetcher_open(&pull->registry, &pull->fetcher, err);
+		if (r == 0)
+			r = fetch_config(pull, &manifest, err);
+		if (r < 0)
+			return r;
+		r = adopt_manifest(pull, &manifest, err);
+		if (r < 0)
+			return r;
+	}
+	progress_end(pull);
+	if (r == 0)
+		print_result(pull, full, fresh);
+	return r;
+}
+
+int pull_image(struct image_builder *builder, const struct image_reference *reference,
+	       const char *platform, bool quiet, struct masu_error *err)
+{
+	struct pull pull = {
+		.builder = builder, .arena = builder->arena, .reference = *reference, .quiet = quiet
+	};
+	int r = platform_parse(pull.arena, platform, &pull.platform, err);
+	if (r == 0)
+		r = registry_open(pull.arena, reference->domain, &pull.registry, err);
+	if (r == 0)
+		r = fetcher_open(&pull.registry, &pull.fetcher, err);
+	if (r == 0)
+		r = pull_one(&pull, err);
+	if (pull.fetcher)
+		fetcher_close(pull.fetcher);
+	return r;
+}
+
+/* A colon behind the last slash; before it is a port. */
+static bool has_tag(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	return strchr(slash ? slash : name, ':') != NULL;
+}
+
+static int run(struct cli_context *context, void *data, int argc, char **argv,
+	       struct masu_error *err)
+{
+	struct pull_options *o = data;
+	struct image_reference reference;
+	_cleanup_close_ int root_fd = -1; /* closed after the builder is */
+	_cleanup_image_builder_ struct image_builder builder = { 0 };
+	int r = image_reference_parse(context->arena, argv[0], &reference, err);
+	if (r == 0 && o->all_tags)
+		r = error_set(err, -ENOTSUP, "--all-tags is not supported yet; name the tags");
+	if (r == 0)
+		r = open_root(context, &root_fd, err);
+	if (r == 0)
+		r = image_builder_open(root_fd, STORAGE_DRIVER_DEFAULT, context->arena, &builder,
+				       err);
+	if (r < 0)
+		return r;
+	if (!o->quiet && !reference.digest && !has_tag(argv[0]))
+		printf("Using default tag: latest\n");
+	r = pull_image(&builder, &reference, o->platform, o->quiet, err);
+	fflush(stdout);
+	trash_empty(root_fd, 0); /* what killed commands left in staging */
+	return r;
+}
+
+const struct cli_command pull_command = { PULL_COMMAND, .run = run };

@@ -1,0 +1,143 @@
+#include "cold/registry/fetch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cold/image/sandbox.h"
+#include "cold/registry/loop.h"
+
+struct fetcher {
+	pid_t pid;
+	int socket;
+};
+
+static _Noreturn void run_fetcher(int socket, const struct registry *registry)
+{
+	struct masu_error err = { 0 };
+	struct fetch_reply failed = { .type = FETCH_DONE };
+	signal(SIGPIPE, SIG_IGN);
+	int r = sandbox_fetcher(&socket, 1, &err);
+	if (r == 0)
+		r = fetch_loop(socket, registry);
+	if (r < 0) {
+		/* Whoever waits for an answer gets this one, whatever it asked. */
+		failed.code = r;
+		str_format(failed.message, sizeof(failed.message), "%s",
+			   err.message[0] ? err.message : strerror(-r));
+		send(socket, &failed, sizeof(failed), MSG_NOSIGNAL);
+	}
+	_exit(r < 0);
+}
+
+int fetcher_open(const struct registry *registry, struct fetcher **ret, struct masu_error *err)
+{
+	int pair[2];
+	struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
+	if (!fetcher)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		free(fetcher);
+		return error_errno(err, -errno, "cannot reach the fetcher");
+	}
+	fetcher->socket = pair[0];
+	fetcher->pid = fork();
+	if (fetcher->pid == 0) {
+		close(pair[0]);
+		run_fetcher(pair[1], registry);
+	}
+	int r = fetcher->pid < 0 ? -errno : 0;
+	close(pair[1]);
+	if (r < 0) {
+		close(pair[0]);
+		free(fetcher);
+		return error_errno(err, r, "fork");
+	}
+	*ret = fetcher;
+	return 0;
+}
+
+void fetcher_close(struct fetcher *fetcher)
+{
+	close(fetcher->socket);
+	kill(fetcher->pid, SIGKILL);
+	while (waitpid(fetcher->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	free(fetcher);
+}
+
+int fetcher_send(struct fetcher *fetcher, const struct fetch_request *request, int file, int pipe,
+		 struct masu_error *err)
+{
+	char control[CMSG_SPACE(2 * sizeof(int))] = { 0 };
+	const int fds[2] = { file, pipe };
+	size_t size = (pipe >= 0 ? 2 : 1) * sizeof(int);
+	struct iovec part = { (void *)request, sizeof(*request) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	if (file >= 0) {
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(size);
+		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+		header->cmsg_level = SOL_SOCKET;
+		header->cmsg_type = SCM_RIGHTS;
+		header->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(header), fds, size);
+	}
+	if (sendmsg(fetcher->socket, &message, MSG_NOSIGNAL) < 0)
+		return error_errno(err, -errno, "the fetcher is gone");
+	return 0;
+}
+
+/* Text from the box: terminated, and nothing in it that a terminal would act on. */
+static void make_harmless(char *text, size_t size)
+{
+	text[size - 1] = '\0';
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
+int fetcher_receive(struct fetcher *fetcher, struct fetch_reply *ret, struct masu_error *err)
+{
+	ssize_t n;
+	do
+		n = recv(fetcher->socket, ret, sizeof(*ret), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return error_errno(err, -errno, "the fetcher");
+	if (n != sizeof(*ret)) {
+		int status = 0;
+		pid_t pid = waitpid(fetcher->pid, &status, WNOHANG);
+		if (pid == fetcher->pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+			return error_set(err, -EPERM, "the fetcher was stopped by its sandbox");
+		return error_set(err, -EIO, "the fetcher has ended without an answer");
+	}
+	make_harmless(ret->media_type, sizeof(ret->media_type));
+	make_harmless(ret->digest, sizeof(ret->digest));
+	make_harmless(ret->message, sizeof(ret->message));
+	if (ret->code > 0 || (ret->type != FETCH_DONE && ret->type != FETCH_PROGRESS))
+		return error_set(err, -EPROTO, "the fetcher sends nonsense");
+	return 0;
+}
+
+int fetcher_call(struct fetcher *fetcher, const struct fetch_request *request, int file,
+		 struct fetch_reply *ret, struct masu_error *err)
+{
+	int r = fetcher_send(fetcher, request, file, -1, err);
+	if (r < 0)
+		return r;
+	do {
+		r = fetcher_receive(fetcher, ret, err);
+		if (r < 0)
+			return r;
+	} while (ret->type != FETCH_DONE);
+	if (ret->code < 0)
+		return error_set(err, ret->code, "%s", ret->message);
+	return 0;
+}

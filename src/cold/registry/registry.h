@@ -1,0 +1,83 @@
+/*
+ * Registries: where one is reached, who one is there, and how its answers are trusted.
+ *
+ * A registry is named by the domain of a reference ("docker.io"). Its endpoints are tried in order:
+ * mirrors first, for reading only, then the registry itself. What is known about them comes from
+ * the administrator's files, in Docker's and Podman's places: $DOCKER_CONFIG/config.json
+ * (~/.docker), $REGISTRY_AUTH_FILE   credentials, credential helpers /etc/docker/daemon.json
+ * registry-mirrors, insecure-registries /etc/containers/registries.conf mirrors, insecure, blocked
+ *   /etc/docker/certs.d/<domain>/, /etc/containers/certs.d/        ca.crt, client.cert, client.key
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct registry_credentials {
+	const char *username, *password; /* NULL: none */
+	const char *identity_token;	 /* an OAuth2 refresh token in their place */
+};
+
+struct registry_endpoint {
+	const char *base; /* "https://registry-1.docker.io", without a slash at the end */
+	bool mirror;
+	bool insecure;		     /* the certificate is not checked */
+	const char *ca, *cert, *key; /* PEM; NULL: none */
+	size_t ca_len, cert_len, key_len;
+	struct registry_credentials credentials;
+};
+
+#define REGISTRY_ENDPOINTS_MAX 16
+
+struct registry {
+	const char *domain;
+	struct registry_endpoint *endpoints;
+	size_t count;
+};
+
+/*
+ * Reads what there is to know of the registry @domain; everything in the arena. A domain that is on
+ * this machine (localhost, 127.0.0.0/8, ::1) is tried over HTTPS without checking and then HTTP, as
+ * docker does; so is one that is declared insecure. May run a credential helper
+ * (docker-credential-*). -EPERM: the registry is blocked by registries.conf.
+ */
+int registry_open(struct arena *arena, const char *domain, struct registry *ret,
+		  struct masu_error *err);
+
+/* ---- auth_file.c ---- */
+
+/* The key docker keeps a registry's credentials under: the domain, docker.io's is a URL. */
+const char *registry_auth_key(const char *domain);
+
+/* Credentials of @domain from files and helpers; all NULL where there are none. */
+int registry_credentials_find(struct arena *arena, const char *domain,
+			      struct registry_credentials *ret, struct masu_error *err);
+/*
+ * Keeps or (@credentials NULL) forgets credentials: with the helper that config.json names, else in
+ * config.json itself (mode 0600, replaced atomically). *ret_where: what docker tells the user about
+ * the place; NULL where nothing is worth telling.
+ */
+int registry_credentials_store(struct arena *arena, const char *domain,
+			       const struct registry_credentials *credentials,
+			       const char **ret_where, struct masu_error *err);
+
+/* ---- registries_conf.c ---- */
+
+struct registry_rule {
+	bool found, insecure, blocked;
+	const char *location; /* NULL: the domain itself */
+	const char *mirrors[REGISTRY_ENDPOINTS_MAX];
+	bool mirror_insecure[REGISTRY_ENDPOINTS_MAX];
+	size_t mirror_count;
+};
+
+/*
+ * What registries.conf version 2 (containers-registries.conf(5)) says of @domain: the subset of
+ * TOML that it is written in. A table or key that masu does not know is skipped. -EBADMSG: a line
+ * that is none.
+ */
+int registries_conf_parse(const char *text, size_t len, const char *domain, struct arena *arena,
+			  struct registry_rule *ret, struct masu_error *err);

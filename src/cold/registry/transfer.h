@@ -1,0 +1,89 @@
+/*
+ * One request in the fetcher's process, through all its attempts: endpoints in turn, a token where
+ * one is asked for, again after a cut (from where it was cut) or a 429. Private to the fetcher.
+ */
+#pragma once
+
+#include <curl/curl.h>
+
+#include "cold/image/staging.h"
+#include "cold/registry/challenge.h"
+#include "cold/registry/fetch.h"
+
+#define TRANSFER_BODY_MAX    8192  /* of an error's body, for its message */
+#define TRANSFER_PENDING_MAX 65536 /* libcurl hands over 16 KiB at once */
+
+struct session;
+
+struct transfer {
+	struct fetch_request request;
+	int file, pipe; /* -1: none */
+	CURL *easy;	/* while it runs */
+	struct curl_slist *headers;
+	unsigned endpoint, attempt; /* attempts at this endpoint */
+	unsigned answered;	    /* challenges in a row that were answered */
+	long retry_after_ms;	    /* the server's wish, 0: none */
+	int64_t due_ms;		    /* when the next attempt begins; 0: now */
+	/* What has come. */
+	uint64_t bytes;	   /* of the wanted content, over all attempts */
+	uint64_t begun_at; /* bytes when this attempt began */
+	uint64_t skip;	   /* bytes to drop: the server ignored Range */
+	bool ranged;	   /* this attempt asked for the rest only */
+	uint64_t reported; /* bytes in the last FETCH_PROGRESS */
+	struct hasher *hasher;
+	char pending[TRANSFER_PENDING_MAX]; /* for the pipe, which is full */
+	size_t pending_len, pending_at;
+	bool paused, pipe_gone;
+	/* The answer. */
+	char media_type[FETCH_TYPE_MAX];
+	char challenge[CHALLENGE_VALUE_MAX * 2];
+	char location[2048]; /* where an upload goes */
+	bool located;	     /* the PUT of an upload is under way */
+	char body[TRANSFER_BODY_MAX];
+	size_t body_len;
+	int failure; /* of writing what came, negative errno */
+	struct transfer *next;
+};
+
+enum transfer_next {
+	TRANSFER_DONE,	/* reply is final */
+	TRANSFER_AGAIN, /* begin again, at due_ms */
+};
+
+/* Makes the easy handle of the next attempt. 0 or -errno. */
+int transfer_begin(struct session *session, struct transfer *t);
+/* What follows from the end of an attempt; fills *reply for TRANSFER_DONE. */
+enum transfer_next transfer_end(struct session *session, struct transfer *t, CURLcode result,
+				struct fetch_reply *reply);
+/* Gives the pipe what waits for it; unpauses. False: there is still something. */
+bool transfer_flush(struct transfer *t);
+void transfer_free(struct transfer *t);
+
+/* ---- session.c: what the fetcher knows of its registry ---- */
+
+#define SESSION_TOKENS_MAX 16
+
+struct session {
+	const struct registry *registry;
+	struct session_token {
+		char scope[FETCH_PATH_MAX];
+		unsigned endpoint;
+		char *token; /* NULL: slot is free */
+		int64_t expires_ms;
+	} tokens[SESSION_TOKENS_MAX];
+	bool basic[REGISTRY_ENDPOINTS_MAX]; /* the endpoint asked for Basic */
+};
+
+/* Options that every request to @endpoint has. @url is copied. */
+void session_prepare(CURL *easy, const struct registry_endpoint *endpoint, const char *url);
+/* Puts the credentials that @endpoint wants for @scope on the request; false: none are known. */
+bool session_authorize(struct session *session, CURL *easy, unsigned endpoint, const char *scope);
+/*
+ * Gets what @challenge asks for: a token from the token server, or the decision for Basic. 0;
+ * -EACCES with a message where there are no credentials or they are refused.
+ */
+int session_answer(struct session *session, unsigned endpoint, const char *challenge,
+		   const char *scope, struct masu_error *err);
+void session_free(struct session *session);
+
+int64_t session_now_ms(void);

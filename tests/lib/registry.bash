@@ -1,0 +1,51 @@
+# A real registry (Debian's docker-registry) on this test host's loopback.
+
+# registry_start NAME PORT [tls] [auth]: serves below $BATS_FILE_TMPDIR/NAME; with tls the authority's
+# certificate is NAME/ca.crt, with auth the only user is "user" with the password "secret".
+registry_start() {
+	local dir=$BATS_FILE_TMPDIR/$1 port=$2 options=" $* "
+	mkdir -p "$dir/data"
+	{
+		echo "version: 0.1"
+		echo "storage: {filesystem: {rootdirectory: $dir/data}, delete: {enabled: true}}"
+		echo "log: {level: warn}"
+		echo "http:"
+		echo "  addr: 127.0.0.1:$port"
+		if [[ $options == *" tls "* ]]; then
+			registry_certificate "$dir" 127.0.0.1
+			echo "  tls: {certificate: $dir/server.crt, key: $dir/server.key}"
+		fi
+		if [[ $options == *" auth "* ]]; then
+			# bcrypt, the only hash that docker-registry takes
+			perl -e 'print "user:", crypt("secret", q($2y$05$abcdefghijklmnopqrstuu)), "\n"' >"$dir/htpasswd"
+			echo "auth: {htpasswd: {realm: masu, path: $dir/htpasswd}}"
+		fi
+	} >"$dir/config.yml"
+	docker-registry serve "$dir/config.yml" >"$dir/log" 2>&1 3>&- 4>&- &
+	echo $! >"$dir/pid"
+	wait_until 20 bash -c "exec 5<>/dev/tcp/127.0.0.1/$port" 2>/dev/null
+}
+
+registry_stop() { # NAME
+	kill "$(cat "$BATS_FILE_TMPDIR/$1/pid")" 2>/dev/null || true
+}
+
+# An authority of one's own and a server's certificate for an address, in directory $1.
+registry_certificate() { # directory, address
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=test authority" \
+		-keyout "$1/ca.key" -out "$1/ca.crt" 2>/dev/null
+	openssl req -newkey rsa:2048 -nodes -subj "/CN=$2" -keyout "$1/server.key" -out "$1/server.csr" 2>/dev/null
+	openssl x509 -req -days 2 -in "$1/server.csr" -CA "$1/ca.crt" -CAkey "$1/ca.key" -CAcreateserial \
+		-extfile <(echo "subjectAltName=IP:$2") -out "$1/server.crt" 2>/dev/null
+}
+
+# The configuration that masu reads, of this test host alone: /etc itself is the machine's.
+registry_client_setup() {
+	export DOCKER_CONFIG=$BATS_FILE_TMPDIR/docker-config HOME=$BATS_FILE_TMPDIR/home
+	unset REGISTRY_AUTH_FILE XDG_RUNTIME_DIR
+	mkdir -p "$DOCKER_CONFIG" "$HOME" "$BATS_FILE_TMPDIR/etc-docker" "$BATS_FILE_TMPDIR/etc-containers"
+	mkdir -p /etc/docker /etc/containers
+	mount --bind "$BATS_FILE_TMPDIR/etc-docker" /etc/docker
+	cp -a /etc/containers/. "$BATS_FILE_TMPDIR/etc-containers"
+	mount --bind "$BATS_FILE_TMPDIR/etc-containers" /etc/containers
+}

@@ -1,0 +1,270 @@
+/* The registry client's pure parts: challenges, who may be told credentials, registries.conf,
+ * documents. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cold/image/document.h"
+#include "cold/registry/challenge.h"
+#include "cold/registry/registry.h"
+
+#define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void challenges_are_read(void **state)
+{
+	struct challenge c;
+	assert_int_equal(
+		challenge_parse("Bearer realm=\"https://auth.example/token\","
+				"service=\"registry.example\",scope=\"repository:a/b:pull\"",
+				&c),
+		0);
+	assert_true(c.bearer);
+	assert_string_equal(c.realm, "https://auth.example/token");
+	assert_string_equal(c.service, "registry.example");
+	assert_string_equal(c.scope, "repository:a/b:pull");
+	/* Basic counts where there is no Bearer, wherever it stands. */
+	assert_int_equal(challenge_parse("Basic realm=\"x\"", &c), 0);
+	assert_true(c.basic && !c.bearer);
+	assert_int_equal(
+		challenge_parse("basic realm=x, BEARER  realm = \"https://a/\" , service=s", &c),
+		0);
+	assert_true(c.bearer);
+	assert_string_equal(c.realm, "https://a/");
+	assert_string_equal(c.service, "s");
+	assert_int_equal(challenge_parse("Bearer realm=\"a\\\"b\"", &c), 0);
+	assert_string_equal(c.realm, "a\"b");
+}
+
+static void malformed_challenges_are_refused(void **state)
+{
+	static const char *const bad[] = { "",
+					   "Digest realm=\"x\"",
+					   "Bearer",
+					   "Bearer service=\"x\"",
+					   "Bearer realm=\"unterminated",
+					   "=",
+					   ",",
+					   "\"",
+					   "Bearer realm=\"a\001b\"" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct challenge c;
+		if (challenge_parse(bad[i], &c) != -EBADMSG)
+			fail_msg("\"%s\" accepted", bad[i]);
+	}
+	char *long_one = test_malloc(CHALLENGE_VALUE_MAX + 64);
+	memset(long_one, 'a', CHALLENGE_VALUE_MAX + 63);
+	memcpy(long_one, "Bearer realm=\"", 14);
+	long_one[CHALLENGE_VALUE_MAX + 62] = '"';
+	long_one[CHALLENGE_VALUE_MAX + 63] = '\0';
+	struct challenge c;
+	assert_int_equal(challenge_parse(long_one, &c), -EBADMSG);
+	test_free(long_one);
+}
+
+static void credentials_stay_with_their_site(void **state)
+{
+	static const struct {
+		const char *realm, *base;
+		bool trusted;
+	} cases[] = {
+		{ "https://auth.docker.io/token", "https://registry-1.docker.io", true },
+		{ "https://gitlab.com/jwt/auth", "https://registry.gitlab.com", true },
+		{ "https://registry.example:5443/auth", "https://registry.example", true },
+		{ "https://127.0.0.1:5001/auth", "https://127.0.0.1:5000", true },
+		{ "http://127.0.0.1:5001/auth", "http://127.0.0.1:5000", true },
+		{ "https://[::1]:5001/auth", "https://[::1]:5000", true },
+		{ "http://auth.docker.io/token", "https://registry-1.docker.io", false },
+		{ "https://evil.example/token", "https://registry-1.docker.io", false },
+		{ "https://docker.io.evil.example/", "https://registry-1.docker.io", false },
+		{ "https://docker.io@evil.example/", "https://registry-1.docker.io", false },
+		{ "https://evil.example\\@docker.io/", "https://registry-1.docker.io", false },
+		{ "https://evil.co.uk/", "https://registry.good.co.uk", false },
+		{ "https://auth.good.co.uk/", "https://registry.good.co.uk", true },
+		{ "https://128.0.0.1/", "https://127.0.0.1", false },
+		{ "ftp://registry.example/", "https://registry.example", false },
+		{ "https:///token", "https://registry.example", false },
+		{ "", "https://registry.example", false },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (challenge_realm_trusted(cases[i].realm, cases[i].base) != cases[i].trusted)
+			fail_msg("%s for %s", cases[i].realm, cases[i].base);
+}
+
+static const char conf[] = "unqualified-search-registries = ['docker.io',\n  'quay.io']\n"
+			   "# a comment\n"
+			   "[[registry]] # the first\n"
+			   "prefix = \"*.example\"\n"
+			   "location = 'elsewhere.test:5000'\n"
+			   "insecure = true\n"
+			   "\n"
+			   "[[registry.mirror]]\n"
+			   "location=\"m1.test\"\n"
+			   "[[registry.mirror]]\n"
+			   "location = \"m2.test\" # with a reason\n"
+			   "insecure = true\n"
+			   "[[registry]]\n"
+			   "location = \"bad.test\"\n"
+			   "blocked = true\n"
+			   "[aliases]\n"
+			   "\"fedora\" = \"registry.fedoraproject.org/fedora\"\n";
+
+static void registries_conf_is_read(void **state)
+{
+	_cleanup_arena_ struct arena arena;
+	struct registry_rule rule;
+	arena_init(&arena, 0);
+	size_t len = strlen(conf);
+	assert_int_equal(registries_conf_parse(conf, len, "a.example", &arena, &rule, NULL), 0);
+	assert_true(rule.found && rule.insecure && !rule.blocked);
+	assert_string_equal(rule.location, "elsewhere.test:5000");
+	assert_int_equal(rule.mirror_count, 2);
+	assert_string_equal(rule.mirrors[1], "m2.test");
+	assert_false(rule.mirror_insecure[0]);
+	assert_true(rule.mirror_insecure[1]);
+	assert_int_equal(registries_conf_parse(conf, len, "bad.test", &arena, &rule, NULL), 0);
+	assert_true(rule.found && rule.blocked);
+	assert_int_equal(registries_conf_parse(conf, len, "example", &arena, &rule, NULL), 0);
+	assert_false(rule.found);
+}
+
+static void bad_registries_conf_names_the_line(void **state)
+{
+	static const char *const bad[] = {
+		"[[registry]]\nlocation = unquoted\n",
+		"[[registry]]\nlocation = \"open\n",
+		"[[registry]]\ninsecure = maybe\n",
+		"[[registry.mirror]]\nlocation = \"m\"\n",
+		"[[registry]]\nlocation\n",
+		"[[registry]]\nlocation =\n",
+		"\n[[registry\n",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_arena_ struct arena arena;
+		struct registry_rule rule;
+		struct masu_error err = { 0 };
+		arena_init(&arena, 0);
+		if (registries_conf_parse(bad[i], strlen(bad[i]), "x", &arena, &rule, &err) == 0)
+			fail_msg("accepted: %s", bad[i]);
+		assert_non_null(strstr(err.message, "line "));
+	}
+}
+
+/* ---- documents: the sandboxed half, without its sandbox ---- */
+
+static int describe(const char *text, const char *type, struct buf *out, struct masu_error *err)
+{
+	const struct platform platform = { .os = "linux", .architecture = "arm64" };
+	struct document_task task = {
+		.text = text, .len = strlen(text), .media_type = type, .platform = &platform
+	};
+	buf_reset(out);
+	return document_describe_manifest(&task, out, err);
+}
+
+#define OCI(kind)    "\"mediaType\":\"application/vnd.oci.image." kind "\""
+#define DOCKER(kind) "\"mediaType\":\"application/vnd.docker.distribution." kind "\""
+#define CONFIG	     "\"config\":{" OCI("config.v1+json") ",\"digest\":\"" DIGEST "\",\"size\":7}"
+#define LAYER(type)  "{\"mediaType\":\"" type "\",\"digest\":\"" DIGEST "\",\"size\":9}"
+
+static void documents_are_described(void **state)
+{
+	_cleanup_buf_ struct buf out;
+	struct masu_error err = { 0 };
+	buf_init(&out, 0);
+	assert_int_equal(
+		describe(
+			"{\"schemaVersion\":2," OCI(
+				"manifest.v1+json") "," CONFIG
+						    ",\"layers\":[" LAYER(
+							    "application/"
+							    "vnd.oci.image.layer.v1.tar+gzip") "]}",
+			"", &out, &err),
+		0);
+	assert_string_equal(buf_str(&out),
+			    "manifest " DIGEST " 7 application/vnd.oci.image.manifest.v1+json\n"
+			    "layer " DIGEST " 9 application/vnd.oci.image.layer.v1.tar+gzip\n");
+	/* The variant that was not asked for is taken where there is no other. */
+	assert_int_equal(
+		describe("{" DOCKER("manifest.list.v2+json") ",\"manifests\":["
+							     "{\"digest\":\"sha256:bad\",\"size\":"
+							     "1,\"platform\":{\"os\":\"linux\","
+							     "\"architecture\":\"amd64\"}},"
+							     "{\"digest\":\"" DIGEST
+							     "\",\"size\":5,\"platform\":{\"os\":"
+							     "\"linux\","
+							     "\"architecture\":\"arm64\","
+							     "\"variant\":\"v8\"}}]}",
+			 "application/vnd.docker.distribution.manifest.list.v2+json", &out, &err),
+		0);
+	assert_string_equal(buf_str(&out),
+			    "index " DIGEST " 5 application/vnd.oci.image.manifest.v1+json\n");
+}
+
+static void hostile_documents_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *type, *why;
+	} cases[] = {
+		{ "{\"manifests\":[]," CONFIG ",\"layers\":[]}", "", "ambiguous" },
+		{ "{" OCI("manifest.v1+json") "," CONFIG ",\"layers\":[]}",
+		  "application/vnd.oci.image.index.v1+json", "calls" },
+		{ "{\"schemaVersion\":1,\"fsLayers\":[]}", "", "schema 1" },
+		{ "{\"manifests\":[]}", "application/vnd.oci.image.index.v1+json", "no matching" },
+		{ "{" OCI("index.v1+json") "," CONFIG ",\"layers\":[]}", "", "unsupported" },
+		{ "{\"mediaType\":\"text/plain\"," CONFIG ",\"layers\":[]}", "", "unsupported" },
+		{ "{" CONFIG ",\"layers\":[" LAYER("application/vnd.docker.image.rootfs.foreign."
+						   "diff.tar.gzip") "]}",
+		  "", "foreign" },
+		{ "{" CONFIG ",\"layers\":[" LAYER("application/json") "]}", "", "artifact" },
+		{ "{" CONFIG ",\"layers\":[" LAYER("x.tar y") "]}", "", "artifact" },
+		{ "{\"config\":{},\"layers\":[]}", "", "descriptor" },
+		{ "{" CONFIG "}", "", "layers" },
+		{ "[", "", "manifest" },
+	};
+	_cleanup_buf_ struct buf out;
+	buf_init(&out, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct masu_error err = { 0 };
+		if (describe(cases[i].text, cases[i].type, &out, &err) == 0)
+			fail_msg("accepted: %s", cases[i].text);
+		if (!strstr(err.message, cases[i].why))
+			fail_msg("%s: %s", cases[i].text, err.message);
+	}
+}
+
+static void platforms_are_parsed(void **state)
+{
+	_cleanup_arena_ struct arena arena;
+	struct platform platform;
+	arena_init(&arena, 0);
+	assert_int_equal(platform_parse(&arena, "linux/arm/v7", &platform, NULL), 0);
+	assert_string_equal(platform.architecture, "arm");
+	assert_string_equal(platform.variant, "v7");
+	assert_int_equal(platform_parse(&arena, "aarch64", &platform, NULL), 0);
+	assert_string_equal(platform.os, "linux");
+	assert_string_equal(platform.architecture, "arm64");
+	assert_int_equal(platform_parse(&arena, NULL, &platform, NULL), 0);
+	assert_string_equal(platform.os, "linux");
+	assert_int_equal(platform_parse(&arena, "a/b/c/d", &platform, NULL), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(challenges_are_read),
+		cmocka_unit_test(malformed_challenges_are_refused),
+		cmocka_unit_test(credentials_stay_with_their_site),
+		cmocka_unit_test(registries_conf_is_read),
+		cmocka_unit_test(bad_registries_conf_names_the_line),
+		cmocka_unit_test(documents_are_described),
+		cmocka_unit_test(hostile_documents_are_refused),
+		cmocka_unit_test(platforms_are_parsed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
