@@ -671,7 +671,6 @@ static void test_lines_refused(void **state)
 		{ "-p 80:80 -p 80:80 img", "80" },
 		{ "--health-timeout soon img", "time: invalid duration" },
 		{ "--link a img", "--link is not supported" },
-		{ "--pull always img", "--pull always" },
 		{ "--pull sometimes img", "must be one of" },
 		{ "--platform windows img", "--platform windows" },
 		{ "--pid foo img", "--pid: invalid PID mode" },
