@@ -26,8 +26,8 @@ int cli_libexec_dir(const struct cli_context *context, char *ret, size_t size)
 	return str_format(ret, size, "%s/../libexec/masu", dir);
 }
 
-int cli_exec_cold(struct cli_context *context, const char *program, int argc, char **argv,
-		  struct masu_error *err)
+static int exec_libexec(struct cli_context *context, const char *program, char *const *argv,
+			struct masu_error *err)
 {
 	char dir[PATH_MAX], path[PATH_MAX];
 	int r = cli_libexec_dir(context, dir, sizeof(dir));
@@ -36,6 +36,16 @@ int cli_exec_cold(struct cli_context *context, const char *program, int argc, ch
 	if (r < 0)
 		return error_set(err, r, "%s: libexec directory not found; set MASU_LIBEXEC",
 				 program);
+	/* What it starts is beside it and not beside masu. */
+	if (setenv("MASU_LIBEXEC", dir, 1) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	execv(path, argv);
+	return error_errno(err, -errno, "%s: cannot start; is masu installed completely?", path);
+}
+
+int cli_exec_cold(struct cli_context *context, const char *program, int argc, char **argv,
+		  struct masu_error *err)
+{
 	if (setenv("MASU_ROOT", context->root, 1) < 0 ||
 	    setenv("MASU_RUNROOT", context->runroot, 1) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -43,6 +53,10 @@ int cli_exec_cold(struct cli_context *context, const char *program, int argc, ch
 	if (!args)
 		return error_set(err, -ENOMEM, "out of memory");
 	memcpy(args, argv, (size_t)argc * sizeof(*args));
-	execv(path, args);
-	return error_errno(err, -errno, "%s: cannot start; is masu installed completely?", path);
+	return exec_libexec(context, program, args, err);
+}
+
+int cli_exec_more(struct cli_context *context, struct masu_error *err)
+{
+	return exec_libexec(context, "masu-more", context->argv, err);
 }

@@ -158,6 +158,10 @@ static int run_leaf(struct cli_context *context, const struct cli_command *comma
 		cli_exec_cold(context, command->cold_program, argc + words, argv - words, &err);
 		return report(command, &err);
 	}
+	if (command->more) {
+		cli_exec_more(context, &err);
+		return report(command, &err);
+	}
 	void *options = arena_alloc(context->arena, command->options_size + 1);
 	if (!options) {
 		error_set(&err, -ENOMEM, "out of memory");

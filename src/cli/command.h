@@ -43,6 +43,17 @@ struct cli_option {
 		.offset = offsetof(type, field), .metavar = (opt_metavar), .help = (opt_help)      \
 	}
 
+/*
+ * Verbs that no container waits for run in a second program with the whole command table, so that
+ * the first stays small: `.name = "cp", CLI_MORE(cp_run), …`. The hot program hands its whole
+ * command line over (cli_exec_more()).
+ */
+#ifdef MASU_HOT
+#define CLI_MORE(function) .run = false ? (function) : NULL, .more = true
+#else
+#define CLI_MORE(function) .run = (function)
+#endif
+
 /* What every command gets: the global flags, and memory that lives as long as the program. */
 struct cli_context {
 	struct arena *arena;
@@ -80,6 +91,7 @@ struct cli_command {
 	bool stop_at_positional; /* run, create, exec: options end at the first positional */
 	bool enters_container;	 /* run from a sealed copy (CVE-2019-5736), see main.c */
 	int failure_status;	 /* exit status of a failure without its own; 0 means 1 */
+	bool more; /* here only its table: it runs in libexec/masu/masu-more */
 	bool hidden;
 };
 
@@ -106,6 +118,9 @@ int cli_list_add(struct arena *arena, struct cli_list *list, const char *item);
 /* Replaces this process by libexec/masu/<program> with @argv. Only returns on failure. */
 int cli_exec_cold(struct cli_context *context, const char *program, int argc, char **argv,
 		  struct masu_error *err);
+
+/* Replaces this process by libexec/masu/masu-more with the whole command line. */
+int cli_exec_more(struct cli_context *context, struct masu_error *err);
 
 /* The libexec directory: beside the program (build tree) or ../libexec/masu (installed), or
  * MASU_LIBEXEC. */

@@ -100,7 +100,7 @@ const struct cli_command cp_command = {
 	.options = cp_options,
 	.option_count = ARRAY_SIZE(cp_options),
 	.options_size = sizeof(struct cp_options),
-	.run = cp_run,
+	CLI_MORE(cp_run),
 	.min_args = 2,
 	.max_args = 2,
 };
@@ -161,7 +161,7 @@ const struct cli_command export_command = {
 	.options = export_options,
 	.option_count = ARRAY_SIZE(export_options),
 	.options_size = sizeof(struct export_options),
-	.run = export_run,
+	CLI_MORE(export_run),
 	.min_args = 1,
 	.max_args = 1,
 };

@@ -228,7 +228,7 @@ const struct cli_command image_inspect_command = {
 	.options = inspect_options,
 	.option_count = ARRAY_SIZE(inspect_options),
 	.options_size = sizeof(struct inspect_request),
-	.run = run_inspect,
+	CLI_MORE(run_inspect),
 	.min_args = 1,
 	.max_args = -1,
 };
@@ -297,7 +297,7 @@ const struct cli_command history_command = {
 	.options = history_options,
 	.option_count = ARRAY_SIZE(history_options),
 	.options_size = sizeof(struct history_options),
-	.run = run_history,
+	CLI_MORE(run_history),
 	.min_args = 1,
 	.max_args = 1,
 };

@@ -290,6 +290,6 @@ const struct cli_command stats_command = {
 	.options = stats_table,
 	.option_count = ARRAY_SIZE(stats_table),
 	.options_size = sizeof(struct stats_options),
-	.run = stats_run,
+	CLI_MORE(stats_run),
 	.max_args = -1,
 };

@@ -70,5 +70,5 @@ const struct cli_command version_command = {
 	.options = format_options,
 	.option_count = ARRAY_SIZE(format_options),
 	.options_size = sizeof(struct format_options),
-	.run = version_run,
+	CLI_MORE(version_run),
 };

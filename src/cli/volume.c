@@ -120,7 +120,7 @@ static const struct cli_command create = {
 	.options = create_options,
 	.option_count = ARRAY_SIZE(create_options),
 	.options_size = sizeof(struct create_options),
-	.run = create_run,
+	CLI_MORE(create_run),
 	.max_args = 1,
 };
 
@@ -229,7 +229,7 @@ static const struct cli_command ls = {
 	.options = ls_options,
 	.option_count = ARRAY_SIZE(ls_options),
 	.options_size = sizeof(struct ls_options),
-	.run = ls_run,
+	CLI_MORE(ls_run),
 };
 
 /* ---- inspect ---- */
@@ -277,7 +277,7 @@ static const struct cli_command inspect = {
 	.options = inspect_options,
 	.option_count = ARRAY_SIZE(inspect_options),
 	.options_size = sizeof(struct inspect_options),
-	.run = inspect_run,
+	CLI_MORE(inspect_run),
 	.min_args = 1,
 	.max_args = -1,
 };
@@ -348,7 +348,7 @@ static const struct cli_command rm = {
 	.options = rm_options,
 	.option_count = ARRAY_SIZE(rm_options),
 	.options_size = sizeof(struct remove_options),
-	.run = rm_run,
+	CLI_MORE(rm_run),
 	.min_args = 1,
 	.max_args = -1,
 };

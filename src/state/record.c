@@ -27,12 +27,11 @@ static int make_folders(int fd, const char *const *folders, size_t count)
 	for (size_t i = 0; i < count; i++)
 		if (mkdirat(fd, folders[i], 0700) < 0 && errno != EEXIST)
 			return -errno;
-	/* Once in a root's life: what is acknowledged below must not vanish with its directory. */
-	return syncfs(fd) < 0 ? -errno : 0;
+	return 0;
 }
 
-static int open_root(const char *path, const char *const *folders, size_t count, int *ret_fd,
-		     struct masu_error *err)
+static int open_root(const char *path, const char *const *folders, size_t count, bool durable,
+		     int *ret_fd, struct masu_error *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
@@ -45,6 +44,10 @@ static int open_root(const char *path, const char *const *folders, size_t count,
 		return error_errno(err, -errno, "cannot open %s", path);
 	if (faccessat(fd, folders[count - 1], F_OK, 0) < 0) {
 		int r = make_folders(fd, folders, count);
+		/* Once in a root's life: what is acknowledged below must not vanish with its
+		 * directory. A runroot vanishes in any case. */
+		if (r == 0 && durable && syncfs(fd) < 0)
+			r = -errno;
 		if (r < 0)
 			return error_errno(err, r, "cannot prepare %s", path);
 	}
@@ -54,12 +57,12 @@ static int open_root(const char *path, const char *const *folders, size_t count,
 
 int state_open_root(const char *path, int *ret_fd, struct masu_error *err)
 {
-	return open_root(path, root_folders, ARRAY_SIZE(root_folders), ret_fd, err);
+	return open_root(path, root_folders, ARRAY_SIZE(root_folders), true, ret_fd, err);
 }
 
 int state_open_runroot(const char *path, int *ret_fd, struct masu_error *err)
 {
-	return open_root(path, runroot_folders, ARRAY_SIZE(runroot_folders), ret_fd, err);
+	return open_root(path, runroot_folders, ARRAY_SIZE(runroot_folders), false, ret_fd, err);
 }
 
 int record_write(int dirfd, const char *name, const struct buf *document, bool durable,
