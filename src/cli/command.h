@@ -91,7 +91,7 @@ struct cli_command {
 	bool stop_at_positional; /* run, create, exec: options end at the first positional */
 	bool enters_container;	 /* run from a sealed copy (CVE-2019-5736), see main.c */
 	int failure_status;	 /* exit status of a failure without its own; 0 means 1 */
-	bool more; /* here only its table: it runs in libexec/masu/masu-more */
+	bool more;		 /* here only its table: it runs in libexec/masu/masu-more */
 	bool hidden;
 };
 

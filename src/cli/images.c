@@ -186,7 +186,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	{                                                                                          \
 		.name = command_name, .synopsis = "[OPTIONS] [REPOSITORY[:TAG]]",                  \
 		.summary = "List images", .options = options, .option_count = ARRAY_SIZE(options), \
-		.options_size = sizeof(struct images_options), CLI_MORE(run), .max_args = 1,          \
+		.options_size = sizeof(struct images_options), CLI_MORE(run), .max_args = 1,       \
 	}
 
 const struct cli_command images_command = IMAGES_COMMAND("images");

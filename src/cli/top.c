@@ -68,7 +68,7 @@ const struct cli_command top_command = {
 	.name = "top",
 	.synopsis = "CONTAINER [ps OPTIONS]",
 	.summary = "Display the running processes of a container",
-	.run = top_run,
+	CLI_MORE(top_run),
 	.min_args = 1,
 	.max_args = -1,
 	.stop_at_positional = true,

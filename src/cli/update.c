@@ -123,7 +123,7 @@ const struct cli_command update_command = {
 	.option_count = ARRAY_SIZE(update_table),
 	.options_size = sizeof(struct update_verb),
 	.defaults = update_defaults,
-	.run = update_run,
+	CLI_MORE(update_run),
 	.min_args = 1,
 	.max_args = -1,
 };
