@@ -39,7 +39,7 @@ const struct cli_command diff_command = {
 	.name = "diff",
 	.synopsis = "CONTAINER",
 	.summary = "Inspect changes to files or directories on a container's filesystem",
-	.run = diff_run,
+	CLI_MORE(diff_run),
 	.min_args = 1,
 	.max_args = 1,
 };
