@@ -37,6 +37,7 @@ static const struct cli_command *const verbs[] = {
 	&events_command,
 	&exec_command,
 	&export_command,
+	&generate_command,
 	&history_command,
 	&image_command,
 	&images_command,

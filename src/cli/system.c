@@ -23,6 +23,8 @@ static const struct cli_command *const system_verbs[] = {
 	&events_command,
 	&info_command,
 	&prune,
+	&system_start_command,
+	&system_stop_command,
 	NULL,
 };
 /* clang-format on */

@@ -315,6 +315,21 @@ void engine_kill_all(struct engine *engine, int sig, struct engine_target *targe
 void engine_remove_all(struct engine *engine, unsigned flags, struct engine_target *targets,
 		       size_t count);
 
+enum system_outcome {
+	SYSTEM_STARTED,
+	SYSTEM_RUNS,
+	SYSTEM_UNSUPERVISED, /* it runs, but its monitor was killed */
+	SYSTEM_FAILED	     /* with the error */
+};
+typedef void (*engine_system_fn)(void *opaque, const char *name, enum system_outcome outcome,
+				 const struct masu_error *err);
+/*
+ * After the machine was down: puts right what that left of every container, starts those that their
+ * restart policies promise, and tells of each that has a policy, or runs without a monitor.
+ */
+int engine_system_start(struct engine *engine, engine_system_fn fn, void *opaque,
+			struct masu_error *err);
+
 /* Freezes all processes of a running container, and lets them go on. */
 int engine_pause(struct engine *engine, const char *id, struct masu_error *err);
 int engine_unpause(struct engine *engine, const char *id, struct masu_error *err);
