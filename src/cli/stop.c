@@ -119,7 +119,7 @@ static int restart_run(struct cli_context *context, void *pointer, int argc, cha
 {
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
 	struct engine_target *targets = NULL;
-	struct stop_options options = { 0 };
+	struct stop_options options = { .keep = true };
 	int status = 0;
 	int r = stop_options(pointer, &options, err);
 	if (r == 0)

@@ -282,6 +282,7 @@ struct stop_options {
 	int timeout; /* seconds until SIGKILL, negative: never; STOP_TIMEOUT_OWN: the container's */
 	int sig;     /* 0: the container's stop_signal */
 	bool system; /* not by hand: `system start` starts again what the policy says */
+	bool keep;   /* to start it again, so it is not removed although it was made with --rm */
 };
 int engine_kill(struct engine *engine, const char *id, int sig, struct masu_error *err);
 int engine_stop(struct engine *engine, const char *id, const struct stop_options *options,

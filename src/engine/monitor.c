@@ -319,7 +319,7 @@ static void flush_clients(struct monitor *m)
  * waited for another start. true: it was removed. */
 static bool tidy_up(struct monitor *m, bool recorded)
 {
-	bool auto_remove = m->container.config.auto_remove;
+	bool auto_remove = m->container.config.auto_remove && !m->restart.keep;
 	m->container.manually_stopped = m->restart.stopped && m->restart.by_hand;
 	/* Without a promise to start it again it is synced where somebody is told: ctl_tell_end().
 	 */

@@ -162,6 +162,7 @@ struct monitor_restart {
 	bool waiting;		   /* between an end and the next start */
 	bool stopped;		   /* somebody said CTL_STOPPING since the last start */
 	bool by_hand;		   /* … and not because the system goes down */
+	bool keep;		   /* … to start it again: it is not removed */
 	int count;		   /* restarts since the last start by hand */
 	int64_t backoff;	   /* milliseconds before the last of them; 0: none yet */
 	int64_t started;	   /* CLOCK_MONOTONIC in milliseconds */

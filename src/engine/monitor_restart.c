@@ -26,7 +26,7 @@ void restart_reset(struct monitor *m)
 {
 	m->restart.backoff = 0;
 	m->restart.count = 0;
-	m->restart.stopped = m->restart.by_hand = false;
+	m->restart.stopped = m->restart.by_hand = m->restart.keep = false;
 	m->container.restart_count = 0;
 	m->container.manually_stopped = false;
 }
@@ -158,6 +158,7 @@ void restart_stopping(struct monitor *m, unsigned flags)
 {
 	m->restart.stopped = true;
 	m->restart.by_hand |= !(flags & CTL_STOP_SYSTEM);
+	m->restart.keep |= (flags & CTL_STOP_KEEP) != 0;
 	if (m->restart.waiting)
 		m->over = true;
 }

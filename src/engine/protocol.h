@@ -58,6 +58,8 @@ enum ctl_type {
 
 /* The whole system stops: not a stop by hand, so that `system start` starts it again. */
 #define CTL_STOP_SYSTEM 1u
+/* It is to be started again, so it stays although it was made with --rm. */
+#define CTL_STOP_KEEP 2u
 
 #define CTL_TEXT_MAX	   MASU_ERROR_MAX
 #define STREAM_HEADER_SIZE 8

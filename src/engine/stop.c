@@ -46,8 +46,9 @@ static int announce(struct engine *engine, struct arena *arena, int sig, unsigne
 	bool ending =
 		!sig || restarting || restart_is_ending_signal(sig, own_stop_signal(container));
 	struct container now;
-	if (!ending || (!restarting && !restart_is_possible(&container->config)) ||
-	    monitor_announce_stop(container, flags) < 0)
+	bool concerns = restarting || restart_is_possible(&container->config) ||
+			(container->config.auto_remove && flags & CTL_STOP_KEEP);
+	if (!ending || !concerns || monitor_announce_stop(container, flags) < 0)
 		return 0;
 	int r = engine_load(engine, arena, container->id, &now, err);
 	if (r < 0)
@@ -211,7 +212,7 @@ static int64_t stop_deadline(int seconds, const struct container *container)
 
 static unsigned stop_flags(const struct stopping *s)
 {
-	return s->options->system ? CTL_STOP_SYSTEM : 0;
+	return (s->options->system ? CTL_STOP_SYSTEM : 0) | (s->options->keep ? CTL_STOP_KEEP : 0);
 }
 
 static void stop_begin(struct stopping *s, size_t i)

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
 #include "engine/ps.h"
@@ -120,7 +121,9 @@ int engine_top(struct engine *engine, struct arena *arena, const char *id, char 
 	if (r == 0)
 		r = fill_rows(arena, cgroup, &layout, &table, err);
 	container_close(&container);
-	if (r == 0)
-		*ret = table;
-	return r;
+	if (r < 0)
+		return r;
+	event_container(engine, &container, "top", NULL, 0);
+	*ret = table;
+	return 0;
 }

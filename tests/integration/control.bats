@@ -357,6 +357,21 @@ killed_at() {
 	wait_until 5 nothing_left
 }
 
+@test "restart keeps a container with --rm, which goes when it ends by itself; a paused one goes on" {
+	m_run -d --rm --name once busybox:local sh -c "$COUNTS" >/dev/null
+	wait_until 5 test -s "$(root_of once)/tmp/n"
+	local id=$(field once .Id)
+	m restart -t 5 once
+	[ "$(field once .Id)" = "$id" ]
+	status_is once running
+	m pause once
+	m restart -t 5 once
+	status_is once running
+	m kill once
+	wait_until 5 gone once
+	wait_until 5 nothing_left
+}
+
 @test "wait: not-running, next-exit, removed, running, paused" {
 	m_create --name one busybox:local sh -c 'sleep 0.3; exit 5' >/dev/null
 	[ "$(m wait one)" = 0 ]

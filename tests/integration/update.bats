@@ -221,3 +221,20 @@ all_inside() { # name, controller
 	done
 	nothing_left
 }
+
+@test "a restart policy given to a running container applies to its next end, and can be taken back" {
+	m_run -d --name one busybox:local sh -c 'while :; do [ ! -e /tmp/go ] || { rm /tmp/go; exit 3; }; sleep 0.05; done' >/dev/null
+	m update --restart always one
+	[ "$(field one .HostConfig.RestartPolicy.Name)" = always ]
+	m exec one touch /tmp/go
+	started_again() { [ "$(field one .RestartCount)" = 1 ] && status_is one running; }
+	wait_until 10 started_again
+	m update --restart no one
+	m exec one touch /tmp/go
+	wait_until 10 status_is one exited
+	[ "$(field one .State.ExitCode)" = 3 ]
+	# on-failure with a bound, of a container that does not run.
+	m update --restart on-failure:2 one
+	[ "$(field one .HostConfig.RestartPolicy.MaximumRetryCount)" = 2 ]
+	m rm -f one
+}
