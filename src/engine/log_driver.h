@@ -17,9 +17,10 @@
 #include "engine/engine.h"
 
 /* A line of output that is longer becomes several records, of which only the last ends in \n. */
-#define LOG_LINE_MAX  16384
-#define LOG_ATTRS_MAX 32768 /* of a container, as they stand in a record */
-#define LOG_TIME_SIZE 36    /* RFC 3339 in UTC with nine digits of a second, and NUL */
+#define LOG_LINE_MAX	16384
+#define LOG_ATTRS_MAX	32768 /* of a container, as they stand in a record */
+#define LOG_TIME_SIZE	36    /* RFC 3339 in UTC with nine digits of a second, and NUL */
+#define LOG_TIME_LENGTH 30    /* of it, until the year 10000 */
 
 struct log_record {
 	int stream;    /* 1 stdout, 2 stderr */

@@ -41,10 +41,12 @@ static uint64_t get_number(const char *in, unsigned bytes)
 
 static char check_of(const char *head)
 {
-	char check = 0;
-	for (unsigned i = 0; i < HEAD; i++)
-		check ^= head[i];
-	return check;
+	uint64_t words[2];
+	memcpy(words, head, HEAD);
+	words[0] ^= words[1];
+	words[0] ^= words[0] >> 32;
+	words[0] ^= words[0] >> 16;
+	return (char)(words[0] ^ words[0] >> 8);
 }
 
 static void local_put(struct log *log, const struct log_record *record)
@@ -81,6 +83,7 @@ static size_t next_magic(const char *data, size_t len)
 static size_t local_decode(char *data, size_t len, struct log_entry *ret)
 {
 	static char time[LOG_TIME_SIZE];
+	static uint64_t last; /* what one read(2) brought has one time */
 	*ret = (struct log_entry) { 0 };
 	if (len < HEAD)
 		return 0;
@@ -91,10 +94,11 @@ static size_t local_decode(char *data, size_t len, struct log_entry *ret)
 		return 0;
 	if (get_number(data + HEAD + text, 4) != text)
 		return next_magic(data, len);
-	log_time_text(get_number(data + 8, 8), time);
+	if (!time[0] || last != get_number(data + 8, 8))
+		log_time_text(last = get_number(data + 8, 8), time);
 	*ret = (struct log_entry) { .stream = data[2],
 				    .time = time,
-				    .time_len = strlen(time),
+				    .time_len = LOG_TIME_LENGTH,
 				    .data = data + HEAD,
 				    .len = text };
 	return text + OVERHEAD;

@@ -21,6 +21,7 @@
 #define STACK_SIZE    (128u << 10)
 #define DROPPED_FILE  "log-dropped"
 #define NUMBER_MAX    32
+#define PUT_OFF_MAX   4096 /* so that it fits into the ring with more to come */
 #define ALIGN(length) (((length) + 15) & ~(size_t)15)
 
 /* In front of each piece of the ring. ENTRY_WRAP: it goes on at its beginning. */
@@ -286,6 +287,16 @@ static void publish(struct log_writer *w, char *room, uint32_t kind, size_t len)
 		head += w->size - (head & (w->size - 1));
 	}
 	atomic_store(&w->head, head + ALIGN(sizeof(*entry) + len));
+	/* Of the first piece nothing is made at once: if that was all, it takes no thread. */
+	if (!w->running && !w->put_off && len <= PUT_OFF_MAX)
+		w->put_off = true;
+	else
+		log_writer_go(w);
+}
+
+void log_writer_go(struct log_writer *w)
+{
+	w->put_off = false;
 	/* Without a thread (there is no memory for it) it is written here. */
 	if (!w->running && start_thread(w) < 0)
 		take_all(w);
@@ -402,6 +413,8 @@ static bool is_idle(const struct log_writer *w)
 
 bool log_writer_rest(struct log_writer *w)
 {
+	if (w->put_off)
+		log_writer_go(w);
 	if (!is_idle(w))
 		return false;
 	if (has_gap(w)) {
@@ -427,6 +440,9 @@ void log_writer_finish(struct log_writer *w)
 	if (!w->enabled)
 		return;
 	stop_thread(w); /* which takes everything first */
+	if (w->put_off)
+		take_all(w);
+	w->put_off = false;
 	if (has_gap(w))
 		put_gap(w, &w->gap, log_time_now());
 	w->gap = (struct log_gap) { 0 };

@@ -8,8 +8,8 @@
  * What is lost is counted in lines, told of in the log itself, where it is missing, and kept in
  * `log-dropped` for inspect.
  *
- * The thread is there while there is output: it is started with the first and ends when the monitor
- * gives its memory back. It allocates nothing, so that the monitor may fork at any time.
+ * The thread is there while there is output: it is started soon after the first and ends when the
+ * monitor gives its memory back. It allocates nothing, so that the monitor may fork at any time.
  */
 #pragma once
 
@@ -20,6 +20,8 @@
 
 #define LOG_CHUNK    65536 /* of output at most at once: as much as a pipe has by default */
 #define LOG_STALL_MS 1000
+/* A container that prints a little and ends needs no thread. */
+#define LOG_PUT_OFF_MS 1
 
 /* The unfinished line of a stream. */
 struct log_stream {
@@ -40,6 +42,7 @@ struct log_writer {
 	int run_fd;   /* where log-dropped is kept while it lives; -1: nowhere */
 	bool enabled; /* it keeps anything */
 	bool running; /* there is a thread */
+	bool put_off; /* there is output, but no thread yet: log_writer_go() */
 	bool stalled; /* mode=blocking: it is not waited for */
 	char *ring;   /* NULL: not needed yet */
 	size_t size;  /* of the ring, a power of two */
@@ -69,6 +72,9 @@ int log_writer_open(struct log_writer *writer, const struct container *container
 char *log_writer_reserve(struct log_writer *writer, size_t *ret_room);
 /* @len bytes of output of @stream (1, 2) are there. They stay readable until the next reserve. */
 void log_writer_commit(struct log_writer *writer, int stream, size_t len);
+/* Has what is there written: to be called LOG_PUT_OFF_MS after `put_off` was set, if it still is.
+ */
+void log_writer_go(struct log_writer *writer);
 /* A descriptor that is readable once there is room again, after log_writer_reserve() said that
  * there was none. -errno: there is none. */
 int log_writer_wait_fd(struct log_writer *writer);

@@ -244,7 +244,13 @@ void monitor_supervise(struct monitor *m)
 	struct epoll_event events[EVENTS_MAX];
 	m->over = false;
 	while (!m->over) {
-		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX, TRIM_AFTER_MS);
+		bool put_off = m->io.log.put_off;
+		int count = epoll_wait(m->epoll_fd, events, EVENTS_MAX,
+				       put_off ? LOG_PUT_OFF_MS : TRIM_AFTER_MS);
+		if (count == 0 && put_off) {
+			log_writer_go(&m->io.log);
+			continue;
+		}
 		if (count == 0) {
 			if (!m->trimmed)
 				monitor_forget(m);

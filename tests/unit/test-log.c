@@ -515,6 +515,31 @@ static void test_writer_loses_nothing(void **state)
 	assert_int_equal(log_dropped_read(&f->container), 0);
 }
 
+/* A little output and an end: no thread, and it is there all the same. */
+static void test_writer_without_thread(void **state)
+{
+	struct fixture *f = *state;
+	struct log_writer *writer = open_writer(f, NULL, 0);
+	commit(writer, 1, "one\n", 4);
+	assert_true(writer->put_off);
+	assert_false(writer->running);
+	log_writer_finish(writer);
+	assert_false(writer->put_off);
+	assert_int_equal(count_lines(f, JSON_LOG), 1);
+	/* With more of it there is one. */
+	commit(writer, 1, "two\n", 4);
+	commit(writer, 2, "three", 5);
+	assert_true(writer->running);
+	log_writer_finish(writer);
+	assert_int_equal(count_lines(f, JSON_LOG), 3);
+	commit(writer, 1, "four\n", 5);
+	assert_false(log_writer_rest(writer) && writer->put_off);
+	log_writer_finish(writer);
+	assert_int_equal(count_lines(f, JSON_LOG), 4);
+	log_writer_close(writer);
+	free(writer);
+}
+
 /* A pipe for a disk: one that nobody reads is one that has stalled. */
 static int stall_disk(struct fixture *f)
 {
@@ -728,6 +753,7 @@ int main(void)
 		TEST(test_follow_single_file),
 		TEST(test_follow_too_slowly),
 		TEST(test_writer_loses_nothing),
+		TEST(test_writer_without_thread),
 		TEST(test_stalled_disk),
 		TEST(test_stalled_disk_non_blocking),
 		TEST(test_options),
