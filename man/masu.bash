@@ -85,7 +85,8 @@ _masu_words() {
 	'masu start') words='--attach --detach-keys --interactive --help' ;;
 	'masu stats') words='--all --format --no-stream --no-trunc --help' ;;
 	'masu stop') words='--signal --timeout --help' ;;
-	'masu system') words='df events info prune start stop --help' ;;
+	'masu system') words='check df events info prune start stop --help' ;;
+	'masu system check') words='--repair --help' ;;
 	'masu system df') words='--format --verbose --help' ;;
 	'masu system events') words='--filter --format --since --until --help' ;;
 	'masu system info') words='--format --help' ;;

@@ -14,11 +14,13 @@ const struct cli_command image_prune_command = { IMAGE_PRUNE_COMMAND, COLD, .col
 const struct cli_command volume_prune_command = { VOLUME_PRUNE_COMMAND, COLD,
 						  .cold_grouped = true };
 
+static const struct cli_command check = { SYSTEM_CHECK_COMMAND, COLD, .cold_grouped = true };
 static const struct cli_command df = { SYSTEM_DF_COMMAND, COLD, .cold_grouped = true };
 static const struct cli_command prune = { SYSTEM_PRUNE_COMMAND, COLD, .cold_grouped = true };
 
 /* clang-format off */
 static const struct cli_command *const system_verbs[] = {
+	&check,
 	&df,
 	&events_command,
 	&info_command,

@@ -16,6 +16,11 @@ const struct cli_option info_option_table[INFO_OPTION_COUNT] = {
 		"Format output using a custom template: json, or a Go template"),
 };
 
+const struct cli_option check_option_table[CHECK_OPTION_COUNT] = {
+	CLI_OPT(struct check_options, repair, "repair", 0, CLI_BOOL, NULL,
+		"Mend what can be mended without losing anything"),
+};
+
 const struct cli_option df_option_table[DF_OPTION_COUNT] = {
 	CLI_OPT(struct df_options, format, "format", 0, CLI_STRING, "string",
 		"Format output: table, table TEMPLATE, json, or a Go template"),

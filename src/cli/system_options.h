@@ -19,6 +19,12 @@ struct info_options {
 #define INFO_OPTION_COUNT 1
 extern const struct cli_option info_option_table[INFO_OPTION_COUNT];
 
+struct check_options {
+	bool repair;
+};
+#define CHECK_OPTION_COUNT 1
+extern const struct cli_option check_option_table[CHECK_OPTION_COUNT];
+
 struct df_options {
 	bool verbose;
 	const char *format;
@@ -50,6 +56,10 @@ extern const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COU
 #define INFO_COMMAND                                                                               \
 	SYSTEM_COMMAND("info", "Display system-wide information", info_option_table,               \
 		       INFO_OPTION_COUNT, info_options)
+#define SYSTEM_CHECK_COMMAND                                                                       \
+	SYSTEM_COMMAND("check",                                                                    \
+		       "Verify images, containers, volumes and what the kernel has of them",       \
+		       check_option_table, CHECK_OPTION_COUNT, check_options)
 #define SYSTEM_DF_COMMAND                                                                          \
 	SYSTEM_COMMAND("df", "Show disk usage", df_option_table, DF_OPTION_COUNT, df_options)
 #define CONTAINER_PRUNE_COMMAND                                                                    \

@@ -61,6 +61,9 @@ int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, si
  * False without looking where there are more than @max leases. */
 bool bridge_has_dead_lease(struct bridge *bridge, size_t max);
 
+/* How many leases have no interface; the caller holds the lock alone. */
+size_t bridge_count_dead(struct bridge *bridge);
+
 /* Takes away the leases whose containers are gone, with their elements; how many. The caller's own
  * unfinished lease would go too, so it has none. *ret_left: leases that remain. */
 int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err);

@@ -330,6 +330,19 @@ bool bridge_has_dead_lease(struct bridge *bridge, size_t max)
 	return false;
 }
 
+size_t bridge_count_dead(struct bridge *bridge)
+{
+	_cleanup_arena_ struct arena arena;
+	struct lease *leases;
+	size_t count, dead = 0;
+	arena_init(&arena, 0);
+	if (lease_list(&bridge->pool, &arena, &leases, &count) < 0)
+		return 0;
+	for (size_t i = 0; i < count; i++)
+		dead += !lease_lives(bridge, &leases[i]);
+	return dead;
+}
+
 int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;

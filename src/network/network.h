@@ -105,6 +105,15 @@ int network_retire(int root_fd, int run_fd, const char *network, unsigned linger
 		   struct masu_error *err);
 #define NETWORK_LINGER_MS 2000u
 
+/* What a network still has of containers that are gone. */
+struct network_leftovers {
+	size_t leases; /* addresses, with their nf_tables elements */
+	bool bridge;   /* bridge and table, without any lease and nobody about to remove them */
+};
+/* Looks for them and, with @repair, gives them back. A network without containers has none. */
+int network_check(int root_fd, int run_fd, const char *network, bool repair,
+		  struct network_leftovers *ret, struct masu_error *err);
+
 /* Brings "lo" up in a namespace. */
 int network_loopback_up(int netns_fd, struct masu_error *err);
 

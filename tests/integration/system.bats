@@ -4,11 +4,25 @@
 bats_require_minimum_version 1.5.0
 load ../lib/engine
 
+# The default parent of cgroups is the machine's, with what others left in it: here it is a group of
+# this file's own, in the file's own mount namespace.
 setup_file() {
+	local tree
 	engine_setup_file
+	for tree in /sys/fs/cgroup/*/ /sys/fs/cgroup/; do
+		[ -e "$tree/cgroup.procs" ] || continue
+		mkdir -p "$tree/masu" "$tree$GROUP/default"
+		mount --bind "$tree$GROUP/default" "$tree/masu"
+	done
 }
 
 teardown_file() {
+	local tree
+	for tree in /sys/fs/cgroup/*/ /sys/fs/cgroup/; do
+		[ -d "$tree$GROUP/default" ] || continue
+		umount "$tree/masu"
+		rmdir "$tree$GROUP/default"
+	done
 	engine_teardown_file
 }
 
@@ -48,4 +62,183 @@ info() {
 	[ "$(m system info | grep -v ^CPUs)" = "$(m info | grep -v ^CPUs)" ]
 	run -125 m info --nothing
 	run -1 m info extra
+}
+
+# ---- system check ----
+
+# Exit status 0 and no word.
+clean() {
+	run m system check
+	[ "$status" = 0 ] && [ "$output" = "" ] || { echo "status $status: $output"; return 1; }
+}
+
+# One finding that matches, status 1; mended by --repair, after which all is clean.
+finds_and_mends() { # pattern
+	run -1 m system check
+	[ "${#lines[@]}" = 1 ]
+	[[ "$output" == $1 ]] || { echo "$output"; return 1; }
+	[[ "$output" == *"; with --repair "* ]]
+	run -0 m system check --repair
+	[ "${#lines[@]}" = 1 ]
+	[[ "$output" == *"; mended: "* ]] || { echo "$output"; return 1; }
+	clean
+}
+
+@test "check: a healthy root is clean, with containers in every state" {
+	clean
+	m_create --name made busybox:local true >/dev/null
+	m_run --name done -v vol:/vol busybox:local true
+	m_run -d --name up busybox:local sleep 100 >/dev/null
+	m run -d --cgroup-parent "$GROUP" --name net -p 8099:80 busybox:local sleep 100 >/dev/null
+	clean
+	run -0 m system check --repair
+	[ "$output" = "" ]
+	status_is up running
+	status_is net running
+	m start made
+}
+
+@test "check: a bit flip in a blob is found, its image is named, and loading heals it (HOSTILE 34)" {
+	local blob archive=$BATS_TEST_TMPDIR/box.tar
+	m save -o "$archive" busybox:local
+	m_run -d --name up busybox:local sleep 100 >/dev/null
+	blob=$(ls -S "$MASU_ROOT"/images/blobs/sha256/* | head -1)
+	printf '\xff' | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none
+	run -1 m system check
+	[ "${#lines[@]}" = 2 ]
+	[[ "${lines[0]}" == "images/blobs/sha256/${blob##*/}: its content is not what its name says; with --repair "* ]]
+	[[ "${lines[1]}" == "busybox:local: it has lost data: "* ]]
+	run -1 m system check --repair
+	[[ "$output" == *"mended: it is removed"* ]]
+	[ ! -e "$blob" ]
+	status_is up running
+	m load -q -i "$archive"
+	clean
+	m_run --rm busybox:local true
+}
+
+@test "check: a flipped config or manifest is found too" {
+	local archive=$BATS_TEST_TMPDIR/box.tar blob
+	m save -o "$archive" busybox:local
+	for blob in $(ls -rS "$MASU_ROOT"/images/blobs/sha256/* | head -2); do
+		printf '\x20' | dd of="$blob" bs=1 seek=5 conv=notrunc status=none
+		run -1 m system check
+		[[ "$output" == *"${blob##*/}: its content is not what its name says"*"lost data"* ]]
+		run -1 m system check --repair
+		m load -q -i "$archive"
+		clean
+	done
+}
+
+@test "check: a layer that is damaged or missing is unpacked again from its blob" {
+	local layer
+	layer=$(ls -d "$MASU_ROOT"/layers/overlay/*/ | head -1)
+	rm "$layer/diff/bin/busybox"
+	finds_and_mends "busybox:local: layer * has not the files that were unpacked*"
+	m_run --rm busybox:local true
+	rm -rf "$layer"
+	finds_and_mends "busybox:local: layer * is missing*"
+	m_run --rm busybox:local true
+	echo damaged >"$layer/layer.json"
+	finds_and_mends "busybox:local: layer * has no record that can be read*"
+}
+
+@test "check: a damaged layer under a running container is left to it" {
+	local layer
+	layer=$(ls -d "$MASU_ROOT"/layers/overlay/*/ | head -1)
+	m_run -d --name up busybox:local sleep 100 >/dev/null
+	echo more >"$layer/diff/more"
+	run -1 m system check --repair
+	[[ "$output" == *"not mended: "* ]]
+	[ -e "$layer/diff/bin/busybox" ]
+	m rm -f up >/dev/null
+	run -0 m system check --repair
+	clean
+}
+
+@test "check: records, names and volumes" {
+	local id
+	id=$(m_create --name one -v data:/data busybox:local true)
+	rm "$MASU_ROOT/names/one"
+	finds_and_mends "containers/$id: the name one does not lead to it*"
+	m inspect one >/dev/null
+	ln -s "$(printf '%064d' 7)" "$MASU_ROOT/names/nobody"
+	finds_and_mends "names/nobody: it leads to container 000000000000, which there is not*"
+	mv "$MASU_ROOT/volumes/data" "$BATS_TEST_TMPDIR/data"
+	run -1 m system check
+	[[ "$output" == "containers/$id: its volume data is missing; "* ]]
+	mv "$BATS_TEST_TMPDIR/data" "$MASU_ROOT/volumes/data"
+	cp "$MASU_ROOT/containers/$id/container.json" "$BATS_TEST_TMPDIR/record"
+	echo '{' >"$MASU_ROOT/containers/$id/container.json"
+	run -1 m system check --repair
+	[[ "$output" == "containers/$id: its record cannot be read: "* ]]
+	cp "$BATS_TEST_TMPDIR/record" "$MASU_ROOT/containers/$id/container.json"
+	clean
+}
+
+@test "check: what killed commands leave: blobs, layers, containers in the making, trash, live files" {
+	local id dir
+	id=$(printf '%064d' 5)
+	echo orphan >"$BATS_TEST_TMPDIR/orphan"
+	cp "$BATS_TEST_TMPDIR/orphan" "$MASU_ROOT/images/blobs/sha256/$(sha256sum <"$BATS_TEST_TMPDIR/orphan" | cut -d' ' -f1)"
+	finds_and_mends "images: 1 blobs and 0 layers that neither*"
+	mkdir -p "$MASU_ROOT/containers/.new/$id"
+	finds_and_mends "containers/.new/$id: a container that was never finished*"
+	mkdir "$MASU_ROOT/trash/something"
+	finds_and_mends "trash: 1 removed things are not deleted yet*"
+	mkdir "$MASU_RUNROOT/containers/$id"
+	finds_and_mends "containers/$id: live files in * of a container that is gone*"
+}
+
+@test "check: a container whose monitor was killed with it, a cgroup and a mount that were left" {
+	local id pid group
+	id=$(m_run -d --name lost busybox:local sleep 100)
+	pid=$(field lost .State.Pid)
+	kill -9 "$(monitor_of lost)"
+	kill -9 "$pid"
+	wait_until 5 pid_gone "$pid"
+	finds_and_mends "containers/$id: container lost is said to run, and neither it nor its monitor does*"
+	status_is lost exited
+	mkdir "$MASU_ROOT/containers/$id/mnt"
+	mount -t tmpfs tmpfs "$MASU_ROOT/containers/$id/mnt"
+	finds_and_mends "$MASU_ROOT/containers/$id/mnt: a mount of a container that does not run*"
+	for group in /sys/fs/cgroup/unified /sys/fs/cgroup; do
+		[ ! -e "$group/cgroup.procs" ] || break
+	done
+	mkdir -p "$group/masu/$id"
+	clean # it is young
+	touch -d '1 hour ago' "$group/masu/$id"
+	finds_and_mends "$group/masu/$id: a cgroup without processes*"
+	[ ! -e "$group/masu/$id" ]
+}
+
+@test "check: addresses and bridges without a container" {
+	local id
+	id=$(m run -d --cgroup-parent "$GROUP" --name lost -p 8098:80 busybox:local sleep 100)
+	kill -9 "$(monitor_of lost)"
+	kill -9 "$(field lost .State.Pid)"
+	wait_until 10 eval '! ip -o link | grep -q veth'
+	mv "$MASU_RUNROOT/containers/$id/live.json" "$BATS_TEST_TMPDIR/"
+	run -1 m system check
+	[[ "$output" == *"network bridge: 1 addresses are leased to containers that are gone; with --repair "* ]]
+	run m system check --repair
+	clean
+	! ip -o link | grep -q masu0
+	! nft list ruleset | grep -q masu0
+}
+
+@test "check finds nothing while containers come and go, and harms none" {
+	local i pid
+	(for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		m_run --rm --name "go$i" -v /data busybox:local true || echo "run $i failed"
+	done) >"$BATS_TEST_TMPDIR/runs" 2>&1 &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null; do
+		m system check --repair >>"$BATS_TEST_TMPDIR/check" 2>&1 || true
+	done
+	wait "$pid"
+	[ "$(cat "$BATS_TEST_TMPDIR/runs")" = "" ]
+	# Trash that waits for its deleter may be seen.
+	! grep -v '^trash: ' "$BATS_TEST_TMPDIR/check"
+	clean
 }

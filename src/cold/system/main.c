@@ -16,6 +16,7 @@ static const struct cli_command *const container_verbs[] = { &container_prune_co
 static const struct cli_command *const image_verbs[] = { &image_prune_command, NULL };
 static const struct cli_command *const volume_verbs[] = { &volume_prune_command, NULL };
 static const struct cli_command *const system_verbs[] = {
+	&system_check_command,
 	&system_df_command,
 	&system_prune_command,
 	NULL,

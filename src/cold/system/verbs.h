@@ -5,6 +5,7 @@
 
 extern const struct cli_command events_command;		 /* events.c */
 extern const struct cli_command info_command;		 /* info.c */
+extern const struct cli_command system_check_command;	 /* check.c */
 extern const struct cli_command system_df_command;	 /* df.c */
 extern const struct cli_command container_prune_command; /* prune.c */
 extern const struct cli_command image_prune_command;

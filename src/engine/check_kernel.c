@@ -1,0 +1,192 @@
+/* What the kernel still has of containers that are gone: mounts, cgroups, network. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "engine/check_internal.h"
+#include "sys/fs.h"
+
+#define CGROUPS		   "/sys/fs/cgroup"
+#define DEFAULT_PARENT	   "masu"
+#define CGROUP_AGE_SECONDS 60 /* younger ones may belong to a container that is being made */
+#define MOUNTINFO_MAX	   (64u << 20)
+
+/* ---- mounts ---- */
+
+/* The id in "<root>/containers/<id>…", NULL where the path is another. */
+static const char *container_of_path(struct check *check, const char *path, char ret[ID_LENGTH + 1])
+{
+	const char *rest = str_after(path, check->engine->root);
+	rest = rest ? str_after(rest, "/containers/") : NULL;
+	if (!rest || strlen(rest) < ID_LENGTH)
+		return NULL;
+	memcpy(ret, rest, ID_LENGTH);
+	ret[ID_LENGTH] = '\0';
+	return id_prefix_valid(ret) ? ret : NULL;
+}
+
+static void check_mount(struct check *check, const char *path)
+{
+	char id[ID_LENGTH + 1];
+	if (!container_of_path(check, path, id))
+		return;
+	const struct container *container = check_container(check, id);
+	if (container && (container->pid || container->monitor_pid))
+		return;
+	int r = 0;
+	/* Beneath the root nobody but masu makes names, so the path leads where mountinfo says. */
+	if (check->repair && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		r = -errno;
+	check_mended(check, path, "it is unmounted", r, "a mount of a container that does not run");
+}
+
+/* Field 5 of each line (proc_pid_mountinfo(5)); a path with blanks in it is none of masu's ids. */
+static int check_mounts(struct check *check, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	buf_init(&text, MOUNTINFO_MAX);
+	int r = fs_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text);
+	if (r < 0)
+		return error_errno(err, r, "/proc/self/mountinfo");
+	for (char *line = text.data, *next; line && *line; line = next) {
+		char *save = NULL, *field = line;
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		field = strtok_r(line, " ", &save);
+		for (int i = 1; field && i < 5; i++)
+			field = strtok_r(NULL, " ", &save);
+		if (field)
+			check_mount(check, field);
+	}
+	return 0;
+}
+
+/* ---- cgroups ---- */
+
+static bool has_processes(int parent_fd, const char *name)
+{
+	char path[ID_LENGTH + 32], pids[64];
+	if (str_format(path, sizeof(path), "%s/cgroup.procs", name) < 0)
+		return true;
+	int r = fs_read_small(parent_fd, path, pids, sizeof(pids));
+	return r == -EFBIG || (r >= 0 && pids[0]);
+}
+
+static void check_cgroup(struct check *check, const char *parent, int parent_fd, const char *name)
+{
+	char path[256];
+	struct stat st;
+	const struct container *container = check_container(check, name);
+	if (container && (container->pid || container->monitor_pid))
+		return;
+	if (fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) ||
+	    llabs((long long)time(NULL) - st.st_mtime) < CGROUP_AGE_SECONDS ||
+	    has_processes(parent_fd, name) ||
+	    str_format(path, sizeof(path), "%s/%s", parent, name) < 0)
+		return;
+	/* One that has groups below, or a process by now, is not removed by this. */
+	int r = check->repair && unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+	check_mended(check, path, "it is removed", r,
+		     "a cgroup without processes, of a container that does not run");
+}
+
+static void check_cgroups_in(struct check *check, const char *hierarchy)
+{
+	char path[128];
+	struct dirent *entry;
+	if (str_format(path, sizeof(path), CGROUPS "%s%s/" DEFAULT_PARENT, *hierarchy ? "/" : "",
+		       hierarchy) < 0)
+		return;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (strlen(entry->d_name) == ID_LENGTH && id_prefix_valid(entry->d_name))
+			check_cgroup(check, path, fd, entry->d_name);
+}
+
+/* The default parent in every hierarchy; a parent that was asked for is its owner's to tidy. */
+static int check_cgroups(struct check *check, struct masu_error *err)
+{
+	struct dirent *entry;
+	_cleanup_closedir_ DIR *dir = opendir(CGROUPS);
+	if (!dir)
+		return error_errno(err, -errno, CGROUPS);
+	if (cgroup_layout() == CGROUP_V2) {
+		check_cgroups_in(check, "");
+		return 0;
+	}
+	while ((entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+			check_cgroups_in(check, entry->d_name);
+	return 0;
+}
+
+/* ---- networks ---- */
+
+static int check_network(struct check *check, const char *name, struct masu_error *err)
+{
+	struct network_leftovers found;
+	char where[300];
+	struct masu_error why = { 0 };
+	int r = network_check(check->engine->root_fd, check->engine->run_fd, name, check->repair,
+			      &found, &why);
+	if (str_format(where, sizeof(where), "network %s", name) < 0)
+		return error_set(err, -ENAMETOOLONG, "network %s", name);
+	if (r < 0) {
+		check_found(check, where, "see the message", "%s", why.message);
+		return 0;
+	}
+	if (found.leases)
+		check_mended(check, where, "they are given back, with their published ports", 0,
+			     "%zu addresses are leased to containers that are gone", found.leases);
+	if (found.bridge)
+		check_mended(check, where, "they are removed", 0,
+			     "its bridge and nf_tables table are there, and no container is");
+	return 0;
+}
+
+static int check_networks(struct check *check, struct masu_error *err)
+{
+	struct dirent *entry;
+	int r = 0;
+	int fd = openat(check->engine->root_fd, "networks", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return error_errno(err, -errno, "networks");
+	}
+	while (r == 0 && (entry = readdir(dir))) {
+		size_t len = strlen(entry->d_name);
+		char name[256];
+		if (!str_ends_with(entry->d_name, ".json") || len >= sizeof(name))
+			continue;
+		memcpy(name, entry->d_name, len - strlen(".json"));
+		name[len - strlen(".json")] = '\0';
+		if (name_valid(name))
+			r = check_network(check, name, err);
+	}
+	return r;
+}
+
+int check_kernel(struct check *check, struct masu_error *err)
+{
+	int r = check_mounts(check, err);
+	if (r == 0)
+		r = check_cgroups(check, err);
+	return r < 0 ? r : check_networks(check, err);
+}

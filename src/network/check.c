@@ -1,0 +1,52 @@
+/* What of a network nobody uses any more, for `system check`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "network/bridge.h"
+
+/* Somebody waits to remove the unused bridge already. */
+static bool is_being_retired(const struct lease_pool *pool)
+{
+	_cleanup_close_ int fd = openat(pool->dir_fd, "retire", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
+int network_check(int root_fd, int run_fd, const char *network, bool repair,
+		  struct network_leftovers *ret, struct masu_error *err)
+{
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
+	struct network_leftovers found = { 0 };
+	char path[96];
+	size_t left = 0;
+	if (str_format(path, sizeof(path), "networks/%s.json", network) < 0 ||
+	    faccessat(root_fd, path, F_OK, 0) < 0 ||
+	    str_format(path, sizeof(path), "networks/%s", network) < 0 ||
+	    faccessat(run_fd, path, F_OK, 0) < 0) {
+		*ret = found;
+		return 0;
+	}
+	int r = bridge_open(root_fd, run_fd, network, &bridge, err);
+	if (r < 0)
+		return r;
+	/* Alone: a lease that another process has just taken has no interface yet. */
+	r = lease_lock(&bridge.pool, LOCK_EX);
+	if (r < 0)
+		return error_errno(err, r, "network %s: lock", network);
+	found.leases = bridge_count_dead(&bridge);
+	if (repair && found.leases)
+		r = bridge_sweep(&bridge, &left, err);
+	if (r < 0)
+		return r;
+	found.bridge = lease_count(&bridge.pool, 1) == 0 && !bridge_is_foreign(&bridge) &&
+		       link_index(bridge.route_fd, bridge.definition.bridge) >= 0 &&
+		       !is_being_retired(&bridge.pool);
+	bridge_close(&bridge);
+	bridge = BRIDGE_NONE;
+	r = repair && found.bridge ? network_retire(root_fd, run_fd, network, 0, err) : 0;
+	*ret = found;
+	return r;
+}
