@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -30,17 +29,6 @@ void launch_close(struct launch *launch)
 		cleanup_close(&launch->stdio[i]);
 }
 
-/* Its last monitor may not have unmounted it yet, and twice it must not be mounted. */
-static int lock_layer(struct monitor *m, struct masu_error *err)
-{
-	if (m->layer_fd < 0)
-		m->layer_fd = openat(m->container.dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = m->layer_fd < 0 ? -errno : 0;
-	while (r == 0 && flock(m->layer_fd, LOCK_EX) < 0)
-		r = errno == EINTR ? 0 : -errno;
-	return r < 0 ? error_errno(err, r, "cannot lock the container's layer") : 0;
-}
-
 static int mount_root(struct launch *launch, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
@@ -54,7 +42,7 @@ static int mount_root(struct launch *launch, struct masu_error *err)
 		.chain_count = strv_length((char *const *)container->chain_ids),
 		.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0,
 	};
-	int r = lock_layer(m, err);
+	int r = store_lock_layer(container, &m->layer_fd, err);
 	if (r == 0)
 		r = engine_storage(m->engine, &ops, &storage, err);
 	if (r == 0)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -116,6 +117,20 @@ void store_abandon(struct engine *engine, const char *id)
 	char path[CONTAINER_PATH_MAX], trash[CONTAINER_PATH_MAX];
 	snprintf(trash, sizeof(trash), "container-%s", id);
 	trash_move(engine->root_fd, engine->root_fd, store_making_path(id, path), trash);
+}
+
+int store_lock_layer(const struct container *container, int *ret_fd, struct masu_error *err)
+{
+	if (*ret_fd >= 0)
+		return 0;
+	_cleanup_close_ int fd = openat(container->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : 0;
+	while (r == 0 && flock(fd, LOCK_EX) < 0)
+		r = errno == EINTR ? 0 : -errno;
+	if (r < 0)
+		return error_errno(err, r, "cannot lock the container's layer");
+	*ret_fd = take_fd(&fd);
+	return 0;
 }
 
 int store_open_run(struct engine *engine, struct container *container, struct masu_error *err)

@@ -60,6 +60,12 @@ void store_sync_state(const struct container *container);
  * container->monitor_pid. @cgroup may be NULL. */
 int store_write_live(const struct container *container, uint64_t monitor_start_time,
 		     const struct cgroup *cgroup, struct masu_error *err);
+/*
+ * Waits until nobody has the writable layer mounted, and takes it for who is about to: twice it
+ * must not be, and a monitor unmounts it only behind the reply that tells the end. *ret_fd holds it
+ * until closed; where it is one already, it stays so.
+ */
+int store_lock_layer(const struct container *container, int *ret_fd, struct masu_error *err);
 /* Makes and opens the container's directory below the runroot. */
 int store_open_run(struct engine *engine, struct container *container, struct masu_error *err);
 /* Removes it with all in it; a missing one is fine. */

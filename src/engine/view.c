@@ -21,6 +21,7 @@
 void container_view_close(struct container_view *view)
 {
 	cleanup_close(&view->root_fd);
+	cleanup_close(&view->layer_fd);
 	cleanup_close(&view->lock_fd);
 }
 
@@ -252,6 +253,8 @@ static int view_stopped(struct engine *engine, struct arena *arena, const char *
 	} else {
 		/* What create has prepared has the root mounted. */
 		r = container_unpark(&container, err);
+		if (r == 0)
+			r = store_lock_layer(&container, &ret->layer_fd, err);
 		if (r == 0)
 			r = mount_stopped(engine, arena, &container, flags, &ret->root_fd, err);
 	}

@@ -7,8 +7,9 @@
 #define VIEW_MOUNTS 1u
 
 struct container_view {
-	int root_fd; /* openat2(2) with RESOLVE_IN_ROOT goes from here */
-	int lock_fd; /* of a container that does not run: it cannot be started meanwhile */
+	int root_fd;  /* openat2(2) with RESOLVE_IN_ROOT goes from here */
+	int lock_fd;  /* of a container that does not run: it cannot be started meanwhile */
+	int layer_fd; /* locked, because its layer is mounted */
 };
 
 /*
@@ -24,5 +25,5 @@ void container_view_close(struct container_view *view);
 #define _cleanup_container_view_ __attribute__((cleanup(container_view_close)))
 #define CONTAINER_VIEW_CLOSED                                                                      \
 	{                                                                                          \
-		.root_fd = -1, .lock_fd = -1                                                       \
+		.root_fd = -1, .lock_fd = -1, .layer_fd = -1                                       \
 	}
