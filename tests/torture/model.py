@@ -163,9 +163,12 @@ class Walk:
             model.end()
 
     def restart(self, name, model):
-        self.verb(model.state != ABSENT, "restart", "-t", "0", name)
-        if model.state != ABSENT:
-            # --rm does not apply to the end that a restart makes.
+        # --rm does not apply to the end that a restart makes; without a monitor nobody knows.
+        gone = model.state in LIVE and model.auto_remove and not model.supervised
+        self.verb(model.state != ABSENT and not gone, "restart", "-t", "0", name)
+        if gone:
+            model.forget()
+        elif model.state != ABSENT:
             model.state, model.supervised = RUNNING, True
 
     def kill(self, name, model):
