@@ -10,9 +10,12 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "engine/internal.h"
+#include "engine/log_journalctl.h"
 #include "engine/log_reader.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
+
+#define JOURNAL_QUIET_MS 300 /* after its end, until nothing more of a container is expected */
 
 struct logs {
 	struct engine *engine;
@@ -21,7 +24,8 @@ struct logs {
 	engine_log_fn fn;
 	void *opaque;
 	struct log_reader reader;
-	bool over; /* --until is passed */
+	struct journal_reader *journal; /* instead of it; NULL: the log is in files */
+	bool over;			/* --until is passed */
 };
 
 /* RFC 3339 in UTC, all with nine digits, so that text compares as time does. */
@@ -58,13 +62,19 @@ static int deliver_missing(struct logs *logs, const struct log_entry *next)
 	return deliver(logs, &entry);
 }
 
+static int next_entry(struct logs *logs, struct log_entry *ret)
+{
+	return logs->journal ? journal_next(logs->journal, ret)
+			     : log_reader_next(&logs->reader, ret);
+}
+
 /* All that is there now. */
 static int read_all(struct logs *logs)
 {
 	static const struct log_entry pause = { .data = NULL };
 	struct log_entry entry;
 	int r;
-	while (!logs->over && (r = log_reader_next(&logs->reader, &entry)) != 0) {
+	while (!logs->over && (r = next_entry(logs, &entry)) != 0) {
 		if (r > 0 && logs->reader.missing)
 			r = deliver_missing(logs, &entry);
 		if (r >= 0)
@@ -145,6 +155,52 @@ static int follow(struct logs *logs)
 	}
 }
 
+/* Until the journal's program ends; one that follows is ended once the container has, and what it
+ * printed last has come. */
+static int read_journal_messages(struct logs *logs, int *monitor)
+{
+	bool last = false;
+	for (;;) {
+		int r = read_all(logs);
+		if (r < 0 || logs->over || logs->journal->ended)
+			return r;
+		struct pollfd polls[] = { { .fd = logs->journal->fd, .events = POLLIN },
+					  { .fd = *monitor, .events = POLLIN } };
+		int left = last ? JOURNAL_QUIET_MS : *monitor < 0 ? -1 : time_left(logs->config);
+		r = poll(polls, ARRAY_SIZE(polls), left);
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (r == 0 && (last || time_left(logs->config) == 0))
+			return 0;
+		if (r <= 0 || !polls[1].revents)
+			continue;
+		cleanup_close(monitor);
+		*monitor = open_monitor(logs); /* it may have been started again */
+		last = *monitor < 0;
+		if (last)
+			journal_sync();
+	}
+}
+
+static int read_journal(struct logs *logs, struct masu_error *err)
+{
+	struct journal_reader journal;
+	_cleanup_close_ int monitor = logs->config->follow ? open_monitor(logs) : -1;
+	journal_sync();
+	int r = journal_open(&journal, logs->id, monitor >= 0, logs->config->tail);
+	logs->journal = &journal;
+	if (r == 0)
+		r = read_journal_messages(logs, &monitor);
+	bool missing = journal.missing;
+	journal_close(&journal);
+	if (missing)
+		return error_set(err, -ENOENT,
+				 "the log is in the journal, and there is no journalctl to read "
+				 "it; elsewhere: journalctl CONTAINER_ID_FULL=%s",
+				 logs->id);
+	return r;
+}
+
 int engine_logs(struct engine *engine, struct arena *arena, const char *id,
 		const struct logs_config *config, engine_log_fn fn, void *opaque,
 		struct masu_error *err)
@@ -162,15 +218,14 @@ int engine_logs(struct engine *engine, struct arena *arena, const char *id,
 			      err);
 	if (r < 0)
 		return r;
-	if (options.ops == &log_journald)
-		return error_set(err, -ENOTSUP,
-				 "the log is in the journal: journalctl CONTAINER_ID_FULL=%s", id);
-	if (!options.ops->codec)
-		return error_set(err, -ENOTSUP,
-				 "configured logging driver does not support reading");
 	struct logs logs = {
 		.engine = engine, .id = id, .config = config, .fn = fn, .opaque = opaque
 	};
+	if (options.ops == &log_journald)
+		return read_journal(&logs, err);
+	if (!options.ops->codec)
+		return error_set(err, -ENOTSUP,
+				 "configured logging driver does not support reading");
 	r = log_reader_open(&logs.reader, dir, log_file_name(log->log_driver, id, name), &options);
 	if (r == 0)
 		r = log_reader_seek(&logs.reader, config->tail);

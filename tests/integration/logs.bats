@@ -151,7 +151,9 @@ chatter() {
 		.[0].CONTAINER_PARTIAL_MESSAGE == "true" and .[0].CONTAINER_PARTIAL_LAST == "false" and
 		.[1].CONTAINER_PARTIAL_MESSAGE == null and .[1].CONTAINER_PARTIAL_LAST == "true" and
 		.[0].CONTAINER_PARTIAL_ID == .[1].CONTAINER_PARTIAL_ID' "$BATS_TEST_TMPDIR/journal"
-	run m logs noted
+	# It is journalctl that reads it.
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	PATH=$BATS_TEST_TMPDIR/bin run m logs noted
 	[ "$status" -ne 0 ]
 	[[ "$output" == *"journalctl CONTAINER_ID_FULL=$id"* ]]
 	# A journal that is started again is found again; without one nothing starts.
@@ -161,6 +163,29 @@ chatter() {
 	run -125 m_run --log-driver journald busybox:local true
 	[[ "$output" == *"journald is not enabled"* ]]
 	journald=
+}
+
+@test "journald: what a real one has kept is read back" {
+	local program=/lib/systemd/systemd-journald
+	[ -x $program ] && command -v journalctl >/dev/null || skip "needs systemd-journald"
+	rm -rf /run/systemd/journal /run/log/journal
+	mkdir -p /run/systemd/journal /run/log
+	$program >/dev/null 2>&1 3>&- 4>&- &
+	journald=$!
+	wait_until 10 test -S /run/systemd/journal/socket
+	m_run --name kept --log-driver journald busybox:local \
+		sh -c 'echo one; echo err >&2; printf "\033[1mbold \377\n"; head -c 20000 /dev/zero | tr "\0" z; echo; echo last' >/dev/null 2>&1
+	m logs kept >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+	[ "$(cat "$BATS_TEST_TMPDIR/err")" = err ]
+	(printf 'one\n\033[1mbold \377\n'; head -c 20000 /dev/zero | tr '\0' z; printf '\nlast\n') | cmp - "$BATS_TEST_TMPDIR/out"
+	[ "$(m logs --tail 1 kept)" = last ]
+	[[ "$(m logs -t --tail 1 kept)" =~ ^20[0-9-]{8}T[0-9:]{8}\.[0-9]{9}Z\ last$ ]]
+	[ -z "$(m logs --until 1h kept)" ]
+	# Followed to the end of the container, across a restart.
+	m_run -d --name lives --restart on-failure:1 --log-driver journald busybox:local sh -c 'echo run; sleep 0.3; exit 1' >/dev/null
+	run timeout -s KILL 20 "$MASU" logs -f lives
+	[ "$status" -eq 0 ]
+	[ "$output" = $'run\nrun' ]
 }
 
 # ---- following ----
