@@ -106,6 +106,23 @@ sweep() {
 			'$MASU' start masu-sweep && '$MASU' exec masu-sweep true && '$MASU' stop -t 5 masu-sweep && '$MASU' rm masu-sweep"
 }
 
+# Until the container's inspect shows @3 for the template @2.
+until_shown() { # name, template, value
+	echo "until [ \"\$('$MASU' inspect -f '$2' $1 2>/dev/null)\" = $3 ]; do sleep 0.05; done"
+}
+
+@test "restarts in place, on the bridge" {
+	sweep "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --restart on-failure:2 -p 8080:80 --cgroup-parent '$PARENT' busybox:local false &&
+			$(until_shown masu-sweep '{{.RestartCount}}{{.State.Status}}' 2exited) && '$MASU' rm masu-sweep"
+}
+
+@test "health checks and what follows them" {
+	sweep "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --health-cmd false --health-interval 20ms --health-retries 2 --health-on-failure kill --network none --cgroup-parent '$PARENT' busybox:local sleep 600 &&
+			$(until_shown masu-sweep '{{.State.Status}}' exited) && '$MASU' rm masu-sweep"
+}
+
 @test "run with a named volume" {
 	sweep "'$MASU' rm -f masu-sweep; '$MASU' volume rm masu-sweep-v || true" \
 		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run --rm --name masu-sweep -v masu-sweep-v:/etc --network none --cgroup-parent '$PARENT' busybox:local true && '$MASU' volume rm masu-sweep-v"
