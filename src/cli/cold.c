@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/sealed.h"
 
 int cli_libexec_dir(const struct cli_context *context, char *ret, size_t size)
 {
@@ -58,5 +59,8 @@ int cli_exec_cold(struct cli_context *context, const char *program, int argc, ch
 
 int cli_exec_more(struct cli_context *context, struct masu_error *err)
 {
+	/* To whoever asks, it is masu. */
+	if (sealed_hand_on(context->self_path) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
 	return exec_libexec(context, "masu-more", context->argv, err);
 }

@@ -240,7 +240,7 @@ static const struct cli_command systemd_command = {
 	.option_count = ARRAY_SIZE(unit_options),
 	.options_size = sizeof(struct unit_options),
 	.defaults = unit_defaults,
-	.run = systemd_run,
+	CLI_MORE(systemd_run),
 	.min_args = 1,
 	.max_args = 1,
 };

@@ -28,6 +28,11 @@ const char *sealed_self_path(struct arena *arena)
 	return path ? path : "";
 }
 
+int sealed_hand_on(const char *self_path)
+{
+	return setenv(SELF_VARIABLE, self_path, 1) < 0 ? -ENOMEM : 0;
+}
+
 int sealed_ensure(const char *self_path, char **argv, struct masu_error *err)
 {
 	if (fault_without("sealed"))
@@ -45,7 +50,7 @@ int sealed_ensure(const char *self_path, char **argv, struct masu_error *err)
 	int r = sys_mount_setattr(clone, "", AT_EMPTY_PATH, &attr);
 	if (r < 0)
 		return error_errno(err, r, "cannot make a read-only clone of %s", self_path);
-	if (setenv(SELF_VARIABLE, self_path, 1) < 0)
+	if (sealed_hand_on(self_path) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	r = sys_execveat(clone, "", argv, environ, AT_EMPTY_PATH);
 	unsetenv(SELF_VARIABLE);

@@ -14,6 +14,8 @@
  * (handed on in the environment variable _MASU_SELF, which is removed here). "" if unknown.
  */
 const char *sealed_self_path(struct arena *arena);
+/* Has the program that this one turns into take @self_path for its own. 0 or -ENOMEM. */
+int sealed_hand_on(const char *self_path);
 
 /*
  * Returns 0 when the running program already is on a read-only mount; else re-executes it from a

@@ -166,6 +166,7 @@ verified() { # unit file
 	grep -q '^After=db.service$' container-web.service
 	grep -qxF 'Environment="A=b \"c\" 100%% $x"' container-web.service
 	grep -q -- "^ExecStop=.* stop --timeout 7 web$" container-web.service
+	grep -q -- "^ExecStart=$MASU --root $MASU_ROOT --runroot $MASU_RUNROOT start --attach web$" container-web.service
 	# What it runs works.
 	local line
 	line=$(sed -n 's/^ExecStart=//p' container-web.service)
