@@ -136,7 +136,7 @@ void monitor_failed(struct monitor *m, const struct masu_error *err)
 	if (!m->container.config.auto_remove || m->launch->unclean)
 		store_write_state(&m->container, false, NULL);
 	else if (container_discard(m->engine, m->arena, &m->container, NULL) == 0)
-		name_release(m->engine, m->container.name, m->container.id);
+		container_let_go(m->engine, &m->container);
 	/* By this directory recovery knows that there is something to clean up. */
 	if (!m->launch->unclean)
 		store_remove_run(m->engine, m->container.id);
@@ -371,7 +371,7 @@ static bool end(struct monitor *m)
 	ctl_finish(m, status, m->container.oom_killed);
 	/* What nobody has to wait for; a name that leads nowhere is free already. */
 	if (discarded)
-		name_release(m->engine, m->container.name, m->container.id);
+		container_let_go(m->engine, &m->container);
 	launch_unmount(m);
 	flush_clients(m);
 	recover_unfinished(m->engine);

@@ -264,6 +264,13 @@ void name_release(struct engine *engine, const char *name, const char *id)
 		release_others(engine, names, id, NULL);
 }
 
+void name_release_all(struct engine *engine, const char *id)
+{
+	_cleanup_close_ int names = lock_names(engine);
+	if (names >= 0)
+		release_others(engine, names, id, NULL);
+}
+
 void name_drop_stale(struct engine *engine, const char *name)
 {
 	char path[NAME_PATH_MAX];

@@ -64,7 +64,7 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
 	if (container->config.auto_remove)
 		volumes_remove_anonymous(engine, container);
 	int r = engine_storage(engine, &ops, &storage, err);
-	/* One rename, and it is gone. */
+	/* One rename, and it is gone; its name goes next, by container_let_go(). */
 	if (r == 0)
 		r = store_discard(engine, container->id, err);
 	if (r == 0 && !ops->within_container)
@@ -72,6 +72,12 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
 	if (r == 0)
 		event_container(engine, container, "destroy", NULL, 0);
 	return r;
+}
+
+void container_let_go(struct engine *engine, const struct container *container)
+{
+	name_release(engine, container->name, container->id);
+	store_abandon(engine, container->id);
 }
 
 int container_cgroup_open(struct engine *engine, struct arena *arena,
@@ -156,7 +162,7 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 		r = container_discard(engine, arena, &now, err);
 		*ret_gone = r == 0;
 		if (r == 0)
-			name_release(engine, now.name, now.id);
+			container_let_go(engine, &now);
 		trash_empty(engine->root_fd, TRASH_BOUND);
 	} else if (r == 0) {
 		r = record_unknown_end(&now, err);
@@ -183,6 +189,8 @@ static void abandon_unlocked(struct engine *engine, struct arena *arena, const c
 	/* Locked: it is being made. */
 	if (lock < 0 || engine_storage(engine, &ops, &storage, NULL) < 0)
 		return;
+	/* There may be no record that says which; and as long as a name is left, so is this. */
+	name_release_all(engine, id);
 	store_abandon(engine, id);
 	if (!ops->within_container)
 		ops->remove(storage, id, dir, NULL);

@@ -30,7 +30,7 @@ static int remove_locked(struct engine *engine, struct arena *arena, const char 
 			volumes_remove_anonymous(engine, &container);
 		r = container_discard(engine, arena, &container, err);
 		if (r == 0)
-			name_release(engine, container.name, id);
+			container_let_go(engine, &container);
 	}
 	if (r == 0)
 		store_remove_run(engine, id);

@@ -568,10 +568,15 @@ void container_close(struct container *container)
 
 int store_discard(struct engine *engine, const char *id, struct masu_error *err)
 {
-	char path[CONTAINER_PATH_MAX], trash[CONTAINER_PATH_MAX];
-	snprintf(trash, sizeof(trash), "container-%s", id);
-	int r = trash_move(engine->root_fd, engine->root_fd, store_path(id, path), trash);
-	if (r < 0 && r != -ENOENT)
-		return error_errno(err, r, "cannot move %s/%s to the trash", engine->root, path);
-	return 0;
+	char from[CONTAINER_PATH_MAX], to[CONTAINER_PATH_MAX];
+	store_path(id, from);
+	store_making_path(id, to);
+	for (int tries = 0; tries < 2; tries++) {
+		if (renameat(engine->root_fd, from, engine->root_fd, to) == 0 ||
+		    (errno == ENOENT && faccessat(engine->root_fd, from, F_OK, 0) < 0))
+			return 0;
+		if (errno != ENOENT || fs_mkdirs(engine->root_fd, "containers/.new", 0700) < 0)
+			break;
+	}
+	return error_errno(err, -errno, "cannot move %s/%s aside", engine->root, from);
 }

@@ -16,6 +16,8 @@ int name_claim_random(struct engine *engine, const char *id, char ret_name[64],
 		      struct masu_error *err);
 /* Lets go of @name where it leads to @id, and of what a rename has made of it meanwhile. */
 void name_release(struct engine *engine, const char *name, const char *id);
+/* The same without knowing which name it is, at the price of a look at every name. */
+void name_release_all(struct engine *engine, const char *id);
 /* Removes a name whose container is neither there nor being made: a killed `rm` left it. */
 void name_drop_stale(struct engine *engine, const char *name);
 /*
@@ -50,7 +52,7 @@ int store_replace_record(const struct container *container, struct masu_error *e
 int store_publish(struct engine *engine, const struct container *container, struct masu_error *err);
 /* Syncs what leads to the record: its directory, the containers, the names. */
 int store_sync(struct engine *engine, const struct container *container, struct masu_error *err);
-/* Moves what is being made into the trash. */
+/* Moves what is being made, or was discarded, into the trash. */
 void store_abandon(struct engine *engine, const char *id);
 /* Writes state.json from the container's fields. */
 int store_write_state(const struct container *container, bool durable, struct masu_error *err);
@@ -89,7 +91,10 @@ struct store_listing {
 int store_load_listed(const struct store_listing *listing, struct arena *arena, const char *id,
 		      bool live, struct container *ret, struct masu_error *err);
 
-/* Moves the container's directory into the trash: it is gone from then on. */
+/*
+ * Moves the container's directory to those in the making: it is gone from then on. There it stays
+ * until its name is let go of, so that whoever is killed before leaves something to be found.
+ */
 int store_discard(struct engine *engine, const char *id, struct masu_error *err);
 
 /* The program to run: entrypoint and command, one vector in the arena. */
@@ -117,6 +122,8 @@ int container_cleanup(struct engine *engine, struct arena *arena, struct contain
  */
 int container_discard(struct engine *engine, struct arena *arena, struct container *container,
 		      struct masu_error *err);
+/* Lets go of a discarded container's name, then of its files. */
+void container_let_go(struct engine *engine, const struct container *container);
 /* The container's group, made from its spec's limits or, where it exists without processes, taken
  * over. */
 int container_cgroup_create(const struct container *container, const struct oci_spec *spec,

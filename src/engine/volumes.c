@@ -156,12 +156,11 @@ int engine_volumes_lock(struct engine *engine, bool exclusive, struct masu_error
 		return 0;
 	if (engine->volumes_held++ > 0)
 		return 0;
-	int r;
 	_cleanup_close_ int fd =
 		openat(engine->root_fd, "volumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	do
-		r = fd < 0 || flock(fd, exclusive ? LOCK_EX : LOCK_SH) < 0 ? -errno : 0;
-	while (r == -EINTR);
+	int r = fd < 0 ? -errno : -EINTR;
+	while (fd >= 0 && r == -EINTR)
+		r = flock(fd, exclusive ? LOCK_EX : LOCK_SH) < 0 ? -errno : 0;
 	if (r < 0) {
 		engine->volumes_held = 0;
 		return error_errno(err, r, "%s/volumes: cannot lock", engine->root);

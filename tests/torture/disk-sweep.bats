@@ -80,6 +80,8 @@ sweep() {
 	rm -rf "$DISK/filler"
 	"$MASU" "$@" >/dev/null </dev/null 3>&-
 	eval "$undo"
+	# What was moved aside is deleted behind the reply.
+	wait_until 10 sh -c '[ -z "$(ls -A "$MASU_ROOT/trash")" ]'
 	before=$(state)
 	while true; do
 		fill "$kind" $room

@@ -61,7 +61,7 @@ sweep() {
 			echo "killed at call $at of $total: the same command then fails: $(cat "$BATS_TEST_TMPDIR/again")"
 			return 1
 		fi
-		sh -c "$cleanup" >/dev/null 2>&1
+		sh -c "$cleanup" >"$BATS_TEST_TMPDIR/cleanup" 2>&1 || { echo "killed at $at: $(cat "$BATS_TEST_TMPDIR/cleanup")"; return 1; }
 		# The last monitor cleans up behind the reply.
 		if ! wait_until 5 is_as_before; then
 			after=$(machine_state)
@@ -129,7 +129,8 @@ until_shown() { # name, template, value
 }
 
 @test "import" {
-	sweep "'$MASU' rmi sweep:local" \
+	# A run that was killed before its start has left a container that was created, as with docker.
+	sweep "'$MASU' ps -aq | xargs -r '$MASU' rm -f; '$MASU' rmi sweep:local" \
 		"'$MASU' import --change 'LABEL a=b' '$BATS_FILE_TMPDIR/busybox.tar' sweep:local &&
 			exec '$MASU' run --rm --network none --cgroup-parent '$PARENT' sweep:local true"
 }
