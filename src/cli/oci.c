@@ -238,6 +238,7 @@ static int oci_main(struct cli_context *context, void *opaque, int argc, char **
 	if (r == 0)
 		r = check_user(command, &failure);
 	if (r == 0)
-		r = run_verb(context, command, argc - 1, argv + 1, &failure);
+		r = command->more ? cli_exec_more(context, &failure)
+				  : run_verb(context, command, argc - 1, argv + 1, &failure);
 	return r < 0 ? report(command, &failure) : r;
 }
