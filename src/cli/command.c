@@ -13,11 +13,24 @@
 #define PATH_TEXT_MAX	 256
 #define HELP_OPTIONS_MAX 128
 
+static bool has_alias(const struct cli_command *command, const char *name)
+{
+	size_t len = strlen(name);
+	for (const char *p = command->aliases; p && *p && len; p += strspn(p, " ")) {
+		size_t word = strcspn(p, " ");
+		if (word == len && memcmp(p, name, len) == 0)
+			return true;
+		p += word;
+	}
+	return false;
+}
+
+/* Aliases are docker's, who has them only in the groups: "container ps", but no "remove". */
 static const struct cli_command *find_subcommand(const struct cli_command *command,
-						 const char *name)
+						 const char *name, bool in_group)
 {
 	for (const struct cli_command *const *sub = command->subcommands; sub && *sub; sub++)
-		if (streq((*sub)->name, name))
+		if (streq((*sub)->name, name) || (in_group && has_alias(*sub, name)))
 			return *sub;
 	return NULL;
 }
@@ -90,6 +103,21 @@ static void help_commands(const struct cli_command *command)
 			printf("  %-*s   %s\n", (int)width, (*sub)->name, (*sub)->summary);
 }
 
+static void help_aliases(const struct cli_command *command, const char *path)
+{
+	const char *group = strrchr(path, ' ');
+	/* At the top level there are none. */
+	if (!command->aliases || !group || strchr(path, ' ') == group)
+		return;
+	printf("\nAliases:\n  %s", path);
+	for (const char *p = command->aliases; *p; p += strspn(p, " ")) {
+		size_t len = strcspn(p, " ");
+		printf(", %.*s %.*s", (int)(group - path), path, (int)len, p);
+		p += len;
+	}
+	putchar('\n');
+}
+
 /* By name, whatever the order of the table, as docker does. */
 static void help_options(const struct cli_command *command)
 {
@@ -118,6 +146,7 @@ static void help_options(const struct cli_command *command)
 void cli_help(const struct cli_command *command, const char *path)
 {
 	printf("\nUsage:  %s %s\n\n%s\n", path, command->synopsis, command->summary);
+	help_aliases(command, path);
 	help_commands(command);
 	help_options(command);
 	if (command->subcommands)
@@ -172,8 +201,14 @@ static int run_leaf(struct cli_context *context, const struct cli_command *comma
 	bool help = false;
 	int count;
 	char **positional;
-	int r = cli_parse(context->arena, command, path, argc, argv, options, &count, &positional,
-			  &help, &err);
+	int r = 0;
+	if (command->raw_arguments) {
+		count = argc;
+		positional = argv;
+	} else {
+		r = cli_parse(context->arena, command, path, argc, argv, options, &count,
+			      &positional, &help, &err);
+	}
 	if (r == 0 && help) {
 		cli_help(command, path);
 		return 0;
@@ -204,7 +239,7 @@ int cli_dispatch(struct cli_context *context, const struct cli_command *root, in
 			cli_help(command, path);
 			return 0;
 		}
-		const struct cli_command *next = find_subcommand(command, argv[at]);
+		const struct cli_command *next = find_subcommand(command, argv[at], at > 0);
 		if (!next)
 			return unknown_command(command, path, argv[at]);
 		command = next;

@@ -68,6 +68,7 @@ struct cli_context {
 
 struct cli_command {
 	const char *name;     /* "run" */
+	const char *aliases;  /* other names in a group, with a blank between them; NULL: none */
 	const char *synopsis; /* "[OPTIONS] IMAGE [COMMAND] [ARG...]" */
 	const char *summary;  /* one line, as in docker's help */
 	const struct cli_option *options;
@@ -89,6 +90,7 @@ struct cli_command {
 	bool cold_grouped;	/* and with the word before: "container prune", "image prune" */
 	int min_args, max_args; /* positionals; max -1: any */
 	bool stop_at_positional; /* run, create, exec: options end at the first positional */
+	bool raw_arguments;	 /* no word is an option: all are positionals */
 	bool enters_container;	 /* run from a sealed copy (CVE-2019-5736), see main.c */
 	int failure_status;	 /* exit status of a failure without its own; 0 means 1 */
 	bool more;		 /* here only its table: it runs in libexec/masu/masu-more */
@@ -103,6 +105,13 @@ struct cli_command {
 int cli_parse(struct arena *arena, const struct cli_command *command, const char *path, int argc,
 	      char **argv, void *options, int *ret_argc, char ***ret_argv, bool *ret_help,
 	      struct masu_error *err);
+
+/* The option of this name or letter, or NULL. */
+const struct cli_option *cli_option_long(const struct cli_command *command, const char *name,
+					 size_t len);
+const struct cli_option *cli_option_letter(const struct cli_command *command, char letter);
+/* Whether the next word is its value. */
+bool cli_option_takes_value(const struct cli_option *option);
 
 /* Finds the command for argv (descending into subcommands) and runs it; the program's exit status.
  */

@@ -84,9 +84,9 @@ static int run_rmi(struct cli_context *context, void *data, int argc, char **arg
 
 #define RMI_COMMAND(command_name)                                                                  \
 	{                                                                                          \
-		.name = command_name, .synopsis = "[OPTIONS] IMAGE [IMAGE...]",                    \
-		.summary = "Remove one or more images", .options = rmi_options,                    \
-		.option_count = ARRAY_SIZE(rmi_options),                                           \
+		.name = command_name, .aliases = "remove",                                         \
+		.synopsis = "[OPTIONS] IMAGE [IMAGE...]", .summary = "Remove one or more images",  \
+		.options = rmi_options, .option_count = ARRAY_SIZE(rmi_options),                   \
 		.options_size = sizeof(struct rmi_options), CLI_MORE(run_rmi), .min_args = 1,      \
 		.max_args = -1,                                                                    \
 	}

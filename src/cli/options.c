@@ -6,8 +6,8 @@
 
 #include "base/str.h"
 
-static const struct cli_option *find_long(const struct cli_command *command, const char *name,
-					  size_t len)
+const struct cli_option *cli_option_long(const struct cli_command *command, const char *name,
+					 size_t len)
 {
 	for (size_t i = 0; i < command->option_count; i++) {
 		const struct cli_option *option = &command->options[i];
@@ -17,7 +17,7 @@ static const struct cli_option *find_long(const struct cli_command *command, con
 	return NULL;
 }
 
-static const struct cli_option *find_letter(const struct cli_command *command, char letter)
+const struct cli_option *cli_option_letter(const struct cli_command *command, char letter)
 {
 	for (size_t i = 0; i < command->option_count; i++)
 		if (letter && command->options[i].letter == letter)
@@ -106,7 +106,7 @@ static int store(struct arena *arena, const struct cli_option *option, void *opt
 			 option->name, reason);
 }
 
-static bool takes_value(const struct cli_option *option)
+bool cli_option_takes_value(const struct cli_option *option)
 {
 	return option->kind != CLI_BOOL && option->kind != CLI_TRISTATE;
 }
@@ -126,7 +126,7 @@ static int parse_long(struct parse_state *state, struct masu_error *err)
 	const char *name = state->argv[state->at] + 2;
 	const char *equals = strchr(name, '=');
 	size_t len = equals ? (size_t)(equals - name) : strlen(name);
-	const struct cli_option *option = find_long(state->command, name, len);
+	const struct cli_option *option = cli_option_long(state->command, name, len);
 	if (!option && len == 4 && memcmp(name, "help", 4) == 0) {
 		state->help = true;
 		return 0;
@@ -134,7 +134,7 @@ static int parse_long(struct parse_state *state, struct masu_error *err)
 	if (!option)
 		return error_set(err, -EINVAL, "unknown flag: --%.*s", (int)len, name);
 	const char *value = equals ? equals + 1 : "true";
-	if (!equals && takes_value(option)) {
+	if (!equals && cli_option_takes_value(option)) {
 		if (state->at + 1 >= state->argc)
 			return error_set(err, -EINVAL, "flag needs an argument: --%s",
 					 option->name);
@@ -147,7 +147,7 @@ static int parse_letters(struct parse_state *state, struct masu_error *err)
 {
 	const char *group = state->argv[state->at];
 	for (const char *p = group + 1; *p; p++) {
-		const struct cli_option *option = find_letter(state->command, *p);
+		const struct cli_option *option = cli_option_letter(state->command, *p);
 		if (!option && *p == 'h') {
 			state->help = true;
 			return 0;
@@ -160,7 +160,7 @@ static int parse_letters(struct parse_state *state, struct masu_error *err)
 		if (p[1] == '=') {
 			value = p + 2;
 			last = true;
-		} else if (takes_value(option)) {
+		} else if (cli_option_takes_value(option)) {
 			last = true;
 			if (p[1])
 				value = p + 1;

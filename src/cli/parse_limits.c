@@ -214,7 +214,8 @@ int parse_restart(const char *value, enum restart_policy *ret, int *ret_max, str
 		value);
 }
 
-/* The profile's file takes the place of its name, as docker's client sends it to the daemon. */
+/* The profile's file takes the place of its name, as docker's client sends it to the daemon; the
+ * text itself may be given as well, as `ps --command` does. */
 static int load_seccomp(struct arena *arena, const char *path, const char **ret,
 			struct masu_error *err)
 {
@@ -222,7 +223,13 @@ static int load_seccomp(struct arena *arena, const char *path, const char **ret,
 	size_t len;
 	const struct json *profile;
 	struct masu_error why = { 0 };
-	int r = fs_read_arena(AT_FDCWD, path, SECCOMP_PROFILE_MAX, arena, &text, &len);
+	int r = 0;
+	if (*path == '{') {
+		text = (char *)path;
+		len = strlen(path);
+	} else {
+		r = fs_read_arena(AT_FDCWD, path, SECCOMP_PROFILE_MAX, arena, &text, &len);
+	}
 	if (r < 0)
 		return error_errno(err, r, "opening seccomp profile (%.200s) failed", path);
 	r = json_parse(arena, text, len, &profile, &why);

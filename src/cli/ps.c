@@ -8,10 +8,11 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/ps.h"
+#include "cli/recreate.h"
 #include "cli/session.h"
 
 struct ps_options {
-	bool all, latest, no_trunc, quiet, size;
+	bool all, command, latest, no_trunc, quiet, size;
 	int64_t last;
 	const char *format;
 	struct cli_list filter;
@@ -20,6 +21,8 @@ struct ps_options {
 static const struct cli_option ps_options[] = {
 	CLI_OPT(struct ps_options, all, "all", 'a', CLI_BOOL, NULL,
 		"Show all containers (default shows just running)"),
+	CLI_OPT(struct ps_options, command, "command", 0, CLI_BOOL, NULL,
+		"Print the command lines that make the containers again"),
 	CLI_OPT(struct ps_options, filter, "filter", 'f', CLI_LIST, "filter",
 		"Filter output based on conditions provided"),
 	CLI_OPT(struct ps_options, format, "format", 0, CLI_STRING, "string",
@@ -44,11 +47,13 @@ static void ps_defaults(void *pointer)
 struct line {
 	char created[40], id[65];
 	struct json_builder row;
+	const char *command; /* with --command; else NULL */
 };
 
 struct lines {
 	struct ps_view *view;
 	const struct ps_filters *filters;
+	bool commands; /* wanted rather than rows */
 	struct line **list;
 	size_t count, room;
 };
@@ -70,6 +75,18 @@ static int lines_add(struct lines *lines, struct line *line)
 	return 0;
 }
 
+static int line_command(struct ps_view *view, struct arena *scratch,
+			const struct container *container, const char **ret, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	buf_init(&text, 0);
+	int r = recreate_line(view->engine, scratch, container, &text, err);
+	if (r < 0)
+		return r;
+	*ret = arena_strdup(view->arena, buf_str(&text));
+	return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
 static int line_make(void *opaque, struct arena *scratch, const struct container *container,
 		     struct masu_error *err)
 {
@@ -81,6 +98,8 @@ static int line_make(void *opaque, struct arena *scratch, const struct container
 		return error_set(err, -ENOMEM, "out of memory");
 	str_format(line->created, sizeof(line->created), "%s", container->created);
 	memcpy(line->id, container->id, sizeof(line->id));
+	if (lines->commands)
+		return line_command(lines->view, scratch, container, &line->command, err);
 	return ps_row(lines->view, container, &line->row, err);
 }
 
@@ -100,6 +119,7 @@ static int collect(struct ps_view *view, const struct ps_options *options, const
 	if (r < 0)
 		return r;
 	lines.filters = filters;
+	lines.commands = options->command;
 	r = engine_each(view->engine, options->all || limited || ps_filters_want_all(filters),
 			line_make, &lines, err);
 	if (r < 0)
@@ -113,6 +133,10 @@ static int collect(struct ps_view *view, const struct ps_options *options, const
 	if (!rows)
 		return error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < lines.count; i++) {
+		if (options->command) {
+			puts(lines.list[i]->command);
+			continue;
+		}
 		rows[i] = lines.list[i]->row.value;
 		if (with_size)
 			r = ps_row_size(view, lines.list[i]->id, rows[i], err);
@@ -169,15 +193,17 @@ static int ps_run(struct cli_context *context, void *pointer, int argc, char **a
 		return r;
 	ps_view_init(&view, &engine, context->arena, !options->no_trunc, format);
 	r = collect(&view, options, format, &rows, &count, err);
-	return r < 0 ? r
-		     : format_rows(context->arena, format, columns, ps_headings, rows, count, err);
+	return r < 0 || options->command ? r
+					 : format_rows(context->arena, format, columns, ps_headings,
+						       rows, count, err);
 }
 
-#define PS_COMMAND(command_name)                                                                   \
+#define PS_COMMAND(command_name, other_names)                                                      \
 	{                                                                                          \
-		.name = (command_name), .synopsis = "[OPTIONS]", .summary = "List containers",     \
-		.options = ps_options, .option_count = ARRAY_SIZE(ps_options),                     \
-		.options_size = sizeof(struct ps_options), .defaults = ps_defaults, .run = ps_run  \
+		.name = (command_name), .aliases = (other_names), .synopsis = "[OPTIONS]",         \
+		.summary = "List containers", .options = ps_options,                               \
+		.option_count = ARRAY_SIZE(ps_options), .options_size = sizeof(struct ps_options), \
+		.defaults = ps_defaults, .run = ps_run                                             \
 	}
-const struct cli_command ps_command = PS_COMMAND("ps");
-const struct cli_command container_ls_command = PS_COMMAND("ls");
+const struct cli_command ps_command = PS_COMMAND("ps", NULL);
+const struct cli_command container_ls_command = PS_COMMAND("ls", "ps list");

@@ -239,6 +239,7 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 
 const struct cli_command rm_command = {
 	.name = "rm",
+	.aliases = "remove",
 	.synopsis = "[OPTIONS] CONTAINER [CONTAINER...]",
 	.summary = "Remove one or more containers",
 	.options = rm_options,

@@ -224,6 +224,7 @@ static int ls_run(struct cli_context *context, void *pointer, int argc, char **a
 
 static const struct cli_command ls = {
 	.name = "ls",
+	.aliases = "list",
 	.synopsis = "[OPTIONS]",
 	.summary = "List volumes",
 	.options = ls_options,
@@ -343,6 +344,7 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 
 static const struct cli_command rm = {
 	.name = "rm",
+	.aliases = "remove",
 	.synopsis = "[OPTIONS] VOLUME [VOLUME...]",
 	.summary = "Remove one or more volumes that no container uses",
 	.options = rm_options,

@@ -316,7 +316,6 @@ int config_read(struct arena *arena, const struct json *record, struct container
 		return r;
 	if (mounts_read(arena, json_get(record, "Mounts"), &config) < 0)
 		return damaged(err, "Mounts");
-	json_string(json_get(record, "CreateCommand"), &config.create_command);
 	config.entrypoint_set = config.entrypoint != NULL;
 	config.cmd_set = config.cmd != NULL;
 	*ret = config;

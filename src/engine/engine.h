@@ -151,7 +151,6 @@ struct container_config {
 	size_t storage_option_count;
 	struct oci_pair *annotations;
 	size_t annotation_count;
-	const char *create_command; /* the exact command line, for `ps --command` */
 };
 
 enum container_status {

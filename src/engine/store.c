@@ -194,8 +194,6 @@ int store_write_record(const struct container *container, bool durable, struct m
 	json_end_object(&w);
 	json_key(&w, "Mounts");
 	mounts_write(&w, &container->config);
-	if (container->config.create_command)
-		json_field_string(&w, "CreateCommand", container->config.create_command);
 	json_end_object(&w);
 	/* Nobody reads it before the directory is in its place, so no temporary file is needed. */
 	int r = buf_error(&text);

@@ -192,3 +192,73 @@ names() { # ps options: the names shown, in order, on one line
 	[ "$(names -a)" = "last done failed first" ]
 	m rm -f damaged || rm -rf "$MASU_ROOT/containers/$id"
 }
+
+# What a container is, without what belongs to this one alone.
+likeness() { # name
+	m inspect "$1" | jq -S --arg id "$(field "$1" .Id)" '.[0] | del(.Id, .Created, .State, .NetworkSettings, .GraphDriver,
+		.ResolvConfPath, .HostnamePath, .HostsPath, .LogPath, .RestartCount, .ExecIDs)
+		| .Mounts |= (map(if .Name // "" | length == 64 then del(.Name, .Source) else . end) | sort_by(.Destination))
+		| if .Config.Hostname == $id[:12] then del(.Config.Hostname) else . end'
+}
+
+recreate() { # name: once more from its own line
+	local line
+	line=$(m ps -a --command --filter "name=^$1\$")
+	[[ "$line" == "masu run "* ]]
+	likeness "$1" >"$BATS_TEST_TMPDIR/before"
+	m rm -f "$1" >/dev/null
+	masu() { m "$@"; }
+	eval "$line" >/dev/null </dev/null
+	likeness "$1" >"$BATS_TEST_TMPDIR/after"
+	diff "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after" || {
+		echo "$line"
+		false
+	}
+}
+
+@test "--command prints the line that makes the container again" {
+	m_create --name simple busybox:local true >/dev/null
+	run -0 m ps -l --command
+	[ "$output" = "masu run --name simple --network none --cgroup-parent $GROUP busybox:local true" ]
+	recreate simple
+	m_run -d --name detached busybox:local sleep 60
+	recreate detached
+	printf '{"defaultAction":"SCMP_ACT_ALLOW"}' >"$BATS_TEST_TMPDIR/seccomp"
+	m volume create shared >/dev/null
+	NETWORK=bridge m_run -d --name full -i -t --label n=1 --label 'com.example.x=it'"'"'s "y" $z' -p 127.0.0.1:8080:80 -p 9000:90/udp \
+		-p 81 --expose 22 -v "$BATS_FILE_TMPDIR:/host:ro" -v shared:/vol:nocopy -v /anon --tmpfs /t:size=1m --tmpfs /t3 \
+		--mount type=tmpfs,dst=/t2,tmpfs-size=1048576,tmpfs-mode=700 --mount type=volume,src=shared,dst=/vol2,readonly \
+		--mount "type=bind,src=$BATS_FILE_TMPDIR,dst=/b,bind-propagation=rslave" --dns 1.1.1.1 --dns-search example.com \
+		--dns-option ndots:1 --add-host a:1.2.3.4 --cap-add NET_ADMIN --cap-drop mknod --device /dev/null:/dev/xx:rw -m 64m \
+		--memory-reservation 32m --cpus 0.5 --cpu-shares 512 --pids-limit 50 --ulimit nofile=100:200 --log-opt max-size=1m \
+		--sysctl net.ipv4.ip_forward=1 --security-opt no-new-privileges --security-opt "seccomp=$BATS_TEST_TMPDIR/seccomp" \
+		--stop-timeout 3 --stop-signal INT --init -u 1:5 -w /tmp -h hn --domainname dn -e X=1 -e 'Y=a b' -e E= --entrypoint sleep \
+		--group-add 5 --read-only --shm-size 1m --oom-score-adj 500 --annotation a.b=c --ipc private \
+		--restart on-failure:3 busybox:local 600
+	recreate full
+	m_run --name entry --entrypoint '' busybox:local true
+	recreate entry
+	m_run --name words busybox:local sh -c 'echo "$1"; exit 0' -- 'two words' '' "it's" 'a\b' '*' '~' '#x'
+	recreate words
+	m_create --name other -v /data2 busybox:local true >/dev/null
+	m_create --name from --volumes-from other busybox:local true >/dev/null
+	recreate from
+	m rm -f simple detached full entry words from other
+}
+
+@test "--command knows what update and rename did, and an image that is gone" {
+	m_run -d --name old -m 64m busybox:local sleep 60
+	m update --memory 96m --memory-swap 200m --pids-limit 70 --cpus 0.25 old >/dev/null
+	m rename old new
+	run -0 m ps --command --filter name=new
+	echo "$output"
+	[[ "$output" == *" --name new "*" --memory 100663296 --memory-swap 209715200 --pids-limit 70 --cpus 0.25 busybox:local sleep 60" ]]
+	recreate new
+	m rm -f new
+	m tag busybox:local away:local
+	m_create --name away -e A=b away:local true >/dev/null
+	[[ "$(m ps -l --command)" != *FROM_IMAGE* ]]
+	m rmi away:local >/dev/null
+	[[ "$(m ps -l --command)" == *" --env FROM_IMAGE=yes --env A=b away:local true" ]]
+	m rm away
+}
