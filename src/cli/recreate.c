@@ -252,6 +252,49 @@ static void add_process(const struct line *l, struct buf *value)
 			add(l, "--expose", *port);
 }
 
+static bool same_strings(char *const *a, char *const *b)
+{
+	size_t count = strv_length(a);
+	if (count != strv_length(b))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!streq(a[i], b[i]))
+			return false;
+	return true;
+}
+
+static void add_time(const struct line *l, const char *flag, int64_t ns, int64_t of_image,
+		     struct buf *value)
+{
+	if (ns == 0 || ns == of_image)
+		return;
+	buf_printf(value, "%lldns", (long long)ns);
+	add_built(l, flag, value);
+}
+
+/* A check in the words of an image (CMD) is left to that image. */
+static void add_health(const struct line *l, struct buf *value)
+{
+	const struct image_healthcheck *check = &l->config->healthcheck;
+	const struct image_healthcheck *given = &l->image->healthcheck;
+	if (check->present && check->test && *check->test && streq(*check->test, "NONE")) {
+		add_flag(l, "--no-healthcheck");
+		return;
+	}
+	if (check->present && !same_strings(check->test, given->test) &&
+	    strv_length(check->test) == 2 && streq(*check->test, "CMD-SHELL"))
+		add(l, "--health-cmd", check->test[1]);
+	add_time(l, "--health-interval", check->interval_ns, given->interval_ns, value);
+	add_time(l, "--health-timeout", check->timeout_ns, given->timeout_ns, value);
+	add_time(l, "--health-start-period", check->start_period_ns, given->start_period_ns, value);
+	add_time(l, "--health-start-interval", check->start_interval_ns, given->start_interval_ns,
+		 value);
+	if (check->retries && check->retries != given->retries)
+		add_number(l, "--health-retries", check->retries);
+	if (l->config->health_on_failure)
+		add(l, "--health-on-failure", l->config->health_on_failure);
+}
+
 static void add_limits(const struct line *l, struct buf *value)
 {
 	static const char *const blkio_flags[BLKIO_LIMIT_COUNT] = {
@@ -448,17 +491,6 @@ static void add_mounts(const struct line *l, struct buf *value)
 
 /* ---- what runs ---- */
 
-static bool same_strings(char *const *a, char *const *b)
-{
-	size_t count = strv_length(a);
-	if (count != strv_length(b))
-		return false;
-	for (size_t i = 0; i < count; i++)
-		if (!streq(a[i], b[i]))
-			return false;
-	return true;
-}
-
 /* One that came with its own entrypoint has nothing of the image's command. An entrypoint of
  * several words can only be the image's: where that is gone, the words after the first go in front
  * of the command. */
@@ -499,6 +531,7 @@ int recreate_line(struct engine *engine, struct arena *arena, const struct conta
 	add_streams(&l);
 	add_plain(&l, &value);
 	add_process(&l, &value);
+	add_health(&l, &value);
 	add_restart(&l, &value);
 	add_limits(&l, &value);
 	add_ports(&l, &value);

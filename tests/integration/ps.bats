@@ -13,11 +13,15 @@ setup_file() {
 }
 
 teardown() {
-	"$MASU" rm -f up ports orphan >/dev/null 2>&1 || true
+	"$MASU" rm -f up ports orphan checked >/dev/null 2>&1 || true
 }
 
 teardown_file() {
 	engine_teardown_file
+}
+
+status_says() { # text
+	[[ "$(m ps --format '{{.Status}}')" == *"$1"* ]]
 }
 
 names() { # ps options: the names shown, in order, on one line
@@ -124,6 +128,19 @@ names() { # ps options: the names shown, in order, on one line
 	[ "$(names -a -f health=healthy)" = "" ]
 	[ "$(names -a -f is-task=true)" = "" ]
 	[ "$(names -a -f is-task=false -f name=done)" = "done" ]
+}
+
+@test "health is shown and filtered for" {
+	m_run -d --name checked --health-cmd true --health-interval 100ms busybox:local sleep 60
+	wait_until 10 status_says '(healthy)'
+	[ "$(names -f health=healthy)" = checked ]
+	[ "$(names -f health=none)" = "" ]
+	m rm -f checked
+	m_run -d --name checked --health-cmd true --health-interval 1m busybox:local sleep 60
+	[[ "$(m ps --format '{{.Status}}')" == "Up "*" (health: starting)" ]]
+	[ "$(names -f health=starting)" = checked ]
+	[ "$(names -f health=healthy -f health=starting)" = checked ]
+	m rm -f checked
 }
 
 @test "filters that cannot be meant are refused" {
@@ -234,7 +251,8 @@ recreate() { # name: once more from its own line
 		--sysctl net.ipv4.ip_forward=1 --security-opt no-new-privileges --security-opt "seccomp=$BATS_TEST_TMPDIR/seccomp" \
 		--stop-timeout 3 --stop-signal INT --init -u 1:5 -w /tmp -h hn --domainname dn -e X=1 -e 'Y=a b' -e E= --entrypoint sleep \
 		--group-add 5 --read-only --shm-size 1m --oom-score-adj 500 --annotation a.b=c --ipc private \
-		--restart on-failure:3 busybox:local 600
+		--restart on-failure:3 --health-cmd 'test -e "/"' --health-interval 5s --health-retries 2 --health-start-period 1m \
+		--health-on-failure kill busybox:local 600
 	recreate full
 	m_run --name entry --entrypoint '' busybox:local true
 	recreate entry
