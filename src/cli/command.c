@@ -26,8 +26,8 @@ static bool has_alias(const struct cli_command *command, const char *name)
 }
 
 /* Aliases are docker's, who has them only in the groups: "container ps", but no "remove". */
-static const struct cli_command *find_subcommand(const struct cli_command *command,
-						 const char *name, bool in_group)
+const struct cli_command *cli_subcommand(const struct cli_command *command, const char *name,
+					 bool in_group)
 {
 	for (const struct cli_command *const *sub = command->subcommands; sub && *sub; sub++)
 		if (streq((*sub)->name, name) || (in_group && has_alias(*sub, name)))
@@ -239,7 +239,7 @@ int cli_dispatch(struct cli_context *context, const struct cli_command *root, in
 			cli_help(command, path);
 			return 0;
 		}
-		const struct cli_command *next = find_subcommand(command, argv[at], at > 0);
+		const struct cli_command *next = cli_subcommand(command, argv[at], at > 0);
 		if (!next)
 			return unknown_command(command, path, argv[at]);
 		command = next;

@@ -113,6 +113,10 @@ const struct cli_option *cli_option_letter(const struct cli_command *command, ch
 /* Whether the next word is its value. */
 bool cli_option_takes_value(const struct cli_option *option);
 
+/* The command of this name, or in a group of this alias; NULL: there is none. */
+const struct cli_command *cli_subcommand(const struct cli_command *command, const char *name,
+					 bool in_group);
+
 /* Finds the command for argv (descending into subcommands) and runs it; the program's exit status.
  */
 int cli_dispatch(struct cli_context *context, const struct cli_command *root, int argc,

@@ -246,14 +246,6 @@ static void offer_options(const struct answer *a, const struct cli_command *comm
 	offer(a, "--help", "Print usage");
 }
 
-static const struct cli_command *subcommand(const struct cli_command *command, const char *name)
-{
-	for (const struct cli_command *const *sub = command->subcommands; sub && *sub; sub++)
-		if (streq((*sub)->name, name))
-			return *sub;
-	return NULL;
-}
-
 /* "--name", "-n", "-itn": the option whose value is the next word, or NULL. */
 static const struct cli_option *option_of(const struct cli_command *command, const char *word)
 {
@@ -279,7 +271,9 @@ static void pass_word(struct place *place, const char *word)
 		place->options_over = true;
 	} else if (!place->options_over && *word == '-' && word[1]) {
 		place->wants_value = option_of(place->command, word);
-	} else if (place->arguments == 0 && (below = subcommand(place->command, word))) {
+	} else if (place->arguments == 0 &&
+		   (below = cli_subcommand(place->command, word,
+					   place->command != &root_command))) {
 		place->command = below;
 		place->verb = below->name;
 	} else {

@@ -55,6 +55,7 @@ check() { # shell function
 	[ "$($in 'masu --runr')" = "--runroot " ]
 	[ "$($in 'masu --debug volume l')" = "ls " ]
 	[ "$($in 'masu rm w')" = "web worker " ]
+	[ "$($in 'masu container remove we')" = "web " ]
 	[ "$($in 'masu stop ')" = "worker " ]
 	[ "$($in 'masu start ')" = "web " ]
 	[ "$($in 'masu rm -f web wo')" = "worker " ]
