@@ -50,8 +50,10 @@ struct cli_option {
  */
 #ifdef MASU_HOT
 #define CLI_MORE(function) .run = false ? (function) : NULL, .more = true
+#define CLI_IS_HOT	   true
 #else
 #define CLI_MORE(function) .run = (function)
+#define CLI_IS_HOT	   false
 #endif
 
 /* What every command gets: the global flags, and memory that lives as long as the program. */

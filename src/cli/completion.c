@@ -325,7 +325,7 @@ const struct cli_command complete_command = {
 	.name = "__complete",
 	.synopsis = "[WORD...]",
 	.summary = "Say what can come next, for shells",
-	.run = complete_run,
+	CLI_MORE(complete_run),
 	.max_args = -1,
 	.raw_arguments = true,
 	.hidden = true,
@@ -403,7 +403,7 @@ const struct cli_command completion_command = {
 	.name = "completion",
 	.synopsis = "SHELL",
 	.summary = "Generate the autocompletion script for the specified shell: bash, fish or zsh",
-	.run = completion_run,
+	CLI_MORE(completion_run),
 	.min_args = 1,
 	.max_args = 1,
 };

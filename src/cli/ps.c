@@ -98,7 +98,7 @@ static int line_make(void *opaque, struct arena *scratch, const struct container
 		return error_set(err, -ENOMEM, "out of memory");
 	str_format(line->created, sizeof(line->created), "%s", container->created);
 	memcpy(line->id, container->id, sizeof(line->id));
-	if (lines->commands)
+	if (!CLI_IS_HOT && lines->commands)
 		return line_command(lines->view, scratch, container, &line->command, err);
 	return ps_row(lines->view, container, &line->row, err);
 }
@@ -182,6 +182,8 @@ static int ps_run(struct cli_context *context, void *pointer, int argc, char **a
 {
 	const struct ps_options *options = pointer;
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	if (CLI_IS_HOT && options->command)
+		return cli_exec_more(context, err);
 	const char *format = choose_format(context->arena, options);
 	const struct json **rows = NULL;
 	struct ps_view view;
