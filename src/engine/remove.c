@@ -61,19 +61,22 @@ int engine_remove(struct engine *engine, const char *id, unsigned flags, struct 
 	r = lifecycle_check(&container, force ? VERB_REMOVE_FORCE : VERB_REMOVE, err);
 	if (r == 0 && alive && !parked)
 		r = container_force_end(engine, id, err);
-	/* Its monitor has removed it. */
-	if (r == 0 && alive && !parked && auto_remove) {
-		container_close(&container);
-		return 0;
-	}
+	/* Its monitor has removed it, unless it was told to keep it: a killed `restart`. */
+	bool by_itself = alive && !parked && auto_remove;
 	_cleanup_close_ int lock =
 		r < 0 ? -1 : record_lock(container.dir_fd, RECORD_LOCK_EXCLUSIVE, err);
 	container_close(&container);
 	if (r < 0)
 		return r;
 	if (lock < 0)
-		return lock == -ENOENT ? error_set(err, lock, "No such container: %s", id) : lock;
-	r = remove_locked(engine, &arena, id, flags, err);
+		r = lock == -ENOENT ? error_set(err, lock, "No such container: %s", id) : lock;
+	else
+		r = remove_locked(engine, &arena, id, flags, err);
+	if (r == -ENOENT && by_itself) {
+		if (err)
+			error_clear(err);
+		return 0;
+	}
 	return r == 0 ? sync_removal(engine, err) : r;
 }
 
