@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 #include "base/arena.h"
@@ -98,6 +99,23 @@ int log_options_parse(const char *driver, const struct oci_pair *options, size_t
 int log_open(struct log *log, const struct log_options *options, const struct container *container,
 	     struct masu_error *err);
 void log_close(struct log *log);
+
+/*
+ * memcpy(3) for a line: what is a call of an instruction that is slow to begin in a small libc is
+ * half the time of a record.
+ */
+static inline void log_copy(char *to, const char *from, size_t len)
+{
+	size_t done = 0;
+	for (; len - done >= sizeof(uint64_t); done += sizeof(uint64_t)) {
+		uint64_t word;
+		memcpy(&word, from + done, sizeof(word));
+		__asm__("" : "+r"(word)); /* or compilers make that call of the loop again */
+		memcpy(to + done, &word, sizeof(word));
+	}
+	for (; done < len; done++)
+		to[done] = from[done];
+}
 
 /* "2026-01-02T03:04:05.000000006Z"; remembers the last second, so one thread at a time. */
 void log_time_text(uint64_t time, char ret[LOG_TIME_SIZE]);

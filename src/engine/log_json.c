@@ -167,7 +167,7 @@ static void json_put(struct log *log, const struct log_record *record)
 	char *out = start;
 	memcpy(out, RECORD_BEGIN, sizeof(RECORD_BEGIN) - 1);
 	out = log_json_escape(out + sizeof(RECORD_BEGIN) - 1, record->data, record->len);
-	memcpy(out, suffix.text, suffix.len);
+	log_copy(out, suffix.text, suffix.len);
 	log_file_commit(log, (size_t)(out - start) + suffix.len);
 }
 

@@ -58,7 +58,7 @@ static void local_put(struct log *log, const struct log_record *record)
 	put_number(out + 8, record->time, 8);
 	out[3] = 0;
 	out[3] = check_of(out);
-	memcpy(out + HEAD, record->data, record->len);
+	log_copy(out + HEAD, record->data, record->len);
 	put_number(out + HEAD + record->len, record->len, 4);
 	log_file_commit(log, record->len + OVERHEAD);
 }
