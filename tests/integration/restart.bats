@@ -167,6 +167,27 @@ failing() { # name, policy
 	m rm -f served
 }
 
+@test "update --restart counts from the next end on" {
+	m_run -d --name later busybox:local sleep 100 >/dev/null
+	m update --restart always later
+	kill -KILL "$(field later .State.Pid)"
+	wait_until 5 count_is later 1
+	wait_until 5 status_is later running
+	m update --restart no later
+	kill -KILL "$(field later .State.Pid)"
+	wait_until 5 status_is later exited
+	[ "$(field later .State.ExitCode)" = 137 ]
+	m_run -d --rm --name once busybox:local sleep 100 >/dev/null
+	run m update --restart always once
+	[ "$status" -ne 0 ]
+	m rm -f later once
+	# Also while it waits: this start still comes, as with docker, and no other.
+	failing waiting always
+	m update --restart no waiting
+	wait_until 10 status_is waiting exited
+	[ "$(field waiting .State.ExitCode)" = 3 ]
+}
+
 @test "a restart that cannot start ends with the reason" {
 	m_run -d --name broken --restart always -v "$BATS_TEST_TMPDIR/bind:/bind" busybox:local \
 		sh -c 'sleep 0.3; exit 5' >/dev/null
