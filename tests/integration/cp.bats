@@ -344,7 +344,8 @@ kinds() {
 	inside 'mkfifo /work/fifo; mknod /work/zero c 1 5'
 	timeout 10 "$MASU" cp -q live:/work out
 	[ -p out/fifo ] && [ -c out/zero ]
-	run -124 timeout -k 1 2 env ASAN_OPTIONS=detect_leaks=0 MASU_TEST_WITHOUT=copy-regular "$MASU_DEBUG" cp live:/work/fifo hang
+	run -124 timeout -k 1 2 env ASAN_OPTIONS=detect_leaks=0 MASU_TEST_WITHOUT=copy-regular \
+		MASU_LIBEXEC="${MASU_DEBUG%/*}/libexec/masu" "$MASU_DEBUG" cp live:/work/fifo hang
 }
 
 @test "± what an earlier copy brought does not redirect a later one" {
