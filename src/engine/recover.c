@@ -1,4 +1,5 @@
 /* The end of a container, by its monitor or, where that was killed, by whoever looks next. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "engine/volumes.h"
 #include "state/record.h"
 #include "state/trash.h"
+#include "sys/fs.h"
 #include "sys/proc.h"
 
 #define STATUS_UNKNOWN 255
@@ -234,8 +236,19 @@ static void for_each_id(struct engine *engine, int root_fd, const char *path,
 			fn(engine, &arena, ids[i]);
 }
 
+/* What killed removals left of live directories. */
+static void remove_gone(struct engine *engine)
+{
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(engine->run_fd, "containers");
+	struct dirent *entry;
+	while (dir && (entry = readdir(dir)))
+		if (str_after(entry->d_name, STORE_GONE))
+			fs_remove_tree(dirfd(dir), entry->d_name);
+}
+
 void recover_unfinished(struct engine *engine)
 {
+	remove_gone(engine);
 	for_each_id(engine, engine->root_fd, "containers/.new", abandon_unlocked);
 	for_each_id(engine, engine->run_fd, "containers", remove_orphan);
 }

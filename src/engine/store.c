@@ -147,17 +147,28 @@ int store_open_run(struct engine *engine, struct container *container, struct ma
 	return 0;
 }
 
+/*
+ * At once for whoever looks: between the parts of a removal that takes its time the container would
+ * be over, and a start would make its files in a directory that is about to go.
+ */
 void store_remove_run(struct engine *engine, const char *id)
 {
 	static const char *const files[] = { "live.json", "ctl.sock" };
-	char path[CONTAINER_PATH_MAX], file[CONTAINER_PATH_MAX + 16];
+	char path[CONTAINER_PATH_MAX], gone[CONTAINER_PATH_MAX + 16], file[CONTAINER_PATH_MAX + 32];
 	store_path(id, path);
+	snprintf(gone, sizeof(gone), "containers/" STORE_GONE "%s", id);
+	if (renameat(engine->run_fd, path, engine->run_fd, gone) < 0) {
+		/* What a killed removal left is in the way. */
+		if (errno == ENOENT || fs_remove_tree(engine->run_fd, gone) < 0 ||
+		    renameat(engine->run_fd, path, engine->run_fd, gone) < 0)
+			return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		snprintf(file, sizeof(file), "%s/%s", path, files[i]);
+		snprintf(file, sizeof(file), "%s/%s", gone, files[i]);
 		unlinkat(engine->run_fd, file, 0);
 	}
-	if (unlinkat(engine->run_fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		fs_remove_tree(engine->run_fd, path);
+	if (unlinkat(engine->run_fd, gone, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		fs_remove_tree(engine->run_fd, gone);
 }
 
 static void layers_write(struct json_writer *w, const char *const *chain_ids)

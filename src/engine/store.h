@@ -72,6 +72,8 @@ int store_lock_layer(const struct container *container, int *ret_fd, struct masu
 int store_open_run(struct engine *engine, struct container *container, struct masu_error *err);
 /* Removes it with all in it; a missing one is fine. */
 void store_remove_run(struct engine *engine, const char *id);
+#define STORE_GONE                                                                                 \
+	".gone-" /* and the id: one that is being removed, or that a killed removal left */
 
 /* Reads the three files and finds out what is alive, without repairing anything. -ENOENT: there is
  * no such container. */
