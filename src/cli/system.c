@@ -14,7 +14,8 @@ const struct cli_command image_prune_command = { IMAGE_PRUNE_COMMAND, COLD, .col
 const struct cli_command volume_prune_command = { VOLUME_PRUNE_COMMAND, COLD,
 						  .cold_grouped = true };
 
-static const struct cli_command check = { SYSTEM_CHECK_COMMAND, COLD, .cold_grouped = true };
+static const struct cli_command check = { SYSTEM_CHECK_COMMAND, .cold_program = "masu-check",
+					  .cold_grouped = true };
 static const struct cli_command df = { SYSTEM_DF_COMMAND, COLD, .cold_grouped = true };
 static const struct cli_command prune = { SYSTEM_PRUNE_COMMAND, COLD, .cold_grouped = true };
 

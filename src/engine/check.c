@@ -350,12 +350,14 @@ static int check_trash(struct check *check, struct masu_error *err)
 	return 0;
 }
 
-int engine_check(struct engine *engine, bool repair, check_report report_to, void *opaque,
-		 size_t *ret_left, struct masu_error *err)
+int engine_check(struct engine *engine, bool repair, check_hash hash, check_report report_to,
+		 void *opaque, size_t *ret_left, struct masu_error *err)
 {
-	struct check check = {
-		.engine = engine, .repair = repair, .report = report_to, .opaque = opaque
-	};
+	struct check check = { .engine = engine,
+			       .repair = repair,
+			       .hash = hash,
+			       .report = report_to,
+			       .opaque = opaque };
 	arena_init(&check.arena, 1u << 30);
 	int r = check_containers(&check, err);
 	if (r == 0)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/sha256.h"
 #include "engine/engine.h"
 
 struct check_finding {
@@ -14,6 +15,8 @@ struct check_finding {
 	bool mendable;	    /* by --repair */
 	int result;	    /* of the repair: 0 or -errno; without one 0 */
 };
+/* SHA-256 of what is left of the file; 0 or -errno. */
+typedef int (*check_hash)(int fd, uint8_t ret[SHA256_SIZE]);
 typedef void (*check_report)(void *opaque, const struct check_finding *finding);
 
 /*
@@ -21,5 +24,5 @@ typedef void (*check_report)(void *opaque, const struct check_finding *finding);
  * container uses is taken away. *ret_left: findings that are still true afterwards. Reads every
  * blob of every image, so it takes as long as the disk does.
  */
-int engine_check(struct engine *engine, bool repair, check_report report, void *opaque,
-		 size_t *ret_left, struct masu_error *err);
+int engine_check(struct engine *engine, bool repair, check_hash hash, check_report report,
+		 void *opaque, size_t *ret_left, struct masu_error *err);

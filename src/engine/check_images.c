@@ -20,7 +20,6 @@
 #include "state/trash.h"
 #include "storage/usage.h"
 
-#define CHUNK	  (256u << 10)
 #define BLOBS	  IMAGES_DIR "/" IMAGES_BLOBS
 #define BLOB_PATH 128
 
@@ -69,26 +68,17 @@ static bool has(const struct names *names, const char *name)
 /* ---- blobs ---- */
 
 /* 1 where the content is what the name says, 0 where it is not. */
-static int blob_matches(int blobs_fd, const char *name)
+static int blob_matches(struct images_check *c, int blobs_fd, const char *name)
 {
-	_cleanup_free_ char *chunk = malloc(CHUNK);
 	_cleanup_close_ int fd = openat(blobs_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	uint8_t digest[SHA256_SIZE];
 	char hex[SHA256_HEX + 1];
-	struct sha256 hash;
-	ssize_t n;
-	if (fd < 0 || !chunk)
-		return fd < 0 ? -errno : -ENOMEM;
-	sha256_init(&hash);
-	while ((n = read(fd, chunk, CHUNK)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		/* A disk that cannot read it has lost it. */
-		if (n < 0)
-			return 0;
-		sha256_update(&hash, chunk, (size_t)n);
-	}
-	sha256_final(&hash, digest);
+	if (fd < 0)
+		return -errno;
+	int r = c->check->hash(fd, digest);
+	/* A disk that cannot read it has lost it. */
+	if (r < 0)
+		return error_is_shortage(r) ? r : 0;
 	sha256_to_hex(digest, hex);
 	return streq(hex, name);
 }
@@ -108,7 +98,7 @@ static int check_blobs(struct images_check *c, struct masu_error *err)
 		char path[BLOB_PATH + 256];
 		if (entry->d_name[0] == '.')
 			continue;
-		int r = blob_matches(fd, entry->d_name);
+		int r = blob_matches(c, fd, entry->d_name);
 		if (r == 1 || r == -ENOENT) /* removed since */
 			continue;
 		if (error_is_shortage(r))

@@ -8,6 +8,7 @@ struct check {
 	struct engine *engine;
 	struct arena arena;
 	bool repair;
+	check_hash hash;
 	check_report report;
 	void *opaque;
 	size_t left;

@@ -233,3 +233,60 @@ await_lines() { # file, pattern, count
 	[ -n "$theirs" ]
 	[ "$theirs" = "$ours" ]
 }
+
+# HOSTILE 46: the directory of live state is read-only or full. Its own tmpfs, of 64 KiB.
+with_small_run() {
+	export MASU_RUNROOT=$BATS_TEST_TMPDIR/small
+	mkdir -p "$MASU_RUNROOT"
+	mount -t tmpfs -o size=65536,mode=700 tmpfs "$MASU_RUNROOT"
+}
+
+one_line() {
+	[ "${#lines[@]}" = 1 ] || { echo "lines: $output"; return 1; }
+	[[ "$output" == "masu: "* ]]
+}
+
+@test "a runroot that is read-only: one clear line, and nothing is half made" {
+	with_small_run
+	m_run --rm -v first:/first busybox:local true # the folders are there
+	wait_until 5 mount -o remount,ro "$MASU_RUNROOT" 2>/dev/null
+	before=$(find "$MASU_ROOT" -not -path '*/trash*' -printf '%y %P\n' | sort)
+	run -125 m_run --rm busybox:local true
+	one_line
+	[[ "$output" == *"Read-only file system"* ]]
+	run -125 m_run -d --name kept busybox:local sleep 100
+	one_line
+	run m rm -f kept
+	# What needs no live state works, told or not.
+	m volume create second >/dev/null
+	m volume rm second
+	m ps -a >/dev/null
+	m images >/dev/null
+	diff <(echo "$before") <(find "$MASU_ROOT" -not -path "*/trash*" -printf "%y %P\n" | sort)
+	mount -o remount,rw "$MASU_RUNROOT"
+	m_run --rm busybox:local true
+	umount -l "$MASU_RUNROOT"
+}
+
+@test "a runroot that is full: one clear line, and nothing is half made" {
+	with_small_run
+	m_run -d --name up busybox:local sleep 100 >/dev/null
+	head -c 100000 /dev/zero >"$MASU_RUNROOT/filler" 2>/dev/null || true
+	before=$(find "$MASU_ROOT" -not -path '*/trash*' -printf '%y %P\n' | sort)
+	run -125 m_run --rm busybox:local true
+	one_line
+	[[ "$output" == *"No space left on device"* ]]
+	diff <(echo "$before") <(find "$MASU_ROOT" -not -path "*/trash*" -printf "%y %P\n" | sort)
+	# What runs goes on, and can be seen, entered and ended.
+	status_is up running
+	m exec up true
+	m stop -t 0 up
+	status_is up exited
+	m volume create while-full >/dev/null
+	rm "$MASU_RUNROOT/filler"
+	m start up
+	# The event that was cut off by the full disk does not hide those that came after.
+	m events --since 1h --until 0s --format '{{.Action}}' | grep -q '^start$'
+	m rm -f up
+	umount -l "$MASU_RUNROOT"
+}

@@ -242,3 +242,35 @@ finds_and_mends() { # pattern
 	! grep -v '^trash: ' "$BATS_TEST_TMPDIR/check"
 	clean
 }
+
+# HOSTILE 44: what the records say when the clock was set by ten years in between.
+shift_times() { # file, years
+	jq -c --argjson years "$2" 'walk(if type == "string" and test("^2[0-9]{3}-[0-9]{2}-[0-9]{2}T") then
+		((.[0:4] | tonumber) + $years | tostring) + .[4:] else . end)' "$1" >"$BATS_TEST_TMPDIR/shifted"
+	cat "$BATS_TEST_TMPDIR/shifted" >"$1"
+}
+
+@test "a clock that was set by ten years: ages, filters, logs and prune do not break" {
+	local id years
+	for years in 10 -10; do
+		id=$(m_create --name "at$years" busybox:local sh -c 'echo line')
+		m start -a "at$years"
+		shift_times "$MASU_ROOT/containers/$id/container.json" "$years"
+		shift_times "$MASU_ROOT/containers/$id/state.json" "$years"
+	done
+	run -0 m ps -a --format '{{.Names}} {{.RunningFor}} {{.Status}}'
+	[ "${lines[0]}" = "at10 Less than a second ago Exited (0) Less than a second ago" ]
+	[[ "${lines[1]}" == "at-10 10 years ago Exited (0) 10 years ago" || "${lines[1]}" == "at-10 9 years ago Exited (0) 9 years ago" ]]
+	[ "$(m ps -aq --filter before=at10 | wc -l)" = 1 ]
+	[ "$(m logs at10)" = line ]
+	[ "$(m logs --since 1h at-10)" = line ]
+	m inspect at10 at-10 >/dev/null
+	# Started again, they have the time that it is now.
+	m start -a at10
+	[[ "$(field at10 .State.StartedAt)" == "$(date -u +%Y)"* ]]
+	run -0 m container prune -f --filter until=1h
+	[ "$(m ps -a --format '{{.Names}}')" = at10 ]
+	run -0 m container prune -f --filter "until=$(date -d '+20 years' +%s)"
+	[ -z "$(m ps -aq)" ]
+	m system check
+}

@@ -1,7 +1,7 @@
 /*
- * libexec/masu/masu-system: what is about everything at once: `masu events`, `info`, `system …` and
- * the prunes. Started by `masu` with the verb, or its group and the verb, as argv and the roots in
- * MASU_ROOT and MASU_RUNROOT. It calls the engine as `masu` does, but starts nothing.
+ * libexec/masu/masu-system and masu-check: verbs about everything at once (root_command is in
+ * tables.c and check.c). Started by `masu` with the verb, or its group and the verb, as argv and
+ * the roots in MASU_ROOT and MASU_RUNROOT. They call the engine as `masu` does, but start nothing.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -10,43 +10,6 @@
 #include <unistd.h>
 
 #include "cold/system/verbs.h"
-
-/* clang-format off */
-static const struct cli_command *const container_verbs[] = { &container_prune_command, NULL };
-static const struct cli_command *const image_verbs[] = { &image_prune_command, NULL };
-static const struct cli_command *const volume_verbs[] = { &volume_prune_command, NULL };
-static const struct cli_command *const system_verbs[] = {
-	&system_check_command,
-	&system_df_command,
-	&system_prune_command,
-	NULL,
-};
-/* clang-format on */
-
-static const struct cli_command container_group = { .name = "container",
-						    .synopsis = "COMMAND",
-						    .subcommands = container_verbs };
-static const struct cli_command image_group = { .name = "image",
-						.synopsis = "COMMAND",
-						.subcommands = image_verbs };
-static const struct cli_command volume_group = { .name = "volume",
-						 .synopsis = "COMMAND",
-						 .subcommands = volume_verbs };
-static const struct cli_command system_group = { .name = "system",
-						 .synopsis = "COMMAND",
-						 .subcommands = system_verbs };
-
-static const struct cli_command *const verbs[] = {
-	&container_group, &events_command, &image_group, &info_command,
-	&system_group,	  &volume_group,   NULL,
-};
-
-static const struct cli_command root_command = {
-	.name = "masu",
-	.synopsis = "[OPTIONS] COMMAND",
-	.summary = "What is about everything at once",
-	.subcommands = verbs,
-};
 
 static const char *from_environment(const char *name, const char *otherwise)
 {

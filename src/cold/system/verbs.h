@@ -1,11 +1,11 @@
-/* The verbs of masu-system. */
+/* The verbs of masu-system and masu-check. */
 #pragma once
 
 #include "cli/system_options.h"
 
+extern const struct cli_command root_command;		 /* of the program: tables.c, check.c */
 extern const struct cli_command events_command;		 /* events.c */
 extern const struct cli_command info_command;		 /* info.c */
-extern const struct cli_command system_check_command;	 /* check.c */
 extern const struct cli_command system_df_command;	 /* df.c */
 extern const struct cli_command container_prune_command; /* prune.c */
 extern const struct cli_command image_prune_command;
