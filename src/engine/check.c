@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -19,7 +20,8 @@
 #include "state/trash.h"
 #include "volume/volume.h"
 
-#define TEXT_MAX 1200
+#define TEXT_MAX  1200
+#define SETTLE_NS 300000000
 
 static void report(struct check *check, struct check_finding *finding, const char *what, va_list ap)
 {
@@ -80,6 +82,54 @@ static bool is_id(const char *name)
 	return strlen(name) == ID_LENGTH && id_prefix_valid(name);
 }
 
+/* Whatever is in a directory, but files that begin with a dot. */
+struct entries {
+	struct arena *arena;
+	const char **list;
+	size_t count, capacity;
+};
+
+static int entries_add(struct entries *entries, const char *name)
+{
+	if (entries->count == entries->capacity) {
+		size_t capacity = entries->capacity ? entries->capacity * 2 : 64;
+		const char **grown = arena_array(entries->arena, const char *, capacity);
+		if (!grown)
+			return -ENOMEM;
+		if (entries->count)
+			memcpy(grown, entries->list, entries->count * sizeof(*grown));
+		entries->list = grown;
+		entries->capacity = capacity;
+	}
+	entries->list[entries->count] = arena_strdup(entries->arena, name);
+	return entries->list[entries->count++] ? 0 : -ENOMEM;
+}
+
+static int entries_read(struct entries *entries, int root_fd, const char *path)
+{
+	int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	_cleanup_closedir_ DIR *dir = fdopendir(fd);
+	struct dirent *entry;
+	int r = dir ? 0 : -ENOMEM;
+	if (!dir)
+		close(fd);
+	while (r == 0 && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			r = entries_add(entries, entry->d_name);
+	return r;
+}
+
+/* What monitors do behind their reply, letting go of names and deleting, gets the time that it
+ * takes: what is still there then was left by one that is gone. */
+static void settle(size_t suspects)
+{
+	const struct timespec time = { .tv_nsec = SETTLE_NS };
+	if (suspects)
+		nanosleep(&time, NULL);
+}
+
 /* ---- containers ---- */
 
 static bool claims_life(const struct container *container)
@@ -138,7 +188,11 @@ static void check_mounts_of(struct check *check, const char *path,
 		if (mount->kind != MOUNT_VOLUME || !mount->source ||
 		    str_format(volume, sizeof(volume), "volumes/%s/volume.json", mount->source) < 0)
 			continue;
-		if (!exists(check->engine->root_fd, volume))
+		if (exists(check->engine->root_fd, volume))
+			continue;
+		/* A container that removes itself begins with its volumes. */
+		settle(1);
+		if (exists(check->engine->root_fd, path))
 			check_found(check, path, "make the volume, or remove the container",
 				    "its volume %s is missing", mount->source);
 	}
@@ -249,38 +303,43 @@ static int check_runroot(struct check *check, struct masu_error *err)
 	return r;
 }
 
-static int check_name_link(struct check *check, const char *name)
+/* The container that a name leads to, where there is none by that id. */
+static bool name_is_stale(struct check *check, const char *name, char ret_id[ID_LENGTH + 1])
 {
-	char id[ID_LENGTH + 1], place[CONTAINER_PATH_MAX], making[CONTAINER_PATH_MAX], path[300];
-	if (name_lookup(check->engine, name, id) < 0 || !is_id(id) ||
-	    str_format(path, sizeof(path), "names/%s", name) < 0)
-		return 0;
+	char place[CONTAINER_PATH_MAX], making[CONTAINER_PATH_MAX];
+	if (name_lookup(check->engine, name, ret_id) < 0 || !is_id(ret_id))
+		return false;
 	/* In this order: who is made moves from the one to the other. */
-	if (exists(check->engine->root_fd, store_making_path(id, making)) ||
-	    exists(check->engine->root_fd, store_path(id, place)))
-		return 0;
+	return !exists(check->engine->root_fd, store_making_path(ret_id, making)) &&
+	       !exists(check->engine->root_fd, store_path(ret_id, place));
+}
+
+static void check_stale_name(struct check *check, const char *name)
+{
+	char id[ID_LENGTH + 1], path[300];
+	if (!name_is_stale(check, name, id) || str_format(path, sizeof(path), "names/%s", name) < 0)
+		return;
 	if (check->repair)
 		name_drop_stale(check->engine, name);
 	check_mended(check, path, "the name is let go",
-		     check->repair && name_lookup(check->engine, name, id) == 0 ? -EBUSY : 0,
+		     check->repair && name_is_stale(check, name, id) ? -EBUSY : 0,
 		     "it leads to container %.12s, which there is not", id);
-	return 0;
 }
 
 static int check_names(struct check *check, struct masu_error *err)
 {
-	int fd = openat(check->engine->root_fd, "names", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : error_errno(err, -errno, "names");
-	_cleanup_closedir_ DIR *dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return error_set(err, -ENOMEM, "out of memory");
-	}
-	struct dirent *entry;
-	while ((entry = readdir(dir)))
-		if (name_valid(entry->d_name))
-			check_name_link(check, entry->d_name);
+	struct entries names = { .arena = &check->arena };
+	char id[ID_LENGTH + 1];
+	size_t stale = 0;
+	int r = entries_read(&names, check->engine->root_fd, "names");
+	if (r < 0)
+		return error_errno(err, r, "names");
+	for (size_t i = 0; i < names.count; i++)
+		if (name_valid(names.list[i]) && name_is_stale(check, names.list[i], id))
+			names.list[stale++] = names.list[i];
+	settle(stale);
+	for (size_t i = 0; i < stale; i++)
+		check_stale_name(check, names.list[i]);
 	return 0;
 }
 
@@ -312,37 +371,40 @@ static int check_volumes(struct check *check, struct masu_error *err)
 	return r;
 }
 
-static int count_trash(int fd, size_t *ret)
+static size_t count_left(const struct entries *entries, int fd)
 {
-	_cleanup_closedir_ DIR *dir = fdopendir(dup(fd));
-	struct dirent *entry;
-	*ret = 0;
-	if (!dir)
-		return -errno;
-	while ((entry = readdir(dir)))
-		*ret += !streq(entry->d_name, ".") && !streq(entry->d_name, "..");
-	return 0;
+	size_t left = 0;
+	for (size_t i = 0; i < entries->count; i++)
+		left += exists(fd, entries->list[i]);
+	return left;
 }
 
-/* Who deletes holds the lock. */
+/* Somebody deletes: he holds the lock. */
+static bool is_being_emptied(int fd)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return true;
+	flock(fd, LOCK_UN);
+	return false;
+}
+
 static int check_trash(struct check *check, struct masu_error *err)
 {
-	size_t count, left = 0;
+	struct entries entries = { .arena = &check->arena };
 	_cleanup_close_ int fd =
 		openat(check->engine->root_fd, "trash", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : error_errno(err, -errno, "trash");
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return 0;
-	int r = count_trash(fd, &count);
-	flock(fd, LOCK_UN);
+	int r = entries_read(&entries, check->engine->root_fd, "trash");
 	if (r < 0)
 		return error_errno(err, r, "trash");
-	if (count == 0)
+	settle(entries.count);
+	size_t count = count_left(&entries, fd);
+	if (count == 0 || is_being_emptied(fd))
 		return 0;
 	if (check->repair) {
 		r = trash_empty(check->engine->root_fd, 0);
-		if (r == 0 && lseek(fd, 0, SEEK_SET) == 0 && count_trash(fd, &left) == 0 && left)
+		if (r == 0 && count_left(&entries, fd))
 			r = -ENOTEMPTY;
 	}
 	check_mended(check, "trash", "it is emptied", r, "%zu removed things are not deleted yet",
