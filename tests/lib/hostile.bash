@@ -92,7 +92,7 @@ machine_state() {
 
 # The same once what is emptied after the reply is empty.
 settled_state() {
-	wait_until 10 sh -c '! [ -d "$1/trash" ] || [ -z "$(ls -A "$1/trash")" ]' sh "$MASU_ROOT" || true
+	wait_until 10 sh -c '[ -z "$(find "$1/trash" "$1/containers/.new" -mindepth 1 2>/dev/null)" ]' sh "$MASU_ROOT" || true
 	# The kernel takes its time to delete the interfaces of a namespace that is gone.
 	wait_until 10 sh -c '! ip -o link | grep -q ": veth"' || true
 	machine_state

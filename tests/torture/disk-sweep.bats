@@ -81,7 +81,7 @@ sweep() {
 	"$MASU" "$@" >/dev/null </dev/null 3>&-
 	eval "$undo"
 	# What was moved aside is deleted behind the reply.
-	wait_until 10 sh -c '[ -z "$(ls -A "$MASU_ROOT/trash")" ]'
+	wait_until 10 sh -c '[ -z "$(find "$MASU_ROOT/trash" "$MASU_ROOT/containers/.new" -mindepth 1 2>/dev/null)" ]'
 	before=$(state)
 	while true; do
 		fill "$kind" $room

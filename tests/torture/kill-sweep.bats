@@ -46,8 +46,8 @@ sweep() {
 	sh -c "$command" >/dev/null 2>&1
 	sh -c "$cleanup" >/dev/null 2>&1
 	# Bridge and trash go behind the reply.
-	wait_until 10 sh -c '! ip link show masu0 && [ -z "$(ls "$MASU_ROOT/trash")" ]' >/dev/null 2>&1
-	wait_until 10 sh -c '[ -z "$(ls "$MASU_ROOT/trash")" ]'
+	wait_until 10 sh -c '! ip link show masu0' >/dev/null 2>&1
+	wait_until 10 sh -c '[ -z "$(find "$MASU_ROOT/trash" "$MASU_ROOT/containers/.new" -mindepth 1 2>/dev/null)" ]'
 	before=$(machine_state)
 	total=$("$BATS_FILE_TMPDIR/stepper" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
 	sh -c "$cleanup" >/dev/null 2>&1
