@@ -123,8 +123,12 @@ void cgroup_rediscover(struct cgroup *cgroup)
 {
 	for (size_t i = 0; i < cgroup->tree_count; i++) {
 		struct cgroup_tree *tree = &cgroup->trees[i];
-		if (!tree->used && may_be_missing(cgroup, tree) && tree_open(tree) == 0)
-			tree->used = true;
+		if (tree->used || !may_be_missing(cgroup, tree))
+			continue;
+		/* Not to be seen (no descriptor left, a signal) is not the same as not to be there:
+		 * what then needs the group says so, and removing one that is not there is fine. */
+		int r = tree_open(tree);
+		tree->used = r != -ENOENT;
 	}
 }
 

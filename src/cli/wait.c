@@ -12,8 +12,8 @@ struct wait_options {
 
 static const struct cli_option wait_options[] = {
 	CLI_OPT(struct wait_options, condition, "condition", 0, CLI_STRING, "string",
-		"What to wait for: not-running (the default), next-exit, removed, created, running "
-		"or paused"),
+		"What to wait for: not-running (the default), next-exit, removed, created, "
+		"running, paused, healthy or unhealthy"),
 };
 
 /* The names of docker's API, and podman's for the same. */
@@ -25,6 +25,7 @@ static const struct {
 	{ "removed", WAIT_REMOVED },	     { "created", WAIT_CREATED },
 	{ "running", WAIT_RUNNING },	     { "paused", WAIT_PAUSED },
 	{ "stopped", WAIT_NOT_RUNNING },     { "exited", WAIT_NOT_RUNNING },
+	{ "healthy", WAIT_HEALTHY },	     { "unhealthy", WAIT_UNHEALTHY },
 	{ "configured", WAIT_CREATED },	     { "removing", WAIT_REMOVED },
 };
 

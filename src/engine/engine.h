@@ -271,6 +271,8 @@ enum wait_condition {
 	WAIT_REMOVED,
 	WAIT_RUNNING,
 	WAIT_PAUSED,
+	WAIT_HEALTHY,
+	WAIT_UNHEALTHY,
 	WAIT_CREATED /* it exists */
 };
 int engine_wait_for(struct engine *engine, const char *id, enum wait_condition condition,

@@ -26,6 +26,7 @@
 
 #define NAME_PATH_MAX (255 + sizeof("names/"))
 #define UNSETTLED     '~'
+#define TEMPORARY     "names/.tmp"
 
 struct link {
 	char id[65];
@@ -148,17 +149,21 @@ static int conflict(const char *name, const char *id, struct masu_error *err)
 			 name, id);
 }
 
-/* Under the directory's lock: makes or replaces a link in one step. */
+/* Under the directory's lock, so one temporary name is enough: makes or replaces a link in one
+ * step.
+ */
 static int put_link(struct engine *engine, const char *path, const char *id, bool unsettled)
 {
-	char temporary[80], target[ID_LENGTH + 2];
-	snprintf(temporary, sizeof(temporary), "names/.tmp-%.16s", id);
+	char target[ID_LENGTH + 2];
 	snprintf(target, sizeof(target), unsettled ? "%s~" : "%s", id);
-	unlinkat(engine->root_fd, temporary, 0); /* of somebody who was killed here */
-	if (symlinkat(target, engine->root_fd, temporary) < 0 ||
-	    renameat(engine->root_fd, temporary, engine->root_fd, path) < 0)
+	unlinkat(engine->root_fd, TEMPORARY, 0); /* of somebody who was killed here */
+	if (symlinkat(target, engine->root_fd, TEMPORARY) < 0)
 		return -errno;
-	return 0;
+	if (renameat(engine->root_fd, TEMPORARY, engine->root_fd, path) == 0)
+		return 0;
+	int r = -errno;
+	unlinkat(engine->root_fd, TEMPORARY, 0);
+	return r;
 }
 
 static bool leads_to(struct engine *engine, const char *path, const char *id)
@@ -232,6 +237,7 @@ static void release_others(struct engine *engine, int names, const char *id, con
 {
 	char path[NAME_PATH_MAX];
 	struct link link;
+	unlinkat(engine->root_fd, TEMPORARY, 0);
 	_cleanup_closedir_ DIR *dir = fs_opendir_at(names, ".");
 	if (!dir)
 		return;

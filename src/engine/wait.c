@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "engine/attach.h"
+#include "engine/health.h"
 #include "engine/internal.h"
 #include "engine/protocol.h"
 #include "sys/fs.h"
@@ -172,11 +173,25 @@ static bool is_met(struct waiting *w, const struct container *container)
 		return runs(container);
 	case WAIT_PAUSED:
 		return container->status == CONTAINER_PAUSED;
+	case WAIT_HEALTHY:
+		return container->health && streq(container->health, "healthy");
+	case WAIT_UNHEALTHY:
+		return container->health && streq(container->health, "unhealthy");
 	case WAIT_CREATED:
 		return true;
 	case WAIT_REMOVED:
 		break;
 	}
+	return false;
+}
+
+static bool can_be_met(const struct waiting *w, const struct container *container,
+		       struct masu_error *err)
+{
+	bool health = w->condition == WAIT_HEALTHY || w->condition == WAIT_UNHEALTHY;
+	if (!health || health_is_checked(&container->config))
+		return true;
+	error_set(err, -EINVAL, "container %s has no health check", container->name);
 	return false;
 }
 
@@ -200,6 +215,8 @@ static int wait_step(struct engine *engine, const char *id, int inotify, struct 
 		w->status = container.exit_code;
 	if (is_met(w, &container)) {
 		r = 0;
+	} else if (!can_be_met(w, &container, err)) {
+		r = -EINVAL;
 	} else if (ends && runs(&container)) {
 		int status;
 		r = wait_once(&container, false, &status, err);

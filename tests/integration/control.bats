@@ -291,17 +291,18 @@ killed_at() {
 }
 
 @test "several containers are stopped at once" {
-	local i start
+	local i out=$BATS_TEST_TMPDIR/out
+	mkdir "$out"
+	# Each ends as asked for once all have been told; told one after another, none would.
 	for i in 1 2 3 4; do
-		m_run -d --name "slow$i" busybox:local sh -c 'trap "sleep 1; exit 4" TERM; touch /tmp/n; while :; do sleep 0.02; done' >/dev/null
-		wait_until 5 test -e "$(root_of "slow$i")/tmp/n"
+		m_run -d --name "slow$i" -v "$out:/out" -e N="$i" busybox:local sh -c \
+			'end() { touch /out/told$N; while [ "$(ls /out | grep -c told)" -lt 4 ]; do sleep 0.02; done; exit 4; }
+			trap end TERM; touch /out/up$N; while :; do sleep 0.02; done' >/dev/null
+		wait_until 5 test -e "$out/up$i"
 	done
-	start=$(date +%s%N)
-	run m stop slow1 slow2 slow3 slow4
+	run m stop -t 20 slow1 slow2 slow3 slow4
 	[ "$status" -eq 0 ]
 	[ "$output" = $'slow1\nslow2\nslow3\nslow4' ]
-	# One after another it is four seconds of sleep alone.
-	[ $((($(date +%s%N) - start) / 1000000)) -lt 3500 ]
 	for i in 1 2 3 4; do
 		[ "$(field "slow$i" .State.ExitCode)" = 4 ]
 	done
@@ -406,6 +407,20 @@ killed_at() {
 	[[ "$status" -eq 1 && "$output" == *'invalid condition: "nosuch"'* ]]
 	run m wait nosuch
 	[[ "$status" -eq 1 && "$output" == *"No such container: nosuch"* ]]
+}
+
+@test "wait for health" {
+	m_run -d --name ill --health-cmd 'test -e /tmp/well' --health-interval 100ms --health-retries 2 busybox:local sleep 60 >/dev/null
+	m wait --condition unhealthy ill
+	[ "$(field ill .State.Health.Status)" = unhealthy ]
+	m wait --condition healthy ill >/dev/null 3>&- 4>&- &
+	local healthy=$!
+	m exec ill touch /tmp/well
+	wait "$healthy"
+	[ "$(field ill .State.Health.Status)" = healthy ]
+	m_run -d --name plain busybox:local sleep 60 >/dev/null
+	run m wait --condition healthy plain
+	[[ "$status" -eq 1 && "$output" == *"container plain has no health check"* ]]
 }
 
 @test "port lists what is published, and one port" {

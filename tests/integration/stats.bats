@@ -71,7 +71,7 @@ group_of() { # name
 	local busy=$(stat_of busy '{{.CPUPerc}}') idle=$(stat_of idle '{{.CPUPerc}}')
 	echo "busy $busy idle $idle"
 	# Half a CPU at most, and more than nothing on a loaded machine; the period is 100 ms.
-	[ "$(jq -n "${busy%\%} > 2 and ${busy%\%} < 75")" = true ]
+	[ "$(jq -n "${busy%\%} > 0.5 and ${busy%\%} < 75")" = true ]
 	[ "$(jq -n "${idle%\%} < 2")" = true ]
 }
 

@@ -79,6 +79,14 @@ sweep() {
 		status=\$?; '$MASU' rm -f masu-sweep >/dev/null 2>&1; exit \$status; }"
 }
 
+@test "pause, unpause, rename, update" {
+	sweep "'$MASU' rm -f masu-sweep masu-swept 2>/dev/null
+		'$MASU' run -d --name masu-sweep --network none --cgroup-parent '$CGROUP_PARENT' busybox:local sleep 600 >/dev/null &&
+		'$MASU' pause masu-sweep && '$MASU' unpause masu-sweep && '$MASU' rename masu-sweep masu-swept &&
+		'$MASU' update --pids-limit 50 --memory-reservation 64m masu-swept && '$MASU' rm masu-swept -f || {
+		status=\$?; '$MASU' rm -f masu-sweep masu-swept >/dev/null 2>&1; exit \$status; }"
+}
+
 @test "run -d with a named volume" {
 	sweep "'$MASU' run -d --name masu-sweep -v masu-sweep:/x --network none --cgroup-parent '$CGROUP_PARENT' busybox:local sleep 600
 		status=\$?; '$MASU' rm -f masu-sweep 2>/dev/null || '$MASU' rm -f masu-sweep

@@ -123,6 +123,14 @@ until_shown() { # name, template, value
 			$(until_shown masu-sweep '{{.State.Status}}' exited) && '$MASU' rm masu-sweep"
 }
 
+@test "pause, unpause, rename, update" {
+	sweep "'$MASU' rm -f masu-sweep masu-swept" \
+		"'$MASU' rm -f masu-sweep masu-swept 2>/dev/null
+			'$MASU' run -d --name masu-sweep --network none --cgroup-parent '$PARENT' busybox:local sleep 600 &&
+			'$MASU' pause masu-sweep && '$MASU' unpause masu-sweep && '$MASU' rename masu-sweep masu-swept &&
+			'$MASU' update --pids-limit 50 --memory-reservation 64m masu-swept && '$MASU' rm -f masu-swept"
+}
+
 @test "run with a named volume" {
 	sweep "'$MASU' rm -f masu-sweep; '$MASU' volume rm masu-sweep-v || true" \
 		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run --rm --name masu-sweep -v masu-sweep-v:/etc --network none --cgroup-parent '$PARENT' busybox:local true && '$MASU' volume rm masu-sweep-v"
