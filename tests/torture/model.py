@@ -310,6 +310,12 @@ class Walk:
              (list, 3), (kill_process, 3), (kill_monitor, 2), (kill_command, 6)]
 
     def check(self):
+        """What ps lists is what the model says; inspect says the same where they differ for long."""
+        wanted = {n: m.state for n, m in self.models.items() if m.state != ABSENT}
+        status, out, err = masu("ps", "-a", "--format", "{{.Names}} {{.State}}")
+        self.expect(status, True, ("ps",), err)
+        if dict(line.split() for line in out.splitlines()) == wanted:
+            return
         for name, model in self.models.items():
             eventually(f"state of {name}", (model.state,), lambda: state_of(name))
 
