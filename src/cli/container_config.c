@@ -238,6 +238,10 @@ static int fill_mounts(struct fill *f)
 	f->config->mounts = arena_array(f->arena, struct mount_config, total + 1);
 	if (!f->config->mounts)
 		return no_memory(f);
+	if (o->volume_driver && *o->volume_driver && !streq(o->volume_driver, "local"))
+		return error_set(f->err, -ENOTSUP,
+				 "--volume-driver: \"%.128s\" is not supported; use \"local\"",
+				 o->volume_driver);
 	f->config->volumes_from = o->volumes_from.items;
 	f->config->readonly_rootfs = o->read_only;
 	int r = add_mounts(f, &o->volume, parse_volume);

@@ -141,6 +141,7 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	STRING(userns, "userns", 0, "User namespace to use"),
 	STRING(uts, "uts", 0, "UTS namespace to use"),
 	LIST(volume, "volume", 'v', "Bind mount a volume"),
+	STRING(volume_driver, "volume-driver", 0, "Optional volume driver for the container"),
 	LIST(volumes_from, "volumes-from", 0, "Mount volumes from the specified container(s)"),
 	STRING(workdir, "workdir", 'w', "Working directory inside the container"),
 	/* `run` alone; create's table ends before this row */

@@ -313,12 +313,17 @@ static int bind_key(struct mount_state *s, const char *key, const char *value)
 	}
 	if (streq(key, "bind-nonrecursive"))
 		return mount_bool(s, key, value, &s->mount.nonrecursive);
+	if (streq(key, "bind-create-src"))
+		return mount_bool(s, key, value, &s->mount.create_mountpoint);
 	if (streq(key, "bind-recursive")) {
-		/* "enabled" is the default; the other two would need a kernel-wide promise. */
 		if (streq(value, "enabled"))
 			return 0;
 		if (streq(value, "disabled")) {
 			s->mount.nonrecursive = true;
+			return 0;
+		}
+		if (streq(value, "writable") || streq(value, "readonly")) {
+			s->mount.recursive = value;
 			return 0;
 		}
 	}
@@ -397,7 +402,8 @@ static int mount_field(struct mount_state *s, const char *field)
 	const char *equals = strchr(field, '=');
 	if (!equals) {
 		bool alone = streq(field, "readonly") || streq(field, "ro") ||
-			     streq(field, "volume-nocopy") || streq(field, "bind-nonrecursive");
+			     streq(field, "volume-nocopy") || streq(field, "bind-nonrecursive") ||
+			     streq(field, "bind-create-src");
 		if (alone)
 			return mount_key(s, field, NULL);
 		return parse_refuse(s->err, MOUNT_FLAG, s->value,
@@ -448,6 +454,15 @@ static int mount_check(struct mount_state *s)
 			"\"%.200s\" includes invalid characters for a local volume name, only "
 			"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed",
 			s->source);
+	if (m->recursive && !m->readonly)
+		return parse_refuse(s->err, MOUNT_FLAG, s->value,
+				    "option 'bind-recursive=%s' requires 'readonly' to be "
+				    "specified in conjunction",
+				    m->recursive);
+	if (streq_null(m->recursive, "readonly") && !streq_null(m->propagation, "rprivate"))
+		return parse_refuse(s->err, MOUNT_FLAG, s->value,
+				    "option 'bind-recursive=readonly' requires "
+				    "'bind-propagation=rprivate' to be specified in conjunction");
 	m->source = s->source && *s->source ? s->source : NULL;
 	if (bind && !(m->source = parse_clean_path(s->arena, s->source)))
 		return no_memory(s->err);

@@ -32,7 +32,13 @@ static void put_volume(const struct volume *volume, struct json_writer *w)
 	json_begin_object(w);
 	json_field_string(w, "CreatedAt", volume->created);
 	json_field_string(w, "Driver", volume->driver);
-	put_pairs(w, "Labels", volume->labels, volume->label_count);
+	json_key(w, "Labels");
+	json_begin_object(w);
+	if (volume->anonymous)
+		json_field_string(w, VOLUME_ANONYMOUS_LABEL, "");
+	for (size_t i = 0; i < volume->label_count; i++)
+		json_field_string(w, volume->labels[i].key, volume->labels[i].value);
+	json_end_object(w);
 	json_field_string(w, "Mountpoint", volume->mountpoint);
 	json_field_string(w, "Name", volume->name);
 	put_pairs(w, "Options", volume->options, volume->option_count);
@@ -93,14 +99,15 @@ static int create_run(struct cli_context *context, void *pointer, int argc, char
 		return error_set(err, -ENOTSUP,
 				 "volume driver \"%.100s\" is not supported; \"local\" is",
 				 request.driver);
-	if (options->opt.count)
-		return error_set(err, -ENOTSUP, "--opt: driver options are not supported yet");
 	int r = argc ? 0 : id_random(id);
 	request.name = argc ? argv[0] : id;
 	request.anonymous = argc == 0;
 	if (r == 0)
 		r = parse_labels(context->arena, &none, &options->label, &request.labels,
 				 &request.label_count, err);
+	if (r == 0)
+		r = parse_pairs(context->arena, "--opt", &options->opt, &request.options,
+				&request.option_count, err);
 	if (r == 0)
 		r = session_open(context, &engine, err);
 	if (r == 0)
@@ -136,102 +143,13 @@ static bool refers_to(const struct container *container, const char *volume)
 	return false;
 }
 
-static const struct container *user_of(const struct container *list, size_t count,
-				       const char *volume)
+const struct container *volume_user(const struct container *list, size_t count, const char *volume)
 {
 	for (size_t i = 0; i < count; i++)
 		if (refers_to(&list[i], volume))
 			return &list[i];
 	return NULL;
 }
-
-/* ---- ls ---- */
-
-struct ls_options {
-	bool quiet;
-	const char *format;
-	struct cli_list filter;
-};
-
-static const struct cli_option ls_options[] = {
-	CLI_OPT(struct ls_options, filter, "filter", 'f', CLI_LIST, "filter",
-		"Provide filter values (e.g. \"dangling=true\")"),
-	CLI_OPT(struct ls_options, format, "format", 0, CLI_STRING, "string",
-		"Format output: table, table TEMPLATE, json, or a Go template"),
-	CLI_OPT(struct ls_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
-		"Only display volume names"),
-};
-
-static const struct format_heading ls_headings[] = {
-	{ "Driver", "DRIVER" },
-	{ "Name", "VOLUME NAME" },
-	{ "Mountpoint", "MOUNTPOINT" },
-	{ "CreatedAt", "CREATED" },
-	{ "Labels", "LABELS" },
-	{ "Scope", "SCOPE" },
-	{ 0 },
-};
-
-static int ls_matches(const struct ls_options *options, const struct container *containers,
-		      size_t count, const struct volume *volume, struct masu_error *err)
-{
-	for (size_t i = 0; i < options->filter.count; i++) {
-		const char *filter = options->filter.items[i];
-		const char *name = str_after(filter, "name="),
-			   *driver = str_after(filter, "driver=");
-		const char *dangling = str_after(filter, "dangling=");
-		bool wanted = dangling && (streq(dangling, "true") || streq(dangling, "1"));
-		if (!name && !driver && !dangling)
-			return error_set(err, -EINVAL, "invalid filter '%.100s'", filter);
-		if ((name && !strstr(volume->name, name)) ||
-		    (driver && !streq(volume->driver, driver)))
-			return 0;
-		if (dangling && (user_of(containers, count, volume->name) == NULL) != wanted)
-			return 0;
-	}
-	return 1;
-}
-
-static int ls_run(struct cli_context *context, void *pointer, int argc, char **argv,
-		  struct masu_error *err)
-{
-	const struct ls_options *options = pointer;
-	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
-	struct container *containers = NULL;
-	struct volume *list = NULL;
-	size_t count = 0, container_count = 0, shown = 0;
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = volume_list(engine.root_fd, engine.root, context->arena, &list, &count, err);
-	if (r == 0 && options->filter.count)
-		r = engine_list(&engine, context->arena, true, &containers, &container_count, err);
-	const struct json **rows = arena_array(context->arena, const struct json *, count + 1);
-	if (r == 0 && !rows)
-		r = error_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < count && r >= 0; i++) {
-		r = ls_matches(options, containers, container_count, &list[i], err);
-		if (r > 0)
-			r = to_json(context->arena, &list[i], &rows[shown++], err);
-	}
-	if (r < 0)
-		return r;
-	const char *format = options->format;
-	if (options->quiet && !format)
-		format = "{{.Name}}";
-	return format_rows(context->arena, format, "{{.Driver}}\t{{.Name}}", ls_headings, rows,
-			   shown, err);
-}
-
-static const struct cli_command ls = {
-	.name = "ls",
-	.aliases = "list",
-	.synopsis = "[OPTIONS]",
-	.summary = "List volumes",
-	.options = ls_options,
-	.option_count = ARRAY_SIZE(ls_options),
-	.options_size = sizeof(struct ls_options),
-	CLI_MORE(ls_run),
-};
 
 /* ---- inspect ---- */
 
@@ -297,7 +215,7 @@ static const struct cli_option rm_options[] = {
 static int remove_unused(struct engine *engine, const struct container *list, size_t count,
 			 const char *name, struct masu_error *err)
 {
-	const struct container *user = user_of(list, count, name);
+	const struct container *user = volume_user(list, count, name);
 	if (user)
 		return error_set(err, -EBUSY, "remove %.200s: volume is in use - [%s]", name,
 				 user->id);
@@ -355,9 +273,55 @@ static const struct cli_command rm = {
 	.max_args = -1,
 };
 
-static const struct cli_command *const volume_verbs[] = { &create, &inspect,
-							  &ls,	   &volume_prune_command,
-							  &rm,	   NULL };
+/* ---- rename ---- */
+
+static int rename_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		      struct masu_error *err)
+{
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	struct container *list = NULL;
+	size_t count = 0;
+	int r = session_open(context, &engine, err);
+	/* Nobody begins to use it meanwhile. */
+	if (r == 0)
+		r = engine_volumes_lock(&engine, true, err);
+	if (r == 0)
+		r = engine_list(&engine, context->arena, true, &list, &count, err);
+	const struct container *user = r < 0 ? NULL : volume_user(list, count, argv[0]);
+	if (user)
+		r = error_set(err, -EBUSY,
+			      "rename %.200s: volume is in use - [%s]; a container's record names "
+			      "its volumes: remove the container first",
+			      argv[0], user->id);
+	if (r == 0)
+		r = volume_rename(engine.root_fd, engine.root, context->arena, argv[0], argv[1],
+				  err);
+	if (r == 0)
+		event_volume(&engine, argv[1], "rename");
+	engine_volumes_unlock(&engine);
+	return r;
+}
+
+static const struct cli_command rename_verb = {
+	.name = "rename",
+	.synopsis = "VOLUME NEW_NAME",
+	.summary = "Rename a volume that no container uses",
+	CLI_MORE(rename_run),
+	.min_args = 2,
+	.max_args = 2,
+};
+
+/* clang-format off */
+static const struct cli_command *const volume_verbs[] = {
+	&create,
+	&inspect,
+	&volume_ls_command,
+	&volume_prune_command,
+	&rename_verb,
+	&rm,
+	NULL,
+};
+/* clang-format on */
 
 const struct cli_command volume_command = {
 	.name = "volume",

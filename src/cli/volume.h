@@ -1,6 +1,7 @@
 /* Volumes as objects, for `masu volume` and `masu inspect`. */
 #pragma once
 
+#include "cli/command.h"
 #include "engine/engine.h"
 #include "json/json.h"
 
@@ -11,3 +12,11 @@ int volume_inspect_write(struct engine *engine, struct arena *arena, const char 
 /* Prints inspected objects: docker's indented array, or one line each by @format (inspect.c). */
 int inspect_print(struct arena *arena, const char *format, const struct json *const *objects,
 		  size_t count, struct masu_error *err);
+
+/* Docker's mark of a volume that nobody named. */
+#define VOLUME_ANONYMOUS_LABEL "com.docker.volume.anonymous"
+
+/* The first of @list that mounts the volume, or NULL. */
+const struct container *volume_user(const struct container *list, size_t count, const char *volume);
+
+extern const struct cli_command volume_ls_command; /* `masu volume ls` */

@@ -243,8 +243,10 @@ static int mount_read(const struct json *item, struct mount_config *mount)
 		return -EBADMSG;
 	json_bool(json_get(item, "ReadOnly"), &mount->readonly);
 	json_bool(json_get(item, "CreateSource"), &mount->create_source);
+	json_bool(json_get(item, "CreateMountpoint"), &mount->create_mountpoint);
 	json_bool(json_get(item, "NoCopy"), &mount->nocopy);
 	json_bool(json_get(item, "NonRecursive"), &mount->nonrecursive);
+	json_string(json_get(item, "Recursive"), &mount->recursive);
 	json_string(json_get(item, "Propagation"), &mount->propagation);
 	json_i64(json_get(item, "SizeBytes"), &mount->tmpfs_size);
 	json_i64(json_get(item, "Mode"), &mode);

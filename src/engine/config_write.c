@@ -308,10 +308,13 @@ static void mount_write(struct json_writer *w, const struct mount_config *mount)
 		json_field_bool(w, "ReadOnly", true);
 	if (mount->create_source)
 		json_field_bool(w, "CreateSource", true);
+	if (mount->create_mountpoint)
+		json_field_bool(w, "CreateMountpoint", true);
 	if (mount->nocopy)
 		json_field_bool(w, "NoCopy", true);
 	if (mount->nonrecursive)
 		json_field_bool(w, "NonRecursive", true);
+	string_field(w, "Recursive", mount->recursive, false);
 	string_field(w, "Propagation", mount->propagation, false);
 	number_field(w, "SizeBytes", mount->tmpfs_size, false);
 	number_field(w, "Mode", mount->tmpfs_mode, false);

@@ -51,11 +51,13 @@ struct mount_config {
 	bool readonly;
 	bool create_source; /* given by -v, which makes a missing host directory; --mount does not
 			     */
+	bool create_mountpoint; /* --mount bind-create-src: makes a missing host directory */
 	bool nocopy;
 	bool nonrecursive;
-	const char *propagation;   /* "rprivate" … ; NULL: default */
-	int64_t tmpfs_size;	   /* bytes, 0: unlimited */
-	uint32_t tmpfs_mode;	   /* 0: 01777 */
+	const char *recursive;	 /* "writable", "readonly": --mount bind-recursive; NULL: default */
+	const char *propagation; /* "rprivate" … ; NULL: default */
+	int64_t tmpfs_size;	 /* bytes, 0: unlimited */
+	uint32_t tmpfs_mode;	 /* 0: 01777 */
 	const char *tmpfs_options; /* --tmpfs's own options, comma separated; NULL */
 	const char *volume_driver;
 	struct oci_pair *volume_options, *volume_labels;

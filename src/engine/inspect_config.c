@@ -342,6 +342,32 @@ static void put_block_devices(const struct section *s, const char *name)
 	blkio_list_write(s->w, s->config, name);
 }
 
+static void put_bind_options(struct json_writer *w, const struct mount_config *mount)
+{
+	const struct {
+		const char *name;
+		bool set;
+	} flags[] = {
+		{ "NonRecursive", mount->nonrecursive },
+		{ "CreateMountpoint", mount->create_mountpoint },
+		{ "ReadOnlyNonRecursive", streq_null(mount->recursive, "writable") },
+		{ "ReadOnlyForceRecursive", streq_null(mount->recursive, "readonly") },
+	};
+	bool any = mount->propagation != NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		any |= flags[i].set;
+	if (!any)
+		return;
+	json_key(w, "BindOptions");
+	json_begin_object(w);
+	if (mount->propagation)
+		json_field_string(w, "Propagation", mount->propagation);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (flags[i].set)
+			json_field_bool(w, flags[i].name, true);
+	json_end_object(w);
+}
+
 static void put_mount(struct json_writer *w, const struct mount_config *mount)
 {
 	static const char *const kinds[] = {
@@ -354,15 +380,8 @@ static void put_mount(struct json_writer *w, const struct mount_config *mount)
 	json_field_string(w, "Target", mount->target);
 	if (mount->readonly)
 		json_field_bool(w, "ReadOnly", true);
-	if (mount->kind == MOUNT_BIND && (mount->propagation || mount->nonrecursive)) {
-		json_key(w, "BindOptions");
-		json_begin_object(w);
-		if (mount->propagation)
-			json_field_string(w, "Propagation", mount->propagation);
-		if (mount->nonrecursive)
-			json_field_bool(w, "NonRecursive", true);
-		json_end_object(w);
-	}
+	if (mount->kind == MOUNT_BIND)
+		put_bind_options(w, mount);
 	if (mount->kind == MOUNT_VOLUME && mount->nocopy) {
 		json_key(w, "VolumeOptions");
 		json_begin_object(w);

@@ -113,18 +113,56 @@ static int add_tmpfs(const struct spec_context *context, const struct mount_conf
 	return oci_mount_options(context->arena, options, count, mount, err);
 }
 
+/* A volume that is made of memory: filled from the image like any other. */
+static int add_memory_volume(const struct spec_context *context, const struct mount_config *from,
+			     const struct volume_source *source, struct oci_spec *spec,
+			     struct masu_error *err)
+{
+	const char *options[64];
+	size_t count = 0;
+	for (const char **word = source->words; *word && count + 2 < ARRAY_SIZE(options); word++)
+		options[count++] = *word;
+	if (!from->nocopy)
+		options[count++] = "tmpcopyup";
+	if (from->readonly)
+		options[count++] = "ro";
+	int r = volumes_check_memory(context->engine, context->arena, context->container->id,
+				     from->source, err);
+	if (r < 0)
+		return r;
+	struct oci_mount *mount = &spec->mounts[spec->mount_count++];
+	mount->destination = from->target;
+	mount->type = "tmpfs";
+	mount->source = "tmpfs";
+	return oci_mount_options(context->arena, options, count, mount, err);
+}
+
 static int add_user_mount(const struct spec_context *context, const struct mount_config *from,
 			  struct oci_spec *spec, struct masu_error *err)
 {
-	const char *propagation = from->propagation ? from->propagation : "rprivate";
-	const char *source = NULL;
+	const char *options[64];
+	struct volume_source source;
+	size_t count = 0;
 	if (from->kind == MOUNT_TMPFS)
 		return add_tmpfs(context, from, spec, err);
-	int r = volumes_host_path(context->engine, context->arena, from, &source, err);
+	int r = volumes_source(context->engine, context->arena, from, &source, err);
 	if (r < 0)
 		return r;
-	return add_bind(context, source, from->target, propagation, !from->nonrecursive,
-			from->readonly, spec, err);
+	if (source.kind == VOLUME_TMPFS)
+		return add_memory_volume(context, from, &source, spec, err);
+	options[count++] = source.recursive ? "rbind" : "bind";
+	options[count++] = from->propagation ? from->propagation : "rprivate";
+	for (const char **word = source.words; *word && count + 1 < ARRAY_SIZE(options); word++)
+		options[count++] = *word;
+	/* As docker since 25: what is mounted below is read-only as well, unless said otherwise. */
+	if (from->readonly)
+		options[count++] =
+			source.recursive && !streq_null(from->recursive, "writable") ? "rro" : "ro";
+	struct oci_mount *mount = &spec->mounts[spec->mount_count++];
+	mount->destination = from->target;
+	mount->type = "bind";
+	mount->source = source.device;
+	return oci_mount_options(context->arena, options, count, mount, err);
 }
 
 static int add_user_mounts(const struct spec_context *context, struct oci_spec *spec,

@@ -136,8 +136,9 @@ int config_check_supported(const struct container_config *config, struct masu_er
 				 "can't create 'AutoRemove' container with restart policy");
 	if (config->storage_option_count)
 		return error_set(err, -ENOTSUP,
-				 "--storage-opt is not supported by the overlay "
-				 "storage driver");
+				 "--storage-opt %.64s is not supported by the overlay storage "
+				 "driver",
+				 config->storage_options[0].key);
 	if (config->network_aliases && config->network_aliases[0])
 		return error_set(err, -ENOTSUP, "--network-alias is not supported");
 	if (config->runtime && !exec_driver(config->runtime))

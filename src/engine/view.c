@@ -107,17 +107,22 @@ static void attached_close(struct attached *list, size_t count)
 static int clone_mount(struct engine *engine, struct arena *arena, const struct mount_config *mount,
 		       int *ret_fd, struct masu_error *err)
 {
-	const char *path = NULL;
+	struct volume_source source;
 	struct mount_attr readonly = { .attr_set = MOUNT_ATTR_RDONLY };
 	*ret_fd = -1;
-	int r = volumes_host_path(engine, arena, mount, &path, err);
-	if (r < 0 || !path)
+	if (mount->kind == MOUNT_TMPFS)
+		return 0;
+	int r = volumes_source(engine, arena, mount, &source, err);
+	if (r < 0 || !source.device)
 		return r;
-	_cleanup_close_ int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
+	_cleanup_close_ int fd = sys_open_tree(
+		AT_FDCWD, source.device, OPEN_TREE_CLONE | (source.recursive ? AT_RECURSIVE : 0));
 	if (fd < 0)
-		return error_errno(err, fd, "mount %s: %.300s", mount->target, path);
-	if (mount->readonly &&
-	    (r = sys_mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &readonly)) < 0)
+		return error_errno(err, fd, "mount %s: %.300s", mount->target, source.device);
+	bool sealed = mount->readonly;
+	for (const char **word = source.words; *word; word++)
+		sealed |= streq(*word, "ro");
+	if (sealed && (r = sys_mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &readonly)) < 0)
 		return error_errno(err, r, "mount %s: read-only", mount->target);
 	*ret_fd = take_fd(&fd);
 	return 0;
@@ -221,6 +226,9 @@ static int mount_stopped(struct engine *engine, struct arena *arena,
 		     : error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = ops->mount(storage, &request, &root, err);
+	/* Before the caller puts something into them, which would keep the image's content out. */
+	if (r == 0 && (flags & VIEW_MOUNTS))
+		r = volumes_populate(engine, container, root, err);
 	if (r == 0 && (flags & VIEW_MOUNTS)) {
 		r = clone_mounts(engine, arena, container, list, &count, err);
 		if (r == 0 && count)

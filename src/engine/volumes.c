@@ -42,21 +42,42 @@ static int grow(struct arena *arena, struct container_config *config, size_t mor
 	return 0;
 }
 
-/* "name[:ro|:rw]" */
+/* "ro" or "rw", and SELinux's "z" or "Z" where there is no SELinux to do anything. */
+static int volumes_from_mode(char *mode, bool *ret_readonly, struct masu_error *err)
+{
+	char *save = NULL;
+	*ret_readonly = false;
+	for (char *word = strtok_r(mode, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		if (streq(word, "ro"))
+			*ret_readonly = true;
+		else if ((streq(word, "z") || streq(word, "Z")) &&
+			 access("/sys/fs/selinux/enforce", F_OK) == 0)
+			return error_set(err, -ENOTSUP,
+					 "volumes-from: SELinux relabelling (%s) is not supported",
+					 word);
+		else if (!streq(word, "rw") && !streq(word, "z") && !streq(word, "Z"))
+			return error_set(err, -EINVAL, "invalid mode for volumes-from: %.64s",
+					 word);
+	}
+	return 0;
+}
+
+/* "name[:mode]" */
 static int add_volumes_from(struct engine *engine, struct arena *arena, const char *text,
 			    struct container_config *config, struct masu_error *err)
 {
 	struct container other;
 	char id[65];
+	bool readonly = false;
 	char *name = arena_strdup(arena, text);
 	if (!name)
 		return error_set(err, -ENOMEM, "out of memory");
 	char *mode = strchr(name, ':');
 	if (mode)
 		*mode++ = '\0';
-	if (mode && !streq(mode, "ro") && !streq(mode, "rw"))
-		return error_set(err, -EINVAL, "invalid mode for volumes-from: %.64s", mode);
-	int r = engine_resolve(engine, name, id, err);
+	int r = mode ? volumes_from_mode(mode, &readonly, err) : 0;
+	if (r == 0)
+		r = engine_resolve(engine, name, id, err);
 	if (r == 0)
 		r = store_load(engine, arena, id, &other, err);
 	if (r < 0)
@@ -67,8 +88,9 @@ static int add_volumes_from(struct engine *engine, struct arena *arena, const ch
 		struct mount_config mount = other.config.mounts[i];
 		if (mount.kind == MOUNT_TMPFS || target_taken(config, mount.target))
 			continue;
-		if (mode)
-			mount.readonly = streq(mode, "ro");
+		mount.readonly |= readonly;
+		/* What has become of it there is what it is. */
+		mount.nocopy |= !streq(other.started, TIME_TEXT_NEVER);
 		config->mounts[config->mount_count++] = mount;
 	}
 	return r;
@@ -111,6 +133,10 @@ static int ensure_volume(struct engine *engine, struct arena *arena, struct moun
 		.anonymous = anonymous,
 	};
 	int r = volume_ensure(engine->root_fd, engine->root, arena, &request, &volume, &made, err);
+	if (r == 0) { /* also of one that was there before: who parks must know */
+		mount->volume_options = volume.options;
+		mount->volume_option_count = volume.option_count;
+	}
 	if (r == 0 && made)
 		event_volume(engine, mount->source, "create");
 	return r;
@@ -126,7 +152,7 @@ static int check_bind(struct mount_config *mount, struct masu_error *err)
 				 mount->source ? mount->source : "");
 	if (stat(mount->source, &st) == 0)
 		return 0;
-	if (errno != ENOENT || !mount->create_source)
+	if (errno != ENOENT || !(mount->create_source || mount->create_mountpoint))
 		return error_set(err, -errno,
 				 "invalid mount config for type \"bind\": bind source "
 				 "path does not exist: %.255s",
@@ -214,18 +240,27 @@ int volumes_by_depth(struct arena *arena, const struct container_config *config,
 	return 0;
 }
 
-int volumes_host_path(struct engine *engine, struct arena *arena, const struct mount_config *mount,
-		      const char **ret, struct masu_error *err)
+int volumes_source(struct engine *engine, struct arena *arena, const struct mount_config *mount,
+		   struct volume_source *ret, struct masu_error *err)
 {
-	*ret = NULL;
-	if (mount->kind == MOUNT_BIND)
-		*ret = mount->source;
-	if (mount->kind == MOUNT_VOLUME) {
-		*ret = arena_printf(arena, "%s/volumes/%s/_data", engine->root, mount->source);
-		if (!*ret)
-			return error_set(err, -ENOMEM, "out of memory");
+	static const char *none[] = { NULL };
+	struct volume volume;
+	if (mount->kind == MOUNT_BIND) {
+		*ret = (struct volume_source) { .kind = VOLUME_BIND,
+						.device = mount->source,
+						.recursive = !mount->nonrecursive,
+						.words = none };
+		return 0;
 	}
-	return 0;
+	int r = volume_open(engine->root_fd, engine->root, arena, mount->source, &volume, NULL,
+			    err);
+	if (r == 0)
+		r = volume_source(arena, &volume, ret, err);
+	if (r == 0 && ret->kind == VOLUME_DIRECTORY) {
+		ret->device = volume.mountpoint;
+		ret->recursive = true;
+	}
+	return r;
 }
 
 int volumes_prepare(struct engine *engine, struct arena *arena, const char *const *image_volumes,
@@ -254,19 +289,27 @@ static int populate(struct engine *engine, const struct mount_config *mount, int
 		    struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
-	_cleanup_close_ int data = -1;
+	_cleanup_close_ int own = -1;
 	struct volume volume;
+	struct volume_source from;
 	arena_init(&arena, 0);
+	int r = volume_open(engine->root_fd, engine->root, &arena, mount->source, &volume, &own,
+			    err);
+	if (r == 0)
+		r = volume_source(&arena, &volume, &from, err);
+	if (r < 0 || from.kind == VOLUME_TMPFS) /* filled when it is mounted */
+		return r;
 	_cleanup_close_ int source =
 		fs_open_in(rootfs_fd, mount->target, O_RDONLY | O_DIRECTORY, 0);
-	int r = volume_open(engine->root_fd, engine->root, &arena, mount->source, &volume, &data,
-			    err);
-	if (r < 0)
-		return r;
 	if (source < 0) /* the image has no directory there: nothing to copy */
 		return 0;
-	_cleanup_close_ int dir = openat(data, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return volume_copy_up(source, data, dir, err);
+	_cleanup_close_ int dir = openat(own, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from.kind == VOLUME_DIRECTORY)
+		return volume_copy_up(source, own, dir, err);
+	_cleanup_close_ int device = open(from.device, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (device < 0)
+		return error_errno(err, -errno, "volume %s: %.300s", mount->source, from.device);
+	return volume_copy_up(source, device, dir, err);
 }
 
 int volumes_populate(struct engine *engine, const struct container *container, int rootfs_fd,
@@ -298,6 +341,22 @@ static bool used_elsewhere(const struct container *all, size_t count, const char
 				return true;
 		}
 	return false;
+}
+
+int volumes_check_memory(struct engine *engine, struct arena *arena, const char *id,
+			 const char *name, struct masu_error *err)
+{
+	struct container *live = NULL;
+	size_t count = 0;
+	int r = engine_list(engine, arena, false, &live, &count, err);
+	if (r == 0 && used_elsewhere(live, count, id, name))
+		r = error_set(err, -EBUSY,
+			      "volume %s is a tmpfs that another running container uses; it cannot "
+			      "be shared",
+			      name);
+	for (size_t i = 0; i < count; i++)
+		container_close(&live[i]);
+	return r;
 }
 
 static bool is_anonymous(struct engine *engine, struct arena *arena, const char *name)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "volume/volume.h"
 
 /*
  * Completes @config's mounts for creation: --volumes-from is resolved, the image's volumes are
@@ -19,7 +20,15 @@ void volumes_remove_anonymous(struct engine *engine, const struct container *con
 /* The mounts, shallow targets before deep ones, in the arena. */
 int volumes_by_depth(struct arena *arena, const struct container_config *config,
 		     const struct mount_config ***ret, struct masu_error *err);
-/* What is mounted, as a path on this machine; NULL where it is no file or directory here (tmpfs).
+/*
+ * Where the files of a bind or volume are: @ret->device is a path on this machine, NULL where they
+ * are in memory (tmpfs). -ENOENT where the volume is gone.
  */
-int volumes_host_path(struct engine *engine, struct arena *arena, const struct mount_config *mount,
-		      const char **ret, struct masu_error *err);
+int volumes_source(struct engine *engine, struct arena *arena, const struct mount_config *mount,
+		   struct volume_source *ret, struct masu_error *err);
+/*
+ * -EBUSY where another container that runs uses the volume @name, which is in memory: each would
+ * have one of its own.
+ */
+int volumes_check_memory(struct engine *engine, struct arena *arena, const char *id,
+			 const char *name, struct masu_error *err);

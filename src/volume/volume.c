@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include "state/record.h"
 #include "state/trash.h"
 #include "sys/fs.h"
+#include "sys/syscalls.h"
 
 #define VOLUME_PATH_MAX (255 + sizeof("volumes/"))
 #define VOLUME_MODE	0711 /* what is below _data has modes of its own */
@@ -88,8 +90,9 @@ static int pairs_get(struct arena *arena, const struct json *object, struct oci_
 	return 0;
 }
 
-static int read_record(int dir, const char *root, struct arena *arena, struct volume *ret,
-		       struct masu_error *err)
+/* A volume is called what its directory is called: renaming is one rename(2). */
+static int read_record(int dir, const char *root, const char *name, struct arena *arena,
+		       struct volume *ret, struct masu_error *err)
 {
 	const struct json *record;
 	struct volume volume = { .driver = "local", .created = "" };
@@ -99,13 +102,13 @@ static int read_record(int dir, const char *root, struct arena *arena, struct vo
 	json_string(json_get(record, "Driver"), &volume.driver);
 	json_string(json_get(record, "CreatedAt"), &volume.created);
 	json_bool(json_get(record, "Anonymous"), &volume.anonymous);
-	if (!json_string(json_get(record, "Name"), &volume.name) || !name_valid(volume.name) ||
-	    pairs_get(arena, json_get(record, "Labels"), &volume.labels, &volume.label_count) < 0 ||
+	if (pairs_get(arena, json_get(record, "Labels"), &volume.labels, &volume.label_count) < 0 ||
 	    pairs_get(arena, json_get(record, "Options"), &volume.options, &volume.option_count) <
 		    0)
 		return error_set(err, -EBADMSG, "volume.json is damaged");
-	volume.mountpoint = arena_printf(arena, "%s/volumes/%s/_data", root, volume.name);
-	if (!volume.mountpoint)
+	volume.name = arena_strdup(arena, name);
+	volume.mountpoint = arena_printf(arena, "%s/volumes/%s/_data", root, name);
+	if (!volume.name || !volume.mountpoint)
 		return error_set(err, -ENOMEM, "out of memory");
 	*ret = volume;
 	return 0;
@@ -119,7 +122,7 @@ int volume_open(int root_fd, const char *root, struct arena *arena, const char *
 	if (r < 0)
 		return r;
 	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = dir < 0 ? -errno : read_record(dir, root, arena, ret, err);
+	r = dir < 0 ? -errno : read_record(dir, root, name, arena, ret, err);
 	if (r == -ENOENT)
 		return error_set(err, r, "get %.255s: no such volume", name);
 	if (r < 0)
@@ -134,16 +137,14 @@ int volume_open(int root_fd, const char *root, struct arena *arena, const char *
 	return 0;
 }
 
-static int check_request(const struct volume *request, struct masu_error *err)
+static int check_request(struct arena *arena, const struct volume *request, struct masu_error *err)
 {
 	if (request->driver && *request->driver && !streq(request->driver, "local"))
 		return error_set(err, -ENOTSUP,
 				 "volume driver \"%.128s\" is not supported; use \"local\"",
 				 request->driver);
-	if (request->option_count)
-		return error_set(err, -ENOTSUP, "volume option \"%.128s\" is not supported",
-				 request->options[0].key);
-	return 0;
+	struct volume_source source;
+	return volume_source(arena, request, &source, err);
 }
 
 /* The directories lead to the record, so they are synced after it. */
@@ -201,7 +202,7 @@ static int make(int root_fd, const char *root, struct arena *arena, const struct
 		return error_wrap(err, "volume %s", request->name);
 	}
 	/* Somebody else may have made it meanwhile. */
-	int r = read_record(dir, root, arena, ret, NULL);
+	int r = read_record(dir, root, request->name, arena, ret, NULL);
 	if (r != -ENOENT)
 		return r < 0 ? error_set(err, r, "volume %s: volume.json is damaged", request->name)
 			     : 0;
@@ -217,7 +218,7 @@ int volume_ensure(int root_fd, const char *root, struct arena *arena, const stru
 	char path[VOLUME_PATH_MAX];
 	int r = volume_path(request->name, path, err);
 	if (r == 0)
-		r = check_request(request, err);
+		r = check_request(arena, request, err);
 	if (r < 0)
 		return r;
 	r = volume_open(root_fd, root, arena, request->name, ret, NULL, err);
@@ -228,6 +229,37 @@ int volume_ensure(int root_fd, const char *root, struct arena *arena, const stru
 	for (int tries = 0; r == -EAGAIN && tries < MAKE_TRIES; tries++)
 		r = make(root_fd, root, arena, request, path, ret, err);
 	return r == -EAGAIN ? error_errno(err, r, "%s/%s", root, path) : r;
+}
+
+int volume_rename(int root_fd, const char *root, struct arena *arena, const char *from,
+		  const char *to, struct masu_error *err)
+{
+	char old_path[VOLUME_PATH_MAX], new_path[VOLUME_PATH_MAX];
+	struct volume volume;
+	int r = volume_path(from, old_path, err);
+	if (r == 0)
+		r = volume_path(to, new_path, err);
+	if (r == 0)
+		r = volume_open(root_fd, root, arena, from, &volume, NULL, err);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int dir = openat(root_fd, old_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_errno(err, -errno, "volume %s", from);
+	_cleanup_close_ int lock = record_lock(dir, RECORD_LOCK_EXCLUSIVE, err);
+	if (lock < 0)
+		return lock;
+	volume.name = to;
+	volume.anonymous = false;
+	r = write_record(dir, &volume, err);
+	if (r < 0)
+		return r;
+	r = sys_renameat2(root_fd, old_path, root_fd, new_path, RENAME_NOREPLACE);
+	if (r == -EEXIST)
+		return error_set(err, r, "a volume named %s exists already", to);
+	if (r == 0)
+		r = sync_volume(root_fd, dir);
+	return r < 0 ? error_errno(err, r, "volume %s", from) : 0;
 }
 
 int volume_remove(int root_fd, const char *name, struct masu_error *err)

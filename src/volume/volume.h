@@ -1,6 +1,6 @@
 /*
- * Named volumes: <root>/volumes/<name>/ with volume.json and _data/. The driver is "local", without
- * options. Removing moves to the trash; whoever is done with his reply empties that.
+ * Named volumes: <root>/volumes/<name>/ with volume.json and _data/. The driver is "local".
+ * Removing moves to the trash; whoever is done with his reply empties that.
  */
 #pragma once
 
@@ -18,6 +18,24 @@ struct volume {
 	bool anonymous;
 };
 
+enum volume_kind {
+	VOLUME_DIRECTORY, /* its own _data */
+	VOLUME_BIND,	  /* another directory of this machine */
+	VOLUME_TMPFS	  /* memory, of each container that runs its own */
+};
+
+/* Where a volume's files are. */
+struct volume_source {
+	enum volume_kind kind;
+	const char *device; /* VOLUME_BIND: the directory */
+	bool recursive;	    /* VOLUME_BIND: with what is mounted in it */
+	const char **words; /* mount options, NULL-terminated */
+};
+
+/* What the volume's options say, in the arena; those that are not supported are refused by name. */
+int volume_source(struct arena *arena, const struct volume *volume, struct volume_source *ret,
+		  struct masu_error *err);
+
 /*
  * Makes the volume (durable), or finds the one that exists; of many that ask for one name at once
  * one makes it. *ret_made: this call did.
@@ -29,6 +47,12 @@ int volume_open(int root_fd, const char *root, struct arena *arena, const char *
 		struct volume *ret, int *ret_fd, struct masu_error *err);
 /* Durable. That no container refers to it is the engine's to check. -ENOENT: "no such volume". */
 int volume_remove(int root_fd, const char *name, struct masu_error *err);
+/*
+ * Durable; a volume that was made for one container is from now on somebody's. That no container
+ * refers to it is the engine's to check. -EEXIST where @to is taken.
+ */
+int volume_rename(int root_fd, const char *root, struct arena *arena, const char *from,
+		  const char *to, struct masu_error *err);
 int volume_list(int root_fd, const char *root, struct arena *arena, struct volume **ret,
 		size_t *ret_count, struct masu_error *err);
 /*

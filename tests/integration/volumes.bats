@@ -15,7 +15,7 @@ setup_file() {
 	chown -R 1000:100 "$tree/seed"
 	chmod 2770 "$tree/seed"
 	chmod 1777 "$tree/void"
-	tar -C "$tree" -c . | "$MASU" import - volumes:1 >/dev/null
+	tar -C "$tree" -S -c . | "$MASU" import - volumes:1 >/dev/null
 }
 
 teardown_file() {
@@ -56,9 +56,9 @@ data() { # volume: where its files are
 }
 
 @test "nocopy leaves it empty, in -v and in --mount" {
-	m_run --rm -v a:/seed:nocopy volumes:1 sh -c '! test -e /seed/file'
-	m_run --rm --mount type=volume,src=b,dst=/seed,volume-nocopy volumes:1 sh -c '! test -e /seed/file'
-	m_run --rm --mount type=volume,src=c,dst=/seed,volume-nocopy=false volumes:1 test -e /seed/file
+	m_run --rm -v v1:/seed:nocopy volumes:1 sh -c '! test -e /seed/file'
+	m_run --rm --mount type=volume,src=v2,dst=/seed,volume-nocopy volumes:1 sh -c '! test -e /seed/file'
+	m_run --rm --mount type=volume,src=v3,dst=/seed,volume-nocopy=false volumes:1 test -e /seed/file
 }
 
 @test "what a killed copy-up left is copied anew" {
@@ -69,4 +69,210 @@ data() { # volume: where its files are
 	[ ! -e "$MASU_ROOT/volumes/half/copying" ]
 	echo mine >"$(data half)/file"
 	m_run --rm -v half:/seed volumes:1 sh -c '[ "$(cat /seed/file)" = mine ]'
+}
+
+@test "what cp puts into a volume before the first start does not keep the image's content out" {
+	echo mine >mine
+	m_create --name early -v early:/seed --privileged volumes:1 sh -c 'cat /seed/mine /seed/file'
+	m cp -q mine early:/seed/mine
+	[ "$(cat "$(data early)/file")" = seed ]
+	run m start -a early
+	[ "$output" = "mine
+seed" ]
+}
+
+# --- volumes as objects ---
+
+@test "create, ls, inspect, rm: docker's words, columns and documents" {
+	[ "$(m volume create named --label a=1 --label b)" = named ]
+	[ "$(m volume create named)" = named ]
+	local anonymous=$(m volume create)
+	[ "${#anonymous}" -eq 64 ]
+	run m volume ls
+	[ "${lines[0]}" = "DRIVER    VOLUME NAME" ]
+	[[ "$output" == *"local     named"* ]]
+	[ "$(m volume ls -q | wc -l)" = 2 ]
+	[ "$(m volume inspect named | jq -c '.[0] | [.Name, .Driver, .Scope, .Labels, .Mountpoint]')" = \
+		"[\"named\",\"local\",\"local\",{\"a\":\"1\",\"b\":\"\"},\"$(data named)\"]" ]
+	[ "$(m volume inspect "$anonymous" -f '{{json .Labels}}')" = '{"com.docker.volume.anonymous":""}' ]
+	[ "$(m volume inspect -f '{{.Mountpoint}}' named)" = "$(data named)" ]
+	[ "$(m volume ls --filter name=named --format '{{.Labels}} {{.Links}} {{.Size}}')" = "a=1,b= N/A N/A" ]
+	[ "$(m volume ls --filter name=named --format json | jq -r .Driver)" = local ]
+	run ! m volume inspect nosuch
+	[[ "$output" == *"no such volume"* ]]
+	run ! m volume rm nosuch
+	[[ "$output" == *"no such volume"* ]]
+	m volume rm -f nosuch
+	[ "$(m volume rm named)" = named ]
+	run ! m volume create ../up
+	[[ "$output" == *"invalid characters for a local volume name"* ]]
+	run ! m volume create -d nfs other
+	[[ "$output" == *'volume driver "nfs" is not supported'* ]]
+}
+
+@test "filters: dangling, driver, label, name; the same names podman shows" {
+	export ORACLE_PODMAN_RUNROOT=$(mktemp -d /tmp/cp-XXXXXX)
+	local p='oracle_podman' name
+	oracle_crun_ready
+	for name in alpha beta gamma; do
+		m volume create --label kind=$name --label all $name >/dev/null
+		$p volume create --label kind=$name --label all=1 $name >/dev/null
+	done
+	m_create --name user -v beta:/x busybox:local true
+	tar -C "$BATS_FILE_TMPDIR/tree" -c . | $p import - busybox:local >/dev/null 2>&1
+	$p create --name user -v beta:/x busybox:local true >/dev/null
+	local filter
+	for filter in dangling=true dangling=false driver=local driver=other label=kind=beta label=all name=alp \
+		"name=alp --filter name=gam"; do
+		diff <(m volume ls -q --filter $filter | sort) <($p volume ls -q --filter $filter | sort) || {
+			echo "$filter"
+			return 1
+		}
+	done
+	rm -rf "$ORACLE_PODMAN_RUNROOT"
+	[ "$(m volume ls -q --filter label=all --filter label=kind=beta)" = beta ]
+	[ "$(m volume ls -q --filter label=all --filter name=bet)" = beta ]
+	run ! m volume ls --filter dangling=maybe
+	[[ "$output" == *"invalid filter 'dangling=maybe'"* ]]
+	run ! m volume ls --filter colour=red
+	[[ "$output" == *"invalid filter"* ]]
+	run ! m volume rm beta
+	[[ "$output" == *"volume is in use"* ]]
+}
+
+@test "rename: the data stays, who uses it keeps it from happening" {
+	m volume create --label a=1 old >/dev/null
+	echo kept >"$(data old)/file"
+	m volume rename old new
+	[ "$(cat "$(data new)/file")" = kept ]
+	[ "$(m volume inspect new -f '{{.Name}} {{.Mountpoint}} {{.Labels.a}}')" = "new $(data new) 1" ]
+	run ! m volume inspect old
+	m volume create taken >/dev/null
+	run ! m volume rename new taken
+	[[ "$output" == *"exists already"* ]]
+	run ! m volume rename nosuch x1
+	[[ "$output" == *"no such volume"* ]]
+	run ! m volume rename new ../x
+	[[ "$output" == *"invalid characters"* ]]
+	m_create --name user -v new:/x busybox:local true
+	run ! m volume rename new newer
+	[[ "$output" == *"in use"* ]]
+	m rm user
+	# one that nobody named is somebody's now: prune leaves it
+	local anonymous=$(m volume create)
+	m volume rename "$anonymous" mine
+	m volume prune -f >/dev/null
+	m volume inspect mine >/dev/null
+	[ "$(m_run --rm -v new:/x busybox:local cat /x/file)" = kept ]
+}
+
+# --- the local driver's options ---
+
+@test "-o type=none,o=bind: another directory of this machine" {
+	mkdir host && echo host >host/file
+	m volume create -d local -o type=none -o o=bind -o device="$PWD/host" bound
+	[ "$(m_run --rm -v bound:/x busybox:local cat /x/file)" = host ]
+	m_run --rm -v bound:/x busybox:local sh -c 'echo written >/x/new'
+	[ "$(cat host/new)" = written ]
+	[ "$(m volume inspect bound | jq -cS '.[0].Options')" = "{\"device\":\"$PWD/host\",\"o\":\"bind\",\"type\":\"none\"}" ]
+	m volume create -o type=none -o o=bind,ro,noexec -o device="$PWD/host" sealed >/dev/null
+	run m_run --rm -v sealed:/x busybox:local sh -c 'echo no >/x/new2; grep " /x " /proc/mounts'
+	[[ "$output" == *"Read-only"* && "$output" == *noexec* ]]
+	[ ! -e host/new2 ]
+	# cp sees them as the container does
+	m_create --name user -v bound:/x -v sealed:/y busybox:local true
+	m cp -q user:/x/file out && [ "$(cat out)" = host ]
+	run ! m cp out user:/y/planted
+	[ ! -e host/planted ]
+	m_create --name gone -v bound:/x busybox:local true
+	mv host elsewhere
+	run ! m start gone
+	[[ "$output" == *"$PWD/host"* ]]
+}
+
+@test "-o type=tmpfs: memory, filled from the image, of one running container at a time" {
+	m volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,mode=1770,uid=1000 memory
+	run m_run --rm -v memory:/void volumes:1 sh -c 'grep " /void " /proc/mounts; dd if=/dev/zero of=/void/big bs=1M count=4'
+	[[ "$output" == *"tmpfs"*"size=1024k"*"uid=1000"* && "$output" == *"No space left"* ]]
+	m volume create -o type=tmpfs -o device=tmpfs filled >/dev/null
+	m_run --rm -v filled:/seed volumes:1 sh -c 'test -L /seed/link && echo x >/seed/mine'
+	m_run --rm -v filled:/seed volumes:1 sh -c '! test -e /seed/mine'
+	m_run -d --name one -v memory:/x busybox:local sleep 100
+	run ! m_run --name two -v memory:/x busybox:local true
+	[[ "$output" == *"memory is a tmpfs that another running container uses"* ]]
+	m rm -f one two
+	m_run --rm --mount 'type=volume,src=made,dst=/x,volume-opt=type=tmpfs,volume-opt=device=tmpfs,"volume-opt=o=size=2m,noexec",volume-label=l=1' \
+		busybox:local grep ' /x tmpfs .*noexec.*size=2048k' /proc/mounts
+	[ "$(m volume inspect made -f '{{.Labels.l}}')" = 1 ]
+}
+
+@test "options that cannot be honoured are refused by name" {
+	local case
+	for case in "type=nfs -o device=:/x -o o=addr=1.2.3.4|\"nfs\" is not supported" "type=ext4 -o device=/dev/sda1|is not supported" \
+		"size=1g|quotas are not supported" "colour=red|invalid option: \"colour\"" "type=tmpfs|missing required option: \"device\"" \
+		"o=bind -o device=/x|missing required option: \"type\"" "type=none -o o=bind -o device=x|not an absolute path" \
+		"type=tmpfs -o device=tmpfs -o o=sized=1m|\"sized=1m\" is unknown" "type=none -o o=bind,uid=3 -o device=/x|\"uid=3\" is unknown"; do
+		run ! m volume create -o ${case%|*} refused
+		[[ "$output" == *"${case#*|}"* ]] || { echo "$case: $output"; return 1; }
+	done
+	[ -z "$(m volume ls -q)" ]
+	run ! m_run --volume-driver nfs busybox:local true
+	[[ "$output" == *'--volume-driver: "nfs" is not supported'* ]]
+	m_run --rm --volume-driver local -v plain:/x busybox:local true
+	run ! m_run --storage-opt size=1g busybox:local true
+	[[ "$output" == *"--storage-opt size is not supported"* ]]
+	run ! m_run --mount type=volume,src=sub,dst=/x,volume-subpath=a busybox:local true
+	[[ "$output" == *"volume-subpath is not supported"* ]]
+}
+
+# --- mounts ---
+
+@test "-v: ro, propagation, words without a meaning here, and what makes no sense" {
+	mkdir host
+	m_run --rm -v "$PWD/host:/x:ro,rslave,z,cached" busybox:local sh -c '! touch /x/file 2>/dev/null; grep " /x " /proc/self/mountinfo' >mount.txt
+	grep -q 'master:' mount.txt || ! grep -q shared: <(grep " $(stat -c %m .) " /proc/self/mountinfo)
+	[ ! -e host/file ]
+	m_run --rm -v "$PWD/made/here:/x" busybox:local true && [ -d made/here ]
+	local case
+	for case in "$PWD/host:/x:ro,rw" "$PWD/host:/x:nocopy" "vol1:/x:shared" "$PWD/host:/x:U" "$PWD/host:/x:ro:z" "vol1:/"; do
+		run -125 m_run --rm -v "$case" busybox:local true
+	done
+}
+
+@test "--mount: bind-create-src, bind-nonrecursive and bind-recursive" {
+	mkdir -p host/sub
+	mount -t tmpfs tmpfs host/sub
+	echo below >host/sub/file
+	run ! m_run --rm --mount type=bind,src="$PWD/none",dst=/x busybox:local true
+	[[ "$output" == *"bind source path does not exist"* ]]
+	m_run --rm --mount type=bind,src="$PWD/none",dst=/x,bind-create-src busybox:local true && [ -d none ]
+	m_run --rm --mount type=bind,src="$PWD/host",dst=/x busybox:local cat /x/sub/file
+	m_run --rm --mount type=bind,src="$PWD/host",dst=/x,bind-nonrecursive busybox:local sh -c '! test -e /x/sub/file'
+	m_run --rm --mount type=bind,src="$PWD/host",dst=/x,bind-recursive=disabled busybox:local sh -c '! test -e /x/sub/file'
+	# read-only is so all the way down, as with docker since 25, unless said otherwise
+	m_run --rm -v "$PWD/host:/x:ro" busybox:local sh -c '! touch /x/sub/new 2>/dev/null'
+	m_run --rm --mount type=bind,src="$PWD/host",dst=/x,ro,bind-recursive=readonly,bind-propagation=rprivate busybox:local \
+		sh -c '! touch /x/sub/new 2>/dev/null'
+	m_run --rm --mount type=bind,src="$PWD/host",dst=/x,ro,bind-recursive=writable busybox:local \
+		sh -c 'touch /x/sub/new && ! touch /x/new 2>/dev/null'
+	[ -e host/sub/new ]
+	m_create --name doc --mount type=bind,src="$PWD/host",dst=/x,ro,bind-recursive=writable,bind-create-src busybox:local true
+	[ "$(field doc '.HostConfig.Mounts[0].BindOptions | keys | join(",")')" = CreateMountpoint,ReadOnlyNonRecursive ]
+	umount host/sub
+}
+
+@test "--volumes-from: the same mounts, read-only where asked, never less so" {
+	mkdir host && echo host >host/file
+	m_create --name from -v shared:/seed -v "$PWD/host:/host:ro" --tmpfs /mem busybox:local true
+	m_run --rm --volumes-from from busybox:local sh -c 'echo x >/seed/file && ! touch /host/x 2>/dev/null && cat /host/file'
+	[ -e "$(data shared)/file" ]
+	m_run --rm --volumes-from from:ro busybox:local sh -c '! touch /seed/x 2>/dev/null'
+	m_run --rm --volumes-from from:rw busybox:local sh -c 'touch /seed/x && ! touch /host/x 2>/dev/null'
+	m_run --rm --volumes-from from:ro,z busybox:local true
+	run -125 m_run --rm --volumes-from from:rslave busybox:local true
+	[[ "$output" == *"invalid mode for volumes-from"* ]]
+	run -125 m_run --rm --volumes-from nosuch busybox:local true
+	# what another container has emptied stays empty
+	m_run --name from2 -v emptied:/seed volumes:1 sh -c 'rm -r /seed/*'
+	m_run --rm --volumes-from from2 volumes:1 sh -c '! test -e /seed/link'
 }

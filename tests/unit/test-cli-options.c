@@ -156,6 +156,13 @@ static void test_mounts(void **state)
 	assert_string_equal(m.volume_labels[0].value, "b");
 	assert_string_equal(m.volume_labels[1].key, "c");
 	assert_string_equal(m.volume_options[0].value, "x,y");
+	assert_int_equal(parse_mount(&arena,
+				     "type=bind,src=/a,dst=/b,ro,bind-recursive=writable,"
+				     "bind-create-src",
+				     &m, &err),
+			 0);
+	assert_true(m.create_mountpoint && !m.create_source);
+	assert_string_equal(m.recursive, "writable");
 	assert_int_equal(parse_mount(&arena, "target=/x", &m, &err), 0);
 	assert_true(m.kind == MOUNT_VOLUME && !m.source);
 	assert_int_equal(parse_mount(&arena,
@@ -189,8 +196,10 @@ static void test_mounts_refused(void **state)
 		{ "type=bind,src=/a,target=b", "mount path must be absolute" },
 		{ "type=bind,src=/a,target=/", "destination can't be '/'" },
 		{ "type=bind,src=/a,target=/b,bind-propagation=x", "invalid propagation mode: x" },
-		{ "type=bind,src=/a,target=/b,bind-recursive=writable",
-		  "invalid value for bind-rec" },
+		{ "type=bind,src=/a,target=/b,bind-recursive=some", "invalid value for bind-rec" },
+		{ "type=bind,src=/a,target=/b,bind-recursive=writable", "requires 'readonly'" },
+		{ "type=bind,src=/a,target=/b,ro,bind-recursive=readonly",
+		  "requires 'bind-propagation=rprivate'" },
 		{ "src=../x,target=/b", "includes invalid characters" },
 		{ "target=/b,volume-subpath=x", "volume-subpath is not supported" },
 		{ "\"type=bind,target=/b", "bare or missing quote" },

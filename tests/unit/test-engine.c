@@ -530,7 +530,7 @@ static void test_options_shape_the_spec(void **state)
 	assert_string_equal(spec.process.args[2], "true");
 	assert_non_null(mount_at(&spec, "/sbin/docker-init"));
 	assert_true(mount_at(&spec, "/deep") < mount_at(&spec, "/deep/er/path"));
-	assert_true(mount_at(&spec, "/deep")->attr_set != 0);
+	assert_true(mount_at(&spec, "/deep")->rec_attr_set != 0);
 	assert_non_null(strstr(mount_at(&spec, "/dev/shm")->data, "size=1m"));
 	assert_false(spec.namespaces[OCI_NS_NETWORK].present);
 	assert_false(spec.namespaces[OCI_NS_PID].present);
