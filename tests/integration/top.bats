@@ -91,7 +91,9 @@ same_as_ps() {
 
 @test "nothing is executed" {
 	strace -f -qq -e trace=execve,fork,vfork,clone,clone3 -o "$BATS_TEST_TMPDIR/trace" "$MASU" top one >/dev/null 3>&- 4>&-
-	[ "$(wc -l <"$BATS_TEST_TMPDIR/trace")" = 1 ] # strace's own execve of masu
+	# By strace masu, and by that its other program; nothing else, and nobody forks.
+	cat "$BATS_TEST_TMPDIR/trace"
+	! grep -v 'execve(".*/masu[^/]*"' "$BATS_TEST_TMPDIR/trace"
 }
 
 @test "a process that calls itself names moves no cursor" {
