@@ -258,6 +258,10 @@ static int check_unfinished(struct check *check, struct masu_error *err)
 		char path[CONTAINER_PATH_MAX];
 		if (!is_id(ids[i]) || !is_idle(check->engine, store_making_path(ids[i], path)))
 			continue;
+		/* Made a moment ago, it is not locked yet. */
+		settle(1);
+		if (!is_idle(check->engine, path))
+			continue;
 		if (check->repair)
 			recover_unfinished(check->engine);
 		check_mended(check, path, "it is removed",
