@@ -18,6 +18,10 @@ setup_file() {
 	"$MASU" run --rm --cgroup-parent "$PARENT" busybox:local true
 }
 
+teardown_file() {
+	find /sys/fs/cgroup -depth -type d -path "*$PARENT*" -exec rmdir {} + 2>/dev/null || true
+}
+
 # Processes of masu, its monitors and parked containers among them, that belong to this file's state.
 masu_processes() {
 	local environ
