@@ -455,6 +455,10 @@ static void add_mount_option(const struct line *l, const struct mount_config *mo
 		put_mount_field(value, "bind-propagation", mount->propagation);
 	if (mount->nonrecursive)
 		buf_puts(value, ",bind-nonrecursive");
+	if (mount->recursive)
+		put_mount_field(value, "bind-recursive", mount->recursive);
+	if (mount->create_mountpoint)
+		buf_puts(value, ",bind-create-src");
 	if (mount->nocopy)
 		buf_puts(value, ",volume-nocopy");
 	if (mount->tmpfs_size)

@@ -245,7 +245,7 @@ recreate() { # name: once more from its own line
 	NETWORK=bridge m_run -d --name full -i -t --label n=1 --label 'com.example.x=it'"'"'s "y" $z' -p 127.0.0.1:8080:80 -p 9000:90/udp \
 		-p 81 --expose 22 -v "$BATS_FILE_TMPDIR:/host:ro" -v shared:/vol:nocopy -v /anon --tmpfs /t:size=1m --tmpfs /t3 \
 		--mount type=tmpfs,dst=/t2,tmpfs-size=1048576,tmpfs-mode=700 --mount type=volume,src=shared,dst=/vol2,readonly \
-		--mount "type=bind,src=$BATS_FILE_TMPDIR,dst=/b,bind-propagation=rslave" --dns 1.1.1.1 --dns-search example.com \
+		--mount "type=bind,src=$BATS_FILE_TMPDIR,dst=/b,bind-propagation=rslave,bind-create-src" --dns 1.1.1.1 --dns-search example.com \
 		--dns-option ndots:1 --add-host a:1.2.3.4 --cap-add NET_ADMIN --cap-drop mknod --device /dev/null:/dev/xx:rw -m 64m \
 		--memory-reservation 32m --cpus 0.5 --cpu-shares 512 --pids-limit 50 --ulimit nofile=100:200 --log-opt max-size=1m \
 		--sysctl net.ipv4.ip_forward=1 --security-opt no-new-privileges --security-opt "seccomp=$BATS_TEST_TMPDIR/seccomp" \
