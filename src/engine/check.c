@@ -24,6 +24,8 @@
 #define SETTLE_NS 300000000
 
 static void report(struct check *check, struct check_finding *finding, const char *what, va_list ap)
+	__attribute__((format(printf, 3, 0)));
+static void report(struct check *check, struct check_finding *finding, const char *what, va_list ap)
 {
 	char text[TEXT_MAX];
 	vsnprintf(text, sizeof(text), what, ap);
