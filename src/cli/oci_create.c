@@ -212,6 +212,7 @@ static struct exec_request make_request(struct creation *creation)
 		.listen_fds = creation->listen_fds,
 		.no_pivot = creation->options->no_pivot,
 		.no_new_keyring = creation->options->no_new_keyring,
+		.mounts_in_order = true,
 		.gate_listen_fd = creation->gate_fd,
 		.on_namespaces = record_process,
 		.opaque = creation,

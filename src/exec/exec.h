@@ -36,6 +36,9 @@ struct exec_request {
 	int listen_fds;	      /* how many of them systemd's LISTEN_FDS announces */
 	bool no_pivot;
 	bool no_new_keyring;
+	/* /proc/self/mountinfo is to list the mounts in the specification's order (config.md,
+	 * Mounts); costs a little, because less is made while the child starts. */
+	bool mounts_in_order;
 	/*
 	 * Unix socket, bound and listening, through which a process that did not create the
 	 * container starts it (`masu oci create`); -1: the creator starts it by gate_fd.

@@ -201,6 +201,22 @@ static bool fallback_may_be_needed(const struct rootfs *rootfs, const struct oci
 	return !ns[owner].present || joined;
 }
 
+/*
+ * The kernel lists mounts in the order they were made, clones included, and the specification's is
+ * kept where the child makes them all, one after the other. Its mounts are slaves of the host's by
+ * then, as under runc: "slave" is what it should be, "shared" a peer group that follows the host's.
+ * Only with a shared root a shared bind is to be the host's peer, and is cloned here, as is one
+ * whose source the child might not be allowed to clone or might see differently.
+ */
+static bool cloned_in_order(const struct rootfs *rootfs, const struct oci_mount *mount)
+{
+	const struct oci_ns *ns = rootfs->spec->namespaces;
+	bool peer = mount->propagation & rootfs->spec->rootfs_propagation & MS_SHARED;
+	return rootfs->request->mounts_in_order && !peer && mount->source &&
+	       !str_after(mount->source, "/proc/") && !mount->idmap && !mount->idmap_recursive &&
+	       ns[OCI_NS_MOUNT].present && !ns[OCI_NS_MOUNT].path && !ns[OCI_NS_USER].present;
+}
+
 int bind_prepare(struct rootfs *rootfs, size_t index, struct masu_error *err)
 {
 	const struct oci_mount *mount = &rootfs->spec->mounts[index];
@@ -220,6 +236,8 @@ int bind_prepare(struct rootfs *rootfs, size_t index, struct masu_error *err)
 		if (r < 0 || source->link)
 			return r;
 	}
+	if (cloned_in_order(rootfs, mount) && !mount->optional)
+		return 0;
 	r = bind_clone(rootfs, mount, false, &source->tree_fd, err);
 	if (r == -ENOENT && mount->optional) {
 		error_clear(err);
