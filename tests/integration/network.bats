@@ -31,7 +31,7 @@ teardown() {
 	for space in "${spaces[@]}"; do ip netns del "$space" || true; done
 	nft delete table inet masu0 2>/dev/null || true
 	ip link del masu0 2>/dev/null || true
-	wait_until 30 no_links
+	wait_until 120 no_links
 }
 
 drive() { "$DRIVER" "$ROOT" "$RUN" "$@"; }
@@ -305,7 +305,7 @@ route_loopback() {
 	ip netns del c1
 	ip netns del c2
 	spaces=()
-	wait_until 30 no_links
+	wait_until 120 no_links
 }
 
 @test "the bridge stays while somebody uses it" {
@@ -328,7 +328,7 @@ route_loopback() {
 	container c1 8080:80
 	ip netns del c1
 	spaces=()
-	wait_until 30 no_links
+	wait_until 120 no_links
 	container c2 8080:80
 	serve c2 tcp 80
 	[ "$(ask_from lan tcp 10.9.0.1 8080)" = "c2 10.9.0.2" ]
@@ -483,7 +483,7 @@ calls_of_connect() {
 				fi
 				points=$((points + 1))
 				ip netns del victim
-				wait_until 30 no_links
+				wait_until 120 no_links
 				ip netns add next
 				drive connect next /run/netns/next - 8080:80 >/dev/null
 				[ "$(elements)" = 2 ]
@@ -494,7 +494,7 @@ calls_of_connect() {
 	done
 	echo "# killed at $points points" >&3
 	[ "$points" -ge 40 ]
-	wait_until 30 no_links
+	wait_until 120 no_links
 	drive retire 0
 	[ -z "$(find "$RUN/networks/bridge" -name '[0-9]*')" ]
 	[ -z "$(nft list ruleset)" ]
@@ -529,7 +529,7 @@ calls_of_connect() {
 					false
 				fi
 				wait_until 10 eval '[ "$(elements)" = 0 ]'
-				wait_until 30 no_links
+				wait_until 120 no_links
 			done
 		done
 	done

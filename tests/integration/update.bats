@@ -29,7 +29,7 @@ limit() {
 	cat "/sys/fs/cgroup/${2%%/*}$GROUP/$id/${2##*/}" 2>/dev/null || cat "/sys/fs/cgroup$GROUP/$id/$3"
 }
 
-# Every process of the container is in the group of the v1 controller $2; fine on cgroup2.
+# Every process of the container is in (it forks: the two lists are equal in between) the group of the v1 controller $2; fine on cgroup2.
 all_inside() { # name, controller
 	local id=$(field "$1" .Id) group=/sys/fs/cgroup/$2$GROUP/$(field "$1" .Id)
 	[ -d "/sys/fs/cgroup/$2" ] || return 0
@@ -45,8 +45,8 @@ all_inside() { # name, controller
 	[ "$(limit one memory/memory.soft_limit_in_bytes memory.low)" = $((32 << 20)) ]
 	[ "$(limit one pids/pids.max pids.max)" = 50 ]
 	[[ "$(limit one cpu/cpu.cfs_quota_us cpu.max)" == 50000* ]]
-	all_inside one memory
-	all_inside one pids
+	wait_until 5 all_inside one memory
+	wait_until 5 all_inside one pids
 	[ "$(field one .HostConfig.Memory)" = $((64 << 20)) ]
 	[ "$(field one .HostConfig.MemorySwap)" = $((128 << 20)) ]
 	[ "$(field one .HostConfig.MemoryReservation)" = $((32 << 20)) ]
@@ -56,7 +56,7 @@ all_inside() { # name, controller
 	run m exec one sh -c 'cat /proc/self/cgroup'
 	if [ -d /sys/fs/cgroup/memory ]; then
 		[[ "$output" == *":memory:"*"$(field one .Id)"* || "$output" == *":memory:/"$'\n'* ]]
-		all_inside one memory
+		wait_until 5 all_inside one memory
 	fi
 	m stop -t 5 one
 	m start one
@@ -103,7 +103,7 @@ all_inside() { # name, controller
 	[[ "$(limit one cpu/cpu.shares cpu.weight)" == 512 || "$(limit one cpu/cpu.shares cpu.weight)" == 5? ]]
 	[ "$(limit one cpuset/cpuset.cpus cpuset.cpus)" = 0 ]
 	[ "$(m exec one nproc)" = 1 ]
-	all_inside one cpuset
+	wait_until 5 all_inside one cpuset
 	[ "$(field one .HostConfig.CpusetCpus)" = 0 ]
 }
 
@@ -192,8 +192,8 @@ all_inside() { # name, controller
 	m update --memory-reservation 50m one 2>/dev/null
 	m update --pids-limit 100 one
 	wait
-	all_inside one memory
-	all_inside one pids
+	wait_until 5 all_inside one memory
+	wait_until 5 all_inside one pids
 }
 
 @test "a container that ends while it is updated, and one killed at any point of the update, leave nothing" {
