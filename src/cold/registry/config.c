@@ -23,6 +23,8 @@ struct opening {
 	struct masu_error *err;
 	const struct json *daemon; /* daemon.json, NULL: there is none */
 	struct registry_rule rule;
+	const char *known_name; /* whose credentials were looked up last */
+	struct registry_credentials known;
 };
 
 /* The file's text in the arena; -ENOENT without a message. */
@@ -210,8 +212,17 @@ static int find_credentials(struct opening *o, struct registry_endpoint *endpoin
 		name = strstr(endpoint->base, "://") + 3;
 		name = arena_strndup(o->arena, name, strcspn(name, "/"));
 	}
-	return name ? registry_credentials_find(o->arena, name, &endpoint->credentials, o->err)
-		    : error_set(o->err, -ENOMEM, "out of memory");
+	if (!name)
+		return error_set(o->err, -ENOMEM, "out of memory");
+	/* HTTPS and HTTP at one place are one name: a helper is asked once. */
+	if (o->known_name && streq(o->known_name, name)) {
+		endpoint->credentials = o->known;
+		return 0;
+	}
+	int r = registry_credentials_find(o->arena, name, &endpoint->credentials, o->err);
+	o->known_name = name;
+	o->known = endpoint->credentials;
+	return r;
 }
 
 int registry_open(struct arena *arena, const char *domain, struct registry *ret,
