@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "cgroup/internal.h"
 #include "sys/fs.h"
@@ -171,13 +172,6 @@ bool process_is_dying(pid_t pid)
 	       pending & 1ull << (SIGKILL - 1);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Value of @key in "key value" lines. */
 int text_keyed(const char *text, const char *key, uint64_t *ret)
 {
@@ -212,7 +206,7 @@ static int refuse_live(struct cgroup_tree *tree, struct masu_error *err)
 
 int cgroup_wait_event(int events_fd, const char *key, uint64_t value, int64_t timeout_ms)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_ms() + timeout_ms;
 	for (;;) {
 		char text[256];
 		ssize_t got = pread(events_fd, text, sizeof(text) - 1, 0);
@@ -226,7 +220,7 @@ int cgroup_wait_event(int events_fd, const char *key, uint64_t value, int64_t ti
 		if (current == value)
 			return 0;
 		/* kernfs wakes on every change since the last read (cgroups(7), cgroup.events). */
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_ms();
 		if (left <= 0)
 			return -ETIMEDOUT;
 		struct pollfd pfd = { .fd = events_fd, .events = POLLPRI };
@@ -250,7 +244,7 @@ static int wait_process(pid_t pid, int64_t deadline)
 	if (pidfd < 0)
 		return pidfd == -ESRCH ? 0 : pidfd;
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_ms();
 		struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
 		int ready = left <= 0 ? 0 : poll(&pfd, 1, (int)left);
 		if (ready > 0)
@@ -268,7 +262,7 @@ static int wait_process(pid_t pid, int64_t deadline)
  */
 static int wait_processes(struct cgroup_tree *tree)
 {
-	int64_t deadline = now_ms() + EMPTY_TIMEOUT_MS;
+	int64_t deadline = clock_ms() + EMPTY_TIMEOUT_MS;
 	for (;;) {
 		_cleanup_arena_ struct arena arena;
 		arena_init(&arena, 0);
@@ -280,7 +274,7 @@ static int wait_processes(struct cgroup_tree *tree)
 		if (r < 0 || count == 0)
 			return r;
 		/* Those that were forked meanwhile come in the next round. */
-		if (now_ms() >= deadline)
+		if (clock_ms() >= deadline)
 			return -ETIMEDOUT;
 	}
 }

@@ -340,15 +340,21 @@ static const struct json *call_printf(struct template_call *c)
 	return finish(c, &text);
 }
 
+/* What the escaping functions work on: the arguments, printed one after the other. */
+static void print_arguments(struct template_call *c, struct buf *ret)
+{
+	buf_init(ret, 0);
+	for (size_t i = 0; i < c->count; i++)
+		template_print(c->run->arena, c->args[i], ret);
+}
+
 static const struct json *call_html(struct template_call *c)
 {
 	static const char from[] = "\"'&<>";
 	static const char *const to[] = { "&#34;", "&#39;", "&amp;", "&lt;", "&gt;" };
 	struct buf plain, text;
-	buf_init(&plain, 0);
+	print_arguments(c, &plain);
 	buf_init(&text, 0);
-	for (size_t i = 0; i < c->count; i++)
-		template_print(c->run->arena, c->args[i], &plain);
 	for (const char *p = buf_str(&plain); *p; p++) {
 		const char *special = strchr(from, *p);
 		if (special)
@@ -363,10 +369,8 @@ static const struct json *call_html(struct template_call *c)
 static const struct json *call_js(struct template_call *c)
 {
 	struct buf plain, text;
-	buf_init(&plain, 0);
+	print_arguments(c, &plain);
 	buf_init(&text, 0);
-	for (size_t i = 0; i < c->count; i++)
-		template_print(c->run->arena, c->args[i], &plain);
 	for (const char *p = buf_str(&plain); *p; p++) {
 		if (strchr("\\'\"", *p))
 			buf_printf(&text, "\\%c", *p);
@@ -382,10 +386,8 @@ static const struct json *call_js(struct template_call *c)
 static const struct json *call_urlquery(struct template_call *c)
 {
 	struct buf plain, text;
-	buf_init(&plain, 0);
+	print_arguments(c, &plain);
 	buf_init(&text, 0);
-	for (size_t i = 0; i < c->count; i++)
-		template_print(c->run->arena, c->args[i], &plain);
 	for (const char *p = buf_str(&plain); *p; p++) {
 		bool bare = (is_word(*p) && (unsigned char)*p < 0x80) || strchr("-.~", *p);
 		if (*p == ' ')

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/events.h"
 #include "engine/health.h"
@@ -32,13 +33,6 @@ struct probe {
 	size_t output_len;
 	bool truncated;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* What fits is kept; a NUL would not be text. */
 static void keep(struct probe *p, const char *data, size_t len)
@@ -67,14 +61,14 @@ static bool take_output(struct probe *p, int fd)
 /* Serves the process's output until it ends. false: it took too long. */
 static bool accompany(struct probe *p, struct engine_exec *exec)
 {
-	int64_t deadline = now_ms() + p->plan.timeout;
+	int64_t deadline = clock_ms() + p->plan.timeout;
 	struct pollfd fds[] = { { .fd = exec->pidfd, .events = POLLIN },
 				{ .fd = exec->stdout_fd, .events = POLLIN },
 				{ .fd = exec->stderr_fd, .events = POLLIN } };
 	fcntl(exec->stdout_fd, F_SETFL, O_NONBLOCK);
 	fcntl(exec->stderr_fd, F_SETFL, O_NONBLOCK);
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_ms();
 		const struct timespec wait = { .tv_sec = left / 1000,
 					       .tv_nsec = left % 1000 * 1000000 };
 		if (left <= 0)

@@ -145,6 +145,9 @@ char *log_file_reserve(struct log *log, size_t max);
 void log_file_commit(struct log *log, size_t len);
 void log_file_flush(struct log *log);
 void log_file_rest(struct log *log);
+/* What the log's file is called after @index rotations: "name", "name.1" … */
+#define LOG_ROTATED_NAME_MAX 112
+const char *log_rotated_name(const char *name, unsigned index, char ret[LOG_ROTATED_NAME_MAX]);
 /* Which file of the log this is, counted from the first, which is 0; by this a reader knows how
  * many were rotated away before it got to them. 0 also where the filesystem cannot say. */
 uint64_t log_file_generation(int fd);

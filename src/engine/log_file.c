@@ -48,19 +48,19 @@ uint64_t log_file_generation(int fd)
 	return generation;
 }
 
-static const char *file_name(const struct log *log, unsigned index, char ret[112])
+const char *log_rotated_name(const char *name, unsigned index, char ret[LOG_ROTATED_NAME_MAX])
 {
 	if (index)
-		snprintf(ret, 112, "%s.%u", log->name, index);
+		snprintf(ret, LOG_ROTATED_NAME_MAX, "%s.%u", name, index);
 	else
-		snprintf(ret, 112, "%s", log->name);
+		snprintf(ret, LOG_ROTATED_NAME_MAX, "%s", name);
 	return ret;
 }
 
 /* The next file, which has its number before it has its name. */
 static int open_next(const struct log *log, uint64_t generation)
 {
-	char making[112];
+	char making[LOG_ROTATED_NAME_MAX];
 	snprintf(making, sizeof(making), "%s.new", log->name);
 	int fd = open_file(log, making, O_TRUNC);
 	/* Where there are no attributes, readers cannot tell what they missed. */
@@ -81,10 +81,10 @@ static void rotate(struct log *log)
 	char older[112], newer[112];
 	uint64_t generation = log_file_generation(log->fd) + 1;
 	cleanup_close(&log->fd);
-	unlinkat(log->dir_fd, file_name(log, log->options.max_file - 1, older), 0);
+	unlinkat(log->dir_fd, log_rotated_name(log->name, log->options.max_file - 1, older), 0);
 	for (unsigned i = log->options.max_file - 1; i > 0; i--)
-		renameat(log->dir_fd, file_name(log, i - 1, newer), log->dir_fd,
-			 file_name(log, i, older));
+		renameat(log->dir_fd, log_rotated_name(log->name, i - 1, newer), log->dir_fd,
+			 log_rotated_name(log->name, i, older));
 	log->fd = open_next(log, generation);
 	log->size = 0;
 }

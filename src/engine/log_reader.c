@@ -14,19 +14,10 @@
 #define BUFFER_SIZE  (256u << 10) /* more than the longest record; stays in a processor's cache */
 #define ROTATE_TRIES 100	  /* to see a rotation through that is under way */
 
-static const char *file_name(const struct log_reader *reader, unsigned index, char ret[112])
-{
-	if (index)
-		snprintf(ret, 112, "%s.%u", reader->name, index);
-	else
-		snprintf(ret, 112, "%s", reader->name);
-	return ret;
-}
-
 static int open_file(const struct log_reader *reader, unsigned index)
 {
-	char name[112];
-	int fd = openat(reader->dir_fd, file_name(reader, index, name),
+	char name[LOG_ROTATED_NAME_MAX];
+	int fd = openat(reader->dir_fd, log_rotated_name(reader->name, index, name),
 			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
@@ -63,9 +54,9 @@ static void use_file(struct log_reader *reader, int fd)
 
 static bool is_file(const struct log_reader *reader, unsigned index, const struct stat *st)
 {
-	char name[112];
+	char name[LOG_ROTATED_NAME_MAX];
 	struct stat other;
-	return fstatat(reader->dir_fd, file_name(reader, index, name), &other,
+	return fstatat(reader->dir_fd, log_rotated_name(reader->name, index, name), &other,
 		       AT_SYMLINK_NOFOLLOW) == 0 &&
 	       other.st_ino == st->st_ino && other.st_dev == st->st_dev;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "engine/monitor.h"
 
 /* More than pipes and log hold when the container ends, which nobody is to miss. */
@@ -53,17 +54,10 @@ void io_clients_update(struct monitor_io *io)
 
 /* ---- patience ---- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* The container waits while anybody is behind, and the timer goes off for the first of them. */
 static void update_behind(struct monitor_io *io)
 {
-	uint64_t now = now_ms(), first = UINT64_MAX;
+	uint64_t now = (uint64_t)clock_ms(), first = UINT64_MAX;
 	for (unsigned i = 0; i < io->client_room; i++) {
 		const struct io_client *client = &io->clients[i];
 		if (client->behind && client->give_up_at < first)
@@ -90,7 +84,7 @@ static void falls_behind(struct monitor_io *io, struct io_client *client)
 	if (client->behind)
 		return;
 	client->behind = true;
-	client->give_up_at = now_ms() + client->patience_ms;
+	client->give_up_at = (uint64_t)clock_ms() + client->patience_ms;
 	update_behind(io);
 }
 
@@ -98,7 +92,7 @@ static void falls_behind(struct monitor_io *io, struct io_client *client)
 static void catches_up(struct monitor_io *io, struct io_client *client)
 {
 	if (client->behind) {
-		uint64_t now = now_ms();
+		uint64_t now = (uint64_t)clock_ms();
 		client->patience_ms =
 			client->give_up_at > now ? (unsigned)(client->give_up_at - now) : 0;
 		client->behind = false;
@@ -110,7 +104,7 @@ static void catches_up(struct monitor_io *io, struct io_client *client)
 
 void io_patience_over(struct monitor_io *io)
 {
-	uint64_t now = now_ms();
+	uint64_t now = (uint64_t)clock_ms();
 	for (unsigned i = 0; i < io->client_room; i++) {
 		if (!io->clients[i].behind || io->clients[i].give_up_at > now)
 			continue;

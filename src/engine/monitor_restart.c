@@ -10,17 +10,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/events.h"
 #include "engine/monitor.h"
 #include "engine/restart_policy.h"
-
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 void restart_reset(struct monitor *m)
 {
@@ -34,12 +28,12 @@ void restart_reset(struct monitor *m)
 void restart_note_start(struct monitor *m)
 {
 	m->restart.waiting = m->restart.stopped = m->restart.by_hand = false;
-	m->restart.started = monotonic_ms();
+	m->restart.started = clock_ms();
 }
 
 int64_t restart_since_start(const struct monitor *m)
 {
-	return monotonic_ms() - m->restart.started;
+	return clock_ms() - m->restart.started;
 }
 
 static bool wanted(const struct monitor *m, int status)

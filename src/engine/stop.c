@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "engine/attach.h"
 #include "engine/events.h"
 #include "engine/internal.h"
@@ -195,19 +196,12 @@ struct stopping {
 	size_t first; /* index of the batch's first one, for @done */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int64_t stop_deadline(int seconds, const struct container *container)
 {
 	if (seconds == STOP_TIMEOUT_OWN)
 		seconds = container->config.stop_timeout >= 0 ? container->config.stop_timeout
 							      : STOP_TIMEOUT_DEFAULT;
-	return seconds < 0 ? INT64_MAX : now_ms() + (int64_t)seconds * 1000;
+	return seconds < 0 ? INT64_MAX : clock_ms() + (int64_t)seconds * 1000;
 }
 
 static unsigned stop_flags(const struct stopping *s)
@@ -272,7 +266,7 @@ static void stop_wait(struct stopping *s)
 {
 	struct pollfd fds[STOP_BATCH];
 	while (s->waiting) {
-		int64_t nearest = INT64_MAX, now = now_ms();
+		int64_t nearest = INT64_MAX, now = clock_ms();
 		for (size_t i = 0; i < s->count; i++) {
 			fds[i] = (struct pollfd) { .fd = s->pidfds[i], .events = POLLIN };
 			if (s->pidfds[i] >= 0 && s->deadlines[i] <= now)

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/human.h"
 #include "base/str.h"
 #include "cold/image/pull.h"
@@ -22,13 +23,6 @@ static struct {
 	int64_t last_ms;
 	enum pull_phase shown[IMAGE_MAX_LAYERS];
 } state;
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static const char *short_digest(const struct pull_layer *layer)
 {
@@ -94,7 +88,7 @@ static void redraw(const struct pull *pull)
 		printf("\033[K\n");
 	}
 	state.drawn = true;
-	state.last_ms = now_ms();
+	state.last_ms = clock_ms();
 	fflush(stdout);
 }
 
@@ -105,7 +99,7 @@ void progress_layer(const struct pull *pull, const struct pull_layer *layer)
 	if (pull->quiet)
 		return;
 	state.shown[at] = layer->phase;
-	if (state.terminal && (changed || now_ms() - state.last_ms >= REDRAW_MS)) {
+	if (state.terminal && (changed || clock_ms() - state.last_ms >= REDRAW_MS)) {
 		redraw(pull);
 	} else if (!state.terminal && changed && layer->phase != PULL_FETCHING) {
 		printf("%.*s: %s\n", SHORT_DIGEST, short_digest(layer), phase_text(layer->phase));

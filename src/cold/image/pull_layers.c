@@ -55,12 +55,15 @@ void pull_unlock(struct pull *pull)
 	}
 }
 
+static int stored_path(const char *digest, char ret[PATH_SIZE])
+{
+	return str_format(ret, PATH_SIZE, IMAGES_DIR "/" IMAGES_BLOBS "/%s", digest + SHA256_CHARS);
+}
+
 static bool blob_is_stored(const struct pull *pull, const char *digest)
 {
 	char path[PATH_SIZE];
-	return !pull->distrust &&
-	       str_format(path, sizeof(path), IMAGES_DIR "/" IMAGES_BLOBS "/%s",
-			  digest + SHA256_CHARS) == 0 &&
+	return !pull->distrust && stored_path(digest, path) == 0 &&
 	       faccessat(pull->builder->root_fd, path, F_OK, 0) == 0;
 }
 
@@ -109,8 +112,7 @@ static int begin_stored(struct flow *flow, size_t i, struct masu_error *err)
 	char path[PATH_SIZE];
 	struct pull *pull = flow->pull;
 	struct built_layer *layer = &flow->image->layers[i];
-	str_format(path, sizeof(path), IMAGES_DIR "/" IMAGES_BLOBS "/%s",
-		   layer->blob.digest + SHA256_CHARS);
+	stored_path(layer->blob.digest, path);
 	_cleanup_close_ int fd = openat(pull->builder->root_fd, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(err, -errno, "%s", path);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "json/json.h"
 
@@ -85,7 +86,7 @@ static bool again_later(struct transfer *t)
 		wait = BACKOFF_MAX_MS;
 	if (t->retry_after_ms > wait)
 		wait = t->retry_after_ms < RETRY_AFTER_MAX ? t->retry_after_ms : RETRY_AFTER_MAX;
-	t->due_ms = session_now_ms() + wait;
+	t->due_ms = clock_ms() + wait;
 	/* A place for an upload is good for one attempt. */
 	t->located = false;
 	return true;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "cold/registry/transfer.h"
 
@@ -90,7 +91,7 @@ static void reply(struct loop *loop, const struct fetch_reply *message)
 
 static void report_progress(struct loop *loop)
 {
-	int64_t now = session_now_ms();
+	int64_t now = clock_ms();
 	if (now - loop->progress_ms < PROGRESS_MS)
 		return;
 	loop->progress_ms = now;
@@ -131,7 +132,7 @@ static void begin(struct loop *loop, size_t slot)
 /* Fills free places from the queue and begins what is due; the time until the next is. */
 static int begin_due(struct loop *loop)
 {
-	int64_t now = session_now_ms(), wait = WAIT_LONG_MS;
+	int64_t now = clock_ms(), wait = WAIT_LONG_MS;
 	for (size_t i = 0; i < FETCH_PARALLEL; i++) {
 		struct transfer *t = loop->active[i];
 		if (!t && loop->waiting) {

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "cold/registry/transfer.h"
 #include "json/json.h"
@@ -17,13 +18,6 @@
 #define CONNECT_TIMEOUT_S    30L
 #define TOKEN_TIMEOUT_S	     60L
 #define REDIRECTS_MAX	     5L
-
-int64_t session_now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void set_blob(CURL *easy, CURLoption option, const char *data, size_t len)
 {
@@ -60,7 +54,7 @@ static struct session_token *find_token(struct session *session, unsigned endpoi
 	for (size_t i = 0; i < SESSION_TOKENS_MAX; i++) {
 		struct session_token *token = &session->tokens[i];
 		if (token->token && token->endpoint == endpoint && streq(token->scope, scope) &&
-		    token->expires_ms > session_now_ms())
+		    token->expires_ms > clock_ms())
 			return token;
 	}
 	return NULL;
@@ -84,7 +78,7 @@ static void keep_token(struct session *session, unsigned endpoint, const char *s
 	slot->endpoint = endpoint;
 	str_format(slot->scope, sizeof(slot->scope), "%s", scope);
 	/* Asked for again a little early, since a blob is long under way. */
-	slot->expires_ms = session_now_ms() + life_s * 900;
+	slot->expires_ms = clock_ms() + life_s * 900;
 }
 
 bool session_authorize(struct session *session, CURL *easy, unsigned endpoint, const char *scope)

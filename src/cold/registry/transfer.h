@@ -85,5 +85,3 @@ bool session_authorize(struct session *session, CURL *easy, unsigned endpoint, c
 int session_answer(struct session *session, unsigned endpoint, const char *challenge,
 		   const char *scope, struct masu_error *err);
 void session_free(struct session *session);
-
-int64_t session_now_ms(void);
