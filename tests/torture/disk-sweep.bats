@@ -73,7 +73,38 @@ intact() {
 		[ "$(cat "$MASU_ROOT/volumes/kept/_data/word")" = word ]
 }
 
-# sweep KIND UNDO ARGUMENT...: of masu; UNDO is shell text.
+# attempt KIND ROOM UNDO ARGUMENT...: of masu; UNDO is shell text. 0: it fits; 1: it did not and nothing is
+# amiss, now that the room is back; 2: something is.
+attempt() {
+	local kind=$1 room=$2 undo=$3 status=0
+	shift 3
+	fill "$kind" "$room"
+	"$MASU" "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null 3>&- || status=$?
+	rm -rf "$DISK/filler"
+	if [ $status -eq 0 ]; then
+		eval "$undo"
+		return 0
+	fi
+	eval "${AFTER_FAILURE:-}"
+	if [ "$(grep -c . "$BATS_TEST_TMPDIR/err")" -ne 1 ] ||
+		! grep -q '^masu.*: No space left on device' "$BATS_TEST_TMPDIR/err"; then
+		echo "$room $kind left: status $status: $(cat "$BATS_TEST_TMPDIR/err")"
+		return 2
+	fi
+	wait_until 5 is_as_before || {
+		echo "$room $kind left: left behind ($(cat "$BATS_TEST_TMPDIR/err"))"
+		diff <(echo "$before") <(state)
+		return 2
+	}
+	intact || { echo "$room $kind left: damage ($(cat "$BATS_TEST_TMPDIR/err"))"; return 2; }
+	"$MASU" "$@" >/dev/null </dev/null 3>&- || { echo "$room $kind left: then it does not work"; return 2; }
+	eval "$undo"
+	wait_until 5 is_as_before || { echo "$room $kind left: left behind in the end"; diff <(echo "$before") <(state); return 2; }
+	return 1
+}
+
+# sweep KIND UNDO ARGUMENT...: ever more room, then back from where it fits, one by one, because what a
+# command writes last is the smallest.
 sweep() {
 	local kind=$1 undo=$2 before room=0 step=1 failed=0 status
 	shift 2
@@ -84,35 +115,28 @@ sweep() {
 	wait_until 10 sh -c '[ -z "$(find "$MASU_ROOT/trash" "$MASU_ROOT/containers/.new" -mindepth 1 2>/dev/null)" ]'
 	before=$(state)
 	while true; do
-		fill "$kind" $room
 		status=0
-		"$MASU" "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" </dev/null 3>&- || status=$?
-		rm -rf "$DISK/filler"
+		attempt "$kind" $room "$undo" "$@" || status=$?
+		[ $status -ne 2 ] || return 1
 		[ $status -ne 0 ] || break
-		eval "${AFTER_FAILURE:-}"
 		failed=$((failed + 1))
-		if [ "$(grep -c . "$BATS_TEST_TMPDIR/err")" -ne 1 ] ||
-			! grep -q '^masu.*: No space left on device' "$BATS_TEST_TMPDIR/err"; then
-			echo "$room $kind left: status $status: $(cat "$BATS_TEST_TMPDIR/err")"
-			return 1
-		fi
-		wait_until 5 is_as_before || {
-			echo "$room $kind left: left behind ($(cat "$BATS_TEST_TMPDIR/err"))"
-			diff <(echo "$before") <(state)
-			return 1
-		}
-		intact || { echo "$room $kind left: damage ($(cat "$BATS_TEST_TMPDIR/err"))"; return 1; }
-		"$MASU" "$@" >/dev/null </dev/null 3>&- || { echo "$room $kind left: then it does not work"; return 1; }
-		eval "$undo"
-		wait_until 5 is_as_before || { echo "$room $kind left: left behind in the end"; diff <(echo "$before") <(state); return 1; }
 		# Denser where little is needed.
 		room=$((room + step))
 		step=$((1 + room / 3 + RANDOM % (1 + room / 6)))
 	done
-	eval "$undo"
+	local fits=$room below
+	for below in {1..40}; do
+		[ $below -le $room ] || break
+		status=0
+		attempt "$kind" $((room - below)) "$undo" "$@" || status=$?
+		[ $status -ne 2 ] || return 1
+		[ $status -ne 0 ] || { fits=$((room - below)); continue; }
+		failed=$((failed + 1))
+		[ $below -lt $((room - fits + 4)) ] || break
+	done
 	wait_until 5 is_as_before
 	intact
-	echo "# fits into $room $kind, does not into less ($failed times): $1" >&3
+	echo "# fits into $fits $kind, does not into less ($failed times): $1" >&3
 	[ $failed -gt 0 ]
 }
 

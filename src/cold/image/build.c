@@ -416,6 +416,29 @@ static int index_image(struct image_index *index, const struct built_image *imag
 	return r;
 }
 
+static int check_all(struct image_builder *b, int images_fd, const struct built_image *images,
+		     size_t count, struct masu_error *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = check_existing(b, images_fd, &images[i]);
+	return r < 0 && r != -EAGAIN ? error_errno(err, r, "layer") : r;
+}
+
+static int publish(struct image_builder *b, int images_fd, struct image_index *index,
+		   struct built_image *images, size_t count, struct masu_error *err)
+{
+	int r = publish_blobs(b, images_fd, images, count);
+	if (r < 0)
+		return error_errno(err, r, "images: blobs cannot be written");
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = publish_layers(b, &images[i], err);
+	for (size_t i = 0; i < count && r == 0; i++)
+		if (index_image(index, &images[i]) < 0)
+			r = error_set(err, -ENOMEM, "out of memory");
+	return r < 0 ? r : image_index_save(images_fd, index, err);
+}
+
 int image_commit(struct image_builder *b, struct built_image *images, size_t count,
 		 struct masu_error *err)
 {
@@ -428,24 +451,14 @@ int image_commit(struct image_builder *b, struct built_image *images, size_t cou
 	 */
 	if (r == 0)
 		r = engine_images_begin(b->root_fd, images_fd, b->ops, b->storage, err);
-	for (size_t i = 0; i < count && r == 0; i++) {
-		r = check_existing(b, images_fd, &images[i]);
-		if (r < 0 && r != -EAGAIN)
-			error_errno(err, r, "layer");
-	}
 	if (r < 0)
 		return r;
-	r = publish_blobs(b, images_fd, images, count);
-	if (r < 0)
-		return error_errno(err, r, "images: blobs cannot be written");
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = publish_layers(b, &images[i], err);
-	for (size_t i = 0; i < count && r == 0; i++)
-		if (index_image(&index, &images[i]) < 0)
-			r = error_set(err, -ENOMEM, "out of memory");
+	r = check_all(b, images_fd, images, count, err);
 	if (r == 0)
-		r = image_index_save(images_fd, &index, err);
-	if (r == 0)
+		r = publish(b, images_fd, &index, images, count, err);
+	/* What cannot be taken back now stays pending, and the next command takes it back. */
+	if (r == 0 ||
+	    engine_images_collect(b->root_fd, images_fd, b->ops, b->storage, NULL, NULL, NULL) == 0)
 		engine_images_end(images_fd);
 	return r;
 }
