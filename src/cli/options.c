@@ -204,7 +204,7 @@ int cli_parse(struct arena *arena, const struct cli_command *command, const char
 	*ret_argc = count;
 	*ret_argv = positional;
 	if (r < 0 && !state.help) {
-		if (err) {
+		if (err && r != -ENOMEM) {
 			size_t used = strlen(err->message);
 			str_format(err->message + used, sizeof(err->message) - used,
 				   "\nSee '%s --help'.", path);

@@ -24,7 +24,8 @@ fails_at() {
 }
 
 # sweep PREPARE CLEAN ARGUMENT...: masu with these arguments, between two shell texts that make what it
-# works on and take away what it made. Each ends by itself, and nothing is left in the end.
+# works on and take away what it made. Each ends by itself, and nothing is left in the end. Where one
+# succeeds all the same, so does the shell text $RESULT; where it fails, it says so in $LINES_AT_MOST.
 sweep() {
 	local prepare=$1 clean=$2 before number step status fired=0 failed=0
 	shift 2
@@ -40,12 +41,18 @@ sweep() {
 			cat "$BATS_TEST_TMPDIR/out"
 			return 1
 		fi
+		[ $status -ne 0 ] || eval "${RESULT:-true}" || { echo "allocation $number fails: success, but not so"; return 1; }
 		eval "$clean" || true # there may be nothing
 		grep -q 'fault: an allocation fails' "$BATS_TEST_TMPDIR/out" || break
 		fired=$((fired + 1))
 		[ $status -eq 0 ] || failed=$((failed + 1))
 		[ $status -eq 0 ] || grep -q '^masu.*: ' "$BATS_TEST_TMPDIR/out" || {
 			echo "allocation $number fails: status $status, and no reason is given"
+			cat "$BATS_TEST_TMPDIR/out"
+			return 1
+		}
+		[ $status -eq 0 ] || [ "$(grep -vc '^fault: ' "$BATS_TEST_TMPDIR/out")" -le "${LINES_AT_MOST:-100}" ] || {
+			echo "allocation $number fails: status $status, and more than a line says so"
 			cat "$BATS_TEST_TMPDIR/out"
 			return 1
 		}
@@ -109,7 +116,53 @@ REMOVE='masu rm -f masu-sweep >/dev/null 2>&1 || true'
 		volume rm masu-sweep
 }
 
+# A root of a few files, so that every allocation can be one that fails.
+small_archive() {
+	local root=$BATS_TEST_TMPDIR/small
+	mkdir -p "$root/dir/below"
+	echo text >"$root/dir/file"
+	ln "$root/dir/file" "$root/dir/below/linked"
+	ln -s file "$root/dir/link"
+	mknod "$root/dir/device" c 1 3
+	truncate -s 1M "$root/sparse"
+	python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.note", b"value")' "$root/dir/file"
+	tar -C "$root" --numeric-owner --xattrs --sparse -cf "$BATS_TEST_TMPDIR/small.tar" .
+}
+
+REMOVE_IMAGE='masu rmi sweep:local >/dev/null 2>&1 || true'
+SAME_IMAGE='[ "$(masu image inspect -f "{{.RootFS.Layers}}" sweep:local)" = "$layers" ]'
+
 @test "import and rmi" {
-	sweep true 'masu rmi sweep:local >/dev/null 2>&1' import "$BATS_FILE_TMPDIR/busybox.tar" sweep:local
-	sweep 'masu tag busybox:local sweep:local' 'masu rmi sweep:local >/dev/null 2>&1 || true' rmi sweep:local
+	local compressed layers RESULT=$SAME_IMAGE LINES_AT_MOST=1
+	small_archive
+	masu import "$BATS_TEST_TMPDIR/small.tar" sweep:local
+	layers=$(masu image inspect -f "{{.RootFS.Layers}}" sweep:local)
+	masu rmi sweep:local
+	for compressed in gzip zstd xz; do
+		$compressed -qk "$BATS_TEST_TMPDIR/small.tar"
+	done
+	sweep true "$REMOVE_IMAGE" import -c 'ENV A=b' -c 'CMD ["sh"]' "$BATS_TEST_TMPDIR/small.tar" sweep:local
+	for compressed in gz zst xz; do
+		sweep true "$REMOVE_IMAGE" import "$BATS_TEST_TMPDIR/small.tar.$compressed" sweep:local
+	done
+	RESULT='! masu image inspect sweep:local >/dev/null 2>&1'
+	sweep 'masu tag busybox:local sweep:local' "$REMOVE_IMAGE" rmi sweep:local
+}
+
+@test "save, and load of an archive and of a directory" {
+	local layers RESULT='cmp "$BATS_TEST_TMPDIR/out.tar" "$BATS_TEST_TMPDIR/both.tar"' LINES_AT_MOST=1
+	small_archive
+	masu import "$BATS_TEST_TMPDIR/small.tar" sweep:local
+	layers=$(masu image inspect -f "{{.RootFS.Layers}}" sweep:local)
+	masu save -o "$BATS_TEST_TMPDIR/saved.tar" sweep:local
+	masu save -o "$BATS_TEST_TMPDIR/both.tar" sweep:local busybox:local
+	sweep true 'rm "$BATS_TEST_TMPDIR/out.tar" 2>/dev/null' save -o "$BATS_TEST_TMPDIR/out.tar" sweep:local busybox:local
+	[ "$(ls "$BATS_TEST_TMPDIR" | grep -c '^out.tar')" = 0 ]
+	masu rmi sweep:local
+	RESULT=$SAME_IMAGE
+	sweep true "$REMOVE_IMAGE" load -q -i "$BATS_TEST_TMPDIR/saved.tar"
+	mkdir "$BATS_TEST_TMPDIR/saved"
+	tar -C "$BATS_TEST_TMPDIR/saved" -xf "$BATS_TEST_TMPDIR/saved.tar"
+	sweep true "$REMOVE_IMAGE" load -q -i "$BATS_TEST_TMPDIR/saved"
+	masu system check
 }
