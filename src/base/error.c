@@ -4,16 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 /*
  * Names and values in a message come from anywhere: they get no line of their own and no way to
  * drive a terminal. Line breaks that the message itself has stay.
  */
 static void make_printable(char *message, const char *fmt)
 {
-	bool lines = strchr(fmt, '\n') != NULL;
-	for (unsigned char *p = (unsigned char *)message; *p; p++)
-		if ((*p < 0x20 && !(lines && *p == '\n')) || *p == 0x7f)
-			*p = '?';
+	str_make_printable(message, strchr(fmt, '\n') != NULL);
 }
 
 __attribute__((format(printf, 3, 0))) static void error_vset(struct masu_error *err, int code,

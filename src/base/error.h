@@ -22,7 +22,7 @@ struct masu_error {
 /*
  * Records "<message>" and returns @code (a negative errno). With a NULL @err only the code is
  * returned. A message says: the thing, the cause and, where there is one, the remedy. No newline.
- * Control characters in the arguments become '?'.
+ * What is not printable in the arguments becomes '?', see str_make_printable().
  */
 int error_set(struct masu_error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

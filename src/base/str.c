@@ -154,6 +154,34 @@ size_t str_utf8_length(const char *text, size_t left)
 	return 0;
 }
 
+/* Of a well-formed sequence: U+0080-9F, U+200E-200F, U+202A-202E, U+2066-2069. */
+static bool drives_terminal(const unsigned char *s, size_t len)
+{
+	if (len == 2)
+		return s[0] == 0xc2 && s[1] < 0xa0;
+	if (len != 3 || s[0] != 0xe2)
+		return false;
+	return (s[1] == 0x80 && (s[2] == 0x8e || s[2] == 0x8f || (s[2] >= 0xaa && s[2] <= 0xae))) ||
+	       (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
+}
+
+void str_make_printable(char *s, bool lines)
+{
+	size_t left = strlen(s);
+	while (left) {
+		const unsigned char *c = (const unsigned char *)s;
+		size_t len = *c < 0x80 ? 1 : str_utf8_length(s, left);
+		bool harmless = len == 1 ? (*c >= 0x20 && *c != 0x7f) || (lines && *c == '\n')
+					 : len > 1 && !drives_terminal(c, len);
+		if (len == 0)
+			len = 1;
+		if (!harmless)
+			memset(s, '?', len);
+		s += len;
+		left -= len;
+	}
+}
+
 size_t strv_length(char *const *v)
 {
 	size_t n = 0;

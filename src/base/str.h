@@ -46,6 +46,13 @@ int str_format(char *dst, size_t size, const char *fmt, ...) __attribute__((form
 /* Bytes of the well-formed UTF-8 sequence of two or more at @s (RFC 3629), 0: there is none. */
 size_t str_utf8_length(const char *s, size_t left);
 
+/*
+ * Makes text of unknown origin harmless for a terminal, in place: control characters (C0, DEL, C1),
+ * what turns the direction of writing (UAX #9) and bytes that are no UTF-8 become '?'. @lines: line
+ * breaks stay.
+ */
+void str_make_printable(char *s, bool lines);
+
 /* A NULL-terminated array's length; NULL counts as empty. */
 size_t strv_length(char *const *v);
 /* Whether @s is one of them; NULL is an empty vector. */

@@ -130,6 +130,13 @@ static void test_errors_are_printable(void **state)
 	error_set(&err, -EINVAL, "x");
 	error_wrap(&err, "%s", "é\r");
 	assert_string_equal(err.message, "é?: x");
+	/* C1, written right to left, no UTF-8, cut off. */
+	error_set(&err, -EINVAL, "%s",
+		  "a\xc2\x9b"
+		  "31m\xe2\x80\xae"
+		  "b\x9b"
+		  "2J€\xe2\x82");
+	assert_string_equal(err.message, "a??31m???b?2J€??");
 }
 
 static void test_ids(void **state)

@@ -98,9 +98,7 @@ int fetcher_send(struct fetcher *fetcher, const struct fetch_request *request, i
 static void make_harmless(char *text, size_t size)
 {
 	text[size - 1] = '\0';
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
+	str_make_printable(text, false);
 }
 
 int fetcher_receive(struct fetcher *fetcher, struct fetch_reply *ret, struct masu_error *err)
