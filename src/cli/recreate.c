@@ -16,54 +16,50 @@ struct line {
 	struct arena *arena;
 	const struct container_config *config;
 	const struct image_config *image; /* what it brings; all empty where it is not there */
-	struct buf *out;
+	struct recreate *out;
+	int *failed;
 };
 
-/* One word for sh: bare where that is safe, else in single quotes. */
-static void put_word(struct buf *out, const char *word)
+static void add(const struct line *l, const char *flag, const char *value)
 {
-	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				   "_@%+=:,./-";
-	if (*word && strspn(word, safe) == strlen(word)) {
-		buf_puts(out, word);
-		return;
+	struct recreate *out = l->out;
+	if ((out->option_count & (out->option_count - 1)) == 0) {
+		size_t room = out->option_count ? out->option_count * 2 : 1;
+		struct recreate_option *grown = arena_array(l->arena, struct recreate_option, room);
+		if (!grown) {
+			*l->failed = -ENOMEM;
+			return;
+		}
+		if (out->option_count)
+			memcpy(grown, out->options, out->option_count * sizeof(*grown));
+		out->options = grown;
 	}
-	buf_putc(out, '\'');
-	for (; *word; word++) {
-		if (*word == '\'')
-			buf_puts(out, "'\\''");
-		else
-			buf_putc(out, *word);
-	}
-	buf_putc(out, '\'');
+	out->options[out->option_count++] = (struct recreate_option) { flag, value };
 }
 
 static void add_flag(const struct line *l, const char *flag)
 {
-	buf_printf(l->out, " %s", flag);
+	add(l, flag, NULL);
 }
 
-static void add(const struct line *l, const char *flag, const char *value)
+/* The text built in @value; the buffer is empty then. */
+static void add_built(const struct line *l, const char *flag, struct buf *value)
 {
-	add_flag(l, flag);
-	buf_putc(l->out, ' ');
-	put_word(l->out, value);
+	const char *text = buf_error(value) ? NULL : arena_strdup(l->arena, buf_str(value));
+	if (text)
+		add(l, flag, text);
+	else
+		*l->failed = -ENOMEM;
+	buf_reset(value);
 }
 
 static void add_number(const struct line *l, const char *flag, int64_t value)
 {
-	char text[32];
-	snprintf(text, sizeof(text), "%lld", (long long)value);
-	add(l, flag, text);
-}
-
-/* The text built in @value, as one word; the buffer is empty then. */
-static void add_built(const struct line *l, const char *flag, struct buf *value)
-{
-	add(l, flag, buf_str(value));
-	if (buf_error(value))
-		l->out->error = buf_error(value);
-	buf_reset(value);
+	const char *text = arena_printf(l->arena, "%lld", (long long)value);
+	if (text)
+		add(l, flag, text);
+	else
+		*l->failed = -ENOMEM;
 }
 
 /* ---- plain options, each by its place in the configuration ---- */
@@ -498,40 +494,45 @@ static void add_mounts(const struct line *l, struct buf *value)
 /* One that came with its own entrypoint has nothing of the image's command. An entrypoint of
  * several words can only be the image's: where that is gone, the words after the first go in front
  * of the command. */
-static void add_command(const struct line *l)
+static int add_command(const struct line *l)
 {
 	const struct container_config *c = l->config;
 	bool own = !same_strings(c->entrypoint, l->image->entrypoint);
+	char *const *first = own && c->entrypoint && *c->entrypoint ? c->entrypoint + 1 : NULL;
+	char *const *then = own || !same_strings(c->cmd, l->image->cmd) ? c->cmd : NULL;
+	size_t count = 0;
 	if (own)
 		add(l, "--entrypoint", c->entrypoint && *c->entrypoint ? *c->entrypoint : "");
-	buf_putc(l->out, ' ');
-	put_word(l->out, c->image);
-	for (char **word = own && c->entrypoint && *c->entrypoint ? c->entrypoint + 1 : NULL;
-	     word && *word; word++) {
-		buf_putc(l->out, ' ');
-		put_word(l->out, *word);
-	}
-	if (!own && same_strings(c->cmd, l->image->cmd))
-		return;
-	for (char **word = c->cmd; word && *word; word++) {
-		buf_putc(l->out, ' ');
-		put_word(l->out, *word);
-	}
+	const char **words =
+		arena_array(l->arena, const char *, strv_length(first) + strv_length(then) + 1);
+	if (!words)
+		return -ENOMEM;
+	for (; first && *first; first++)
+		words[count++] = *first;
+	for (; then && *then; then++)
+		words[count++] = *then;
+	l->out->image = c->image;
+	l->out->command = words;
+	return 0;
 }
 
-int recreate_line(struct engine *engine, struct arena *arena, const struct container *container,
-		  struct buf *out, struct masu_error *err)
+int recreate_options(struct engine *engine, struct arena *arena, const struct container *container,
+		     struct recreate *ret, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf value;
-	struct container_config config = container->config;
+	struct container_config *config = arena_new(arena, struct container_config);
+	struct recreate out = { 0 };
 	struct image image = { 0 };
-	const struct line l = { engine, arena, &config, &image.config, out };
-	config.name = container->name;
+	int failed = 0;
 	buf_init(&value, 0);
-	if (image_find(engine->root_fd, arena, config.image, &image, NULL) < 0 ||
+	if (!config)
+		return error_set(err, -ENOMEM, "out of memory");
+	*config = container->config;
+	config->name = container->name;
+	const struct line l = { engine, arena, config, &image.config, &out, &failed };
+	if (image_find(engine->root_fd, arena, config->image, &image, NULL) < 0 ||
 	    !streq(image.id, container->image_id))
 		image = (struct image) { 0 };
-	buf_puts(out, "masu run");
 	add_streams(&l);
 	add_plain(&l, &value);
 	add_process(&l, &value);
@@ -540,6 +541,48 @@ int recreate_line(struct engine *engine, struct arena *arena, const struct conta
 	add_limits(&l, &value);
 	add_ports(&l, &value);
 	add_mounts(&l, &value);
-	add_command(&l);
+	int r = add_command(&l);
+	if (r < 0 || failed < 0)
+		return error_set(err, -ENOMEM, "out of memory");
+	*ret = out;
+	return 0;
+}
+
+/* One word for sh: bare where that is safe, else in single quotes. */
+static void put_word(struct buf *out, const char *word)
+{
+	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				   "_@%+=:,./-";
+	buf_putc(out, ' ');
+	if (*word && strspn(word, safe) == strlen(word)) {
+		buf_puts(out, word);
+		return;
+	}
+	buf_putc(out, '\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			buf_puts(out, "'\\''");
+		else
+			buf_putc(out, *word);
+	}
+	buf_putc(out, '\'');
+}
+
+int recreate_line(struct engine *engine, struct arena *arena, const struct container *container,
+		  struct buf *out, struct masu_error *err)
+{
+	struct recreate line;
+	int r = recreate_options(engine, arena, container, &line, err);
+	if (r < 0)
+		return r;
+	buf_puts(out, "masu run");
+	for (size_t i = 0; i < line.option_count; i++) {
+		buf_printf(out, " %s", line.options[i].flag);
+		if (line.options[i].value)
+			put_word(out, line.options[i].value);
+	}
+	put_word(out, line.image);
+	for (const char *const *word = line.command; *word; word++)
+		put_word(out, *word);
 	return buf_error(out) ? error_errno(err, buf_error(out), "ps --command") : 0;
 }

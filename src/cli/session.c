@@ -32,6 +32,16 @@ int session_open(struct cli_context *context, struct engine *ret, struct masu_er
 	return engine_open(root, runroot, kept, context->self_path, ret, err);
 }
 
+int session_container(struct cli_context *context, const char *name, struct engine *engine,
+		      struct container *ret, struct masu_error *err)
+{
+	char id[65];
+	int r = session_open(context, engine, err);
+	if (r == 0)
+		r = engine_resolve(engine, name, id, err);
+	return r < 0 ? r : engine_load(engine, context->arena, id, ret, err);
+}
+
 void session_report(const struct masu_error *err)
 {
 	fflush(stdout);
@@ -78,8 +88,10 @@ int session_targets(struct cli_context *context, struct engine *engine, int argc
 	return 0;
 }
 
-int session_result(const struct engine_target *target, const char *name)
+int session_result(const struct engine_target *target, const char *name, bool ignore_missing)
 {
+	if (ignore_missing && target->result == -ENOENT)
+		return 0;
 	if (target->result < 0) {
 		session_report(&target->err);
 		return 1;

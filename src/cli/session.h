@@ -14,6 +14,10 @@ int session_open(struct cli_context *context, struct engine *ret, struct masu_er
 		.root_fd = -1, .run_fd = -1, .storage_driver = ""                                  \
 	}
 
+/* session_open(), and the container that @name is; closed by container_close(). */
+int session_container(struct cli_context *context, const char *name, struct engine *engine,
+		      struct container *ret, struct masu_error *err);
+
 /*
  * Calls @fn for each of @argv with the container's id. What succeeded is printed as it was typed
  * (where @print), a failure is reported on stderr; the result is the program's exit status, 1 where
@@ -30,8 +34,9 @@ int session_each(struct cli_context *context, int argc, char **argv, bool print,
  */
 int session_targets(struct cli_context *context, struct engine *engine, int argc, char **argv,
 		    struct engine_target **ret, struct masu_error *err);
-/* Prints what became of a target: its name as it was typed, or its error. 1 where it failed. */
-int session_result(const struct engine_target *target, const char *name);
+/* Prints what became of a target: its name as it was typed, or its error. 1 where it failed; one
+ * that does not exist is nothing to tell where @ignore_missing. */
+int session_result(const struct engine_target *target, const char *name, bool ignore_missing);
 
 /* Prints "masu: <message>" on stderr, as a verb that goes on after a failure needs to. */
 void session_report(const struct masu_error *err);

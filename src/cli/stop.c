@@ -22,6 +22,7 @@ static int parse_signal(const char *text, int *ret, struct masu_error *err)
 struct stop_verb {
 	int64_t timeout;
 	const char *signal;
+	bool ignore; /* stop only */
 };
 
 static const struct cli_option stop_table[] = {
@@ -33,6 +34,9 @@ static const struct cli_option stop_table[] = {
 	  .hidden = true },
 	CLI_OPT(struct stop_verb, timeout, "timeout", 't', CLI_INT, "int",
 		"Seconds to wait before killing the container"),
+	/* The last one: restart has all but it. */
+	CLI_OPT(struct stop_verb, ignore, "ignore", 'i', CLI_BOOL, NULL,
+		"Containers that do not exist are no error"),
 };
 
 static void stop_defaults(void *pointer)
@@ -57,6 +61,7 @@ struct stop_printer {
 	char **names;
 	bool *done;
 	size_t count, printed;
+	bool ignore;
 	int status;
 };
 
@@ -66,7 +71,7 @@ static void print_results(struct stop_printer *p)
 		const struct engine_target *target = &p->targets[p->printed];
 		if (!p->done[p->printed] && target->result == 0)
 			return;
-		p->status |= session_result(target, p->names[p->printed]);
+		p->status |= session_result(target, p->names[p->printed], p->ignore);
 	}
 }
 
@@ -95,6 +100,7 @@ static int stop_run(struct cli_context *context, void *pointer, int argc, char *
 	if (r < 0)
 		return r;
 	printer.targets = targets;
+	printer.ignore = ((const struct stop_verb *)pointer)->ignore;
 	engine_stop_all(&engine, &options, targets, (size_t)argc, stop_done, &printer);
 	print_results(&printer);
 	return printer.status;
@@ -134,7 +140,7 @@ static int restart_run(struct cli_context *context, void *pointer, int argc, cha
 						      &target->err);
 		if (target->result == 0)
 			event_container_id(&engine, target->id, "restart", NULL, 0);
-		status |= session_result(target, argv[i]);
+		status |= session_result(target, argv[i], false);
 	}
 	return status;
 }
@@ -144,7 +150,7 @@ const struct cli_command restart_command = {
 	.synopsis = "[OPTIONS] CONTAINER [CONTAINER...]",
 	.summary = "Restart one or more containers",
 	.options = stop_table,
-	.option_count = ARRAY_SIZE(stop_table),
+	.option_count = ARRAY_SIZE(stop_table) - 1,
 	.options_size = sizeof(struct stop_verb),
 	.defaults = stop_defaults,
 	.run = restart_run,
@@ -168,7 +174,7 @@ static int print_all(const struct engine_target *targets, int argc, char **argv)
 {
 	int status = 0;
 	for (int i = 0; i < argc; i++)
-		status |= session_result(&targets[i], argv[i]);
+		status |= session_result(&targets[i], argv[i], false);
 	return status;
 }
 
@@ -203,12 +209,14 @@ const struct cli_command kill_command = {
 /* ---- rm ---- */
 
 struct rm_options {
-	bool force, volumes;
+	bool force, ignore, volumes;
 };
 
 static const struct cli_option rm_options[] = {
 	CLI_OPT(struct rm_options, force, "force", 'f', CLI_BOOL, NULL,
 		"Force the removal of a running container (uses SIGKILL)"),
+	CLI_OPT(struct rm_options, ignore, "ignore", 'i', CLI_BOOL, NULL,
+		"Containers that do not exist are no error"),
 	CLI_OPT(struct rm_options, volumes, "volumes", 'v', CLI_BOOL, NULL,
 		"Remove anonymous volumes associated with the container"),
 };
@@ -227,7 +235,7 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 		return r;
 	engine_remove_all(&engine, flags, targets, (size_t)argc);
 	for (int i = 0; i < argc; i++) {
-		int failed = session_result(&targets[i], argv[i]);
+		int failed = session_result(&targets[i], argv[i], options->ignore);
 		/* What is not there need not be removed by force; docker says so and is content. */
 		if (targets[i].result != -ENOENT || !options->force)
 			status |= failed;

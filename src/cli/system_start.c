@@ -80,7 +80,7 @@ struct stopping {
 static void tell_stopped(void *opaque, size_t index)
 {
 	struct stopping *s = opaque;
-	s->status |= session_result(&s->targets[index], s->list[index].name);
+	s->status |= session_result(&s->targets[index], s->list[index].name, false);
 	fflush(stdout);
 }
 

@@ -195,6 +195,130 @@ verified() { # unit file
 	[ "${lines[0]}" = "# container-$(field plain .Id).service" ]
 }
 
+# The words of a unit's command, one a line: systemd.syntax(7), without its variables.
+command_words() { # setting, unit file
+	python3 - "$1" "$2" <<-'PY'
+	import re, sys
+	text = open(sys.argv[2]).read().replace("\\\n", " ")
+	line = re.search(rf"^{sys.argv[1]}=(.*)$", text, re.M).group(1)
+	for quoted, plain in re.findall(r'"((?:[^"\\]|\\.)*)"|(\S+)', line):
+	    word = re.sub(r"\\(x..|.)", lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" and len(m[1]) > 1 else m[1], quoted) if not plain else plain
+	    print(word.replace("%%", "%").replace("$$", "$"))
+	PY
+}
+
+@test "generate systemd --new: a unit that makes a new container at every start" {
+	command -v systemd-analyze >/dev/null || skip "no systemd-analyze"
+	cd "$BATS_TEST_TMPDIR"
+	m_create --name fresh --restart unless-stopped --rm=false -e 'A=x $y 100% "q"' --label 'l=\' -it --stop-timeout 3 \
+		busybox:local sh -c 'echo "a b" $A; sleep 1000' >/dev/null
+	run -0 m generate systemd --new --files --name --container-prefix c --separator _ -t 5 fresh
+	[ "$output" = "$BATS_TEST_TMPDIR/c_fresh.service" ]
+	run -0 verified ./c_fresh.service
+	grep -qx 'Restart=always' c_fresh.service
+	grep -qx 'TimeoutStopSec=65' c_fresh.service
+	grep -qx "ExecStartPre=$MASU --root $MASU_ROOT --runroot $MASU_RUNROOT rm --force --ignore fresh" c_fresh.service
+	grep -qx "ExecStop=.* stop --ignore --timeout 5 fresh" c_fresh.service
+	run ! grep -q -e '--restart' c_fresh.service
+	# What it runs works, takes the old one's place, and is gone afterwards.
+	local pre create start stop old
+	old=$(field fresh .Id)
+	mapfile -t pre < <(command_words ExecStartPre c_fresh.service)
+	mapfile -t create < <(command_words ExecStartPre <(sed '/^ExecStartPre=.* rm /d' c_fresh.service))
+	mapfile -t start < <(command_words ExecStart c_fresh.service)
+	mapfile -t stop < <(command_words ExecStop c_fresh.service)
+	"${pre[@]}" 3>&- 4>&-
+	"${pre[@]}" 3>&- 4>&- # nothing there is no failure, and nothing to tell
+	"${create[@]}" >/dev/null 3>&- 4>&-
+	"${start[@]}" >out </dev/null 3>&- 4>&- &
+	wait_until 5 status_is fresh running
+	[ "$(field fresh .Id)" != "$old" ]
+	[ "$(field fresh '.Config.Env | map(select(startswith("A=")))[0]')" = 'A=x $y 100% "q"' ]
+	[ "$(field fresh .Config.Labels.l)" = '\' ]
+	[ "$(field fresh .HostConfig.RestartPolicy.Name)" = no ]
+	wait_until 5 grep -q '^a b x \$y 100% "q"' out
+	stop=("${stop[@]/#5/0}")
+	run -0 "${stop[@]}"
+	wait
+	gone fresh
+	run -0 "${stop[@]}"
+	[ -z "$output" ]
+}
+
+@test "generate systemd --new quotes as podman's does, and takes the restart policy over as it does" {
+	command -v podman >/dev/null || skip "no podman"
+	export ORACLE_PODMAN_RUNROOT=/run/podman-unit # the path may not be long
+	local policy
+	tar -C "$BATS_FILE_TMPDIR/tree" -c . | oracle_podman import -q - busybox:local >/dev/null
+	local -a options=(-e 'A=x $y 100% "q" \' -e B=plain --label 'x=a;b' busybox:local sh -c 'echo "a b" '\''c'\'' $A %n')
+	for policy in "" on-failure:3 always unless-stopped; do
+		oracle_podman create --name same ${policy:+--restart "$policy"} "${options[@]}" >/dev/null
+		m_create --name same ${policy:+--restart "$policy"} "${options[@]}" >/dev/null
+		oracle_podman generate systemd --new --name same >"$BATS_TEST_TMPDIR/podman"
+		m generate systemd --new --name same >"$BATS_TEST_TMPDIR/masu"
+		local file setting
+		for setting in Restart TimeoutStopSec; do
+			[ "$(grep "^$setting=" "$BATS_TEST_TMPDIR/podman")" = "$(grep "^$setting=" "$BATS_TEST_TMPDIR/masu")" ]
+		done
+		for file in podman masu; do # its own words, behind the name
+			sed '/^ExecStartPre=.* rm --force/d; s/^ExecStartPre=.* create/ExecStart=create/; /^ExecStart=.*start --attach/d' "$BATS_TEST_TMPDIR/$file" >"$BATS_TEST_TMPDIR/$file.unit"
+			command_words ExecStart "$BATS_TEST_TMPDIR/$file.unit" | sed -n '/^A=/p; /^B=/p; /^x=/p; /^busybox/,$p' >"$BATS_TEST_TMPDIR/$file.words"
+		done
+		diff "$BATS_TEST_TMPDIR/podman.words" "$BATS_TEST_TMPDIR/masu.words"
+		[ "$(head -1 "$BATS_TEST_TMPDIR/masu.words")" = 'A=x $y 100% "q" \' ]
+		oracle_podman rm same >/dev/null
+		m rm same >/dev/null
+	done
+}
+
+@test "generate quadlet: podman's settings where it has them, its options else" {
+	cd "$BATS_TEST_TMPDIR"
+	m_create --name web --restart always -p 8080:80 -v data:/data:ro -e 'A=x $y 100%' --label 'l=a b' --read-only --init \
+		-m 64m --health-cmd 'true "x" %' --cap-add NET_ADMIN --entrypoint '' busybox:local sh -c $'a "b"\nc' >/dev/null
+	run -0 m generate quadlet --files --after db.service -t 7 web
+	[ "$output" = "$BATS_TEST_TMPDIR/web.container" ]
+	cat web.container
+	cat >wanted <<-'EOF'
+	[Unit]
+	Description=Container web
+	Wants=network-online.target
+	After=network-online.target
+	After=db.service
+
+	[Container]
+	Image=busybox:local
+	RunInit=true
+	ReadOnly=true
+	ContainerName=web
+	Network=none
+	PodmanArgs=--cgroup-parent GROUP
+	AddCapability=NET_ADMIN
+	PodmanArgs=--memory 67108864
+	Environment="A=x $$y 100%%"
+	Label="l=a b"
+	ExposeHostPort=80/tcp
+	HealthCmd=true "x" %%
+	PublishPort=8080:80/tcp
+	Volume=data:/data:ro
+	PodmanArgs=--entrypoint ""
+	Exec=sh -c "a \"b\"\x0ac"
+
+	[Service]
+	Restart=always
+	TimeoutStopSec=67
+
+	[Install]
+	WantedBy=multi-user.target
+	EOF
+	sed -i "s|GROUP|$GROUP|" wanted
+	diff <(LC_ALL=C sort wanted) <(sed 1,3d web.container | LC_ALL=C sort)
+	[ "$(head -1 web.container)" = "# web.container" ]
+	m_create --name ours --domainname d busybox:local true >/dev/null
+	run ! m generate quadlet ours
+	[[ "$output" == *"the container has --domainname, which podman has not"* ]]
+	m rm web ours
+}
+
 @test "the service that runs at boot is what systemd takes" {
 	command -v systemd-analyze >/dev/null || skip "no systemd-analyze"
 	sed "s|@BINDIR@/masu|$MASU|" "$REPO/units/masu.service.in" >"$BATS_TEST_TMPDIR/masu.service"
