@@ -93,10 +93,7 @@ static int prove(struct arena *arena, const char *domain,
 	int r = registry_open(arena, domain, &registry, err);
 	if (r < 0)
 		return r;
-	while (registry.count > 1 && registry.endpoints[0].mirror) {
-		registry.endpoints++;
-		registry.count--;
-	}
+	registry_drop_mirrors(&registry);
 	for (size_t i = 0; i < registry.count; i++)
 		registry.endpoints[i].credentials = *credentials;
 	r = fetcher_open(&registry, &fetcher, err);

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "cold/registry/upload.h"
 #include "json/json.h"
 
 #define ATTEMPTS_MAX	 6
@@ -36,9 +37,7 @@ static const char *registry_message(struct arena *arena, const struct transfer *
 	return text;
 }
 
-static enum transfer_next fail(struct fetch_reply *reply, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static enum transfer_next fail(struct fetch_reply *reply, int code, const char *fmt, ...)
+enum transfer_next answer_fail(struct fetch_reply *reply, int code, const char *fmt, ...)
 {
 	va_list args;
 	reply->code = code;
@@ -57,15 +56,15 @@ static enum transfer_next refused(const struct session *session, const struct tr
 	const char *message = registry_message(&arena, t);
 	int code = status == 404 ? -ENOENT : status == 401 || status == 403 ? -EACCES : -EIO;
 	if (message)
-		return fail(reply, code, "%s", message);
-	return fail(reply, code, "%s%.300s: status %ld", base, t->request.path, status);
+		return answer_fail(reply, code, "%s", message);
+	return answer_fail(reply, code, "%s%.300s: status %ld", base, t->request.path, status);
 }
 
 /* The next endpoint that may be asked this; false: that was the last. */
 static bool next_endpoint(const struct session *session, struct transfer *t)
 {
 	/* What was begun at one place goes on there. */
-	if (t->bytes > 0 || t->located || t->endpoint + 1 >= session->registry->count)
+	if (t->bytes > 0 || t->target[0] || t->endpoint + 1 >= session->registry->count)
 		return false;
 	t->endpoint++;
 	t->attempt = 0;
@@ -77,8 +76,9 @@ static bool next_endpoint(const struct session *session, struct transfer *t)
 /* Once more, later: after a cut, a full server, or a network that is away for a moment. */
 static bool again_later(struct transfer *t)
 {
-	if (t->bytes > t->begun_at)
-		t->attempt = 0; /* it goes on, if in small steps */
+	/* It goes on, if in small steps; what is sent counts when the registry has it. */
+	if (t->bytes > t->begun_at && !upload_sends(t))
+		t->attempt = 0;
 	if (++t->attempt >= ATTEMPTS_MAX)
 		return false;
 	int64_t wait = BACKOFF_FIRST_MS << (t->attempt - 1);
@@ -87,8 +87,7 @@ static bool again_later(struct transfer *t)
 	if (t->retry_after_ms > wait)
 		wait = t->retry_after_ms < RETRY_AFTER_MAX ? t->retry_after_ms : RETRY_AFTER_MAX;
 	t->due_ms = clock_ms() + wait;
-	/* A place for an upload is good for one attempt. */
-	t->located = false;
+	upload_retreat(t);
 	return true;
 }
 
@@ -99,29 +98,55 @@ static bool never_connected(CURLcode result)
 	       result == CURLE_PEER_FAILED_VERIFICATION;
 }
 
+/* What the attempt itself gave up at; false: it was the network. */
+static bool gave_up(const struct session *session, const struct transfer *t, CURLcode result,
+		    struct fetch_reply *reply)
+{
+	const char *base = session->registry->endpoints[t->endpoint].base;
+	const char *path = t->request.path;
+	uint64_t most = t->request.kind == FETCH_BLOB ? t->request.size : FETCH_DOCUMENT_MAX;
+	if (t->failure == -EFBIG)
+		answer_fail(reply, -EFBIG, "%s%.300s: the registry sends more than %llu bytes",
+			    base, path, (unsigned long long)most);
+	else if (t->failure == -EMSGSIZE)
+		answer_fail(reply, -EFBIG, "%s%.300s: the registry's answer has no end", base,
+			    path);
+	else if (t->failure == -ENODATA)
+		answer_fail(reply, -EBADMSG,
+			    "%.300s: the blob is shorter than the manifest says: it is damaged; "
+			    "load or pull the image again",
+			    path);
+	else if (t->failure < 0)
+		answer_fail(reply, t->failure, "%.300s: %s", path, strerror(-t->failure));
+	else if (result == CURLE_TOO_MANY_REDIRECTS)
+		answer_fail(reply, -ELOOP, "%s%.300s: redirected too often", base, path);
+	else if (result == CURLE_UNSUPPORTED_PROTOCOL)
+		answer_fail(reply, -EPERM, "%s%.300s: redirected away from HTTPS", base, path);
+	else
+		return false;
+	return true;
+}
+
 static enum transfer_next broken(struct session *session, struct transfer *t, CURLcode result,
 				 struct fetch_reply *reply)
 {
 	const char *base = session->registry->endpoints[t->endpoint].base;
-	if (t->failure == -EFBIG)
-		return fail(reply, -EFBIG, "%s%.300s: the registry sends more than %llu bytes",
-			    base, t->request.path,
-			    (unsigned long long)(t->request.kind == FETCH_BLOB
-							 ? t->request.size
-							 : FETCH_DOCUMENT_MAX));
-	if (t->failure < 0)
-		return fail(reply, t->failure, "%.300s: %s", t->request.path,
-			    strerror(-t->failure));
-	if (result == CURLE_TOO_MANY_REDIRECTS)
-		return fail(reply, -ELOOP, "%s%.300s: redirected too often", base, t->request.path);
-	if (result == CURLE_UNSUPPORTED_PROTOCOL)
-		return fail(reply, -EPERM, "%s%.300s: redirected away from HTTPS", base,
-			    t->request.path);
+	if (gave_up(session, t, result, reply))
+		return TRANSFER_DONE;
+	session->gone[t->endpoint] |= never_connected(result) && !t->target[0];
 	if (never_connected(result) && next_endpoint(session, t))
 		return TRANSFER_AGAIN;
-	if ((!never_connected(result) || t->bytes > 0) && again_later(t))
+	bool begun = t->bytes > 0 || t->target[0];
+	if ((!never_connected(result) || begun) && again_later(t))
 		return TRANSFER_AGAIN;
-	return fail(reply, -EIO, "%s: %s", base, curl_easy_strerror(result));
+	return answer_fail(reply, -EIO, "%s: %s", base, curl_easy_strerror(result));
+}
+
+/* Another transfer's answer to the same challenge is an answer to this one. */
+static bool has_new_token(struct session *session, const struct transfer *t)
+{
+	unsigned number = session_token(session, t->endpoint, t->scope);
+	return number && number != t->token;
 }
 
 static enum transfer_next challenged(struct session *session, struct transfer *t,
@@ -130,12 +155,56 @@ static enum transfer_next challenged(struct session *session, struct transfer *t
 	struct masu_error err = { 0 };
 	if (t->answered++ >= CHALLENGES_MAX || !t->challenge[0])
 		return refused(session, t, 401, reply);
-	int r = session_answer(session, t->endpoint, t->challenge, t->request.scope, &err);
+	if (has_new_token(session, t))
+		return TRANSFER_AGAIN;
+	int r = session_answer(session, t->endpoint, t->challenge, t->scope, &err);
 	if (r == -EAGAIN && again_later(t))
 		return TRANSFER_AGAIN;
+	if (r == -EACCES && t->mountable && t->step == UPLOAD_START) {
+		t->mountable = false; /* who may not read the one may still write the other */
+		return TRANSFER_AGAIN;
+	}
 	if (r < 0 && session->registry->endpoints[t->endpoint].mirror && next_endpoint(session, t))
 		return TRANSFER_AGAIN;
-	return r < 0 ? fail(reply, r, "%s", err.message) : TRANSFER_AGAIN;
+	return r < 0 ? answer_fail(reply, r, "%s", err.message) : TRANSFER_AGAIN;
+}
+
+static enum transfer_next complete_blob(const struct session *session, struct transfer *t,
+					const char *digest, struct fetch_reply *reply)
+{
+	if (streq(digest, t->request.digest))
+		return TRANSFER_DONE;
+	return answer_fail(reply, -EBADMSG,
+			   "%s: what comes for %.80s is %s: the registry's copy is damaged or "
+			   "forged",
+			   session->registry->endpoints[t->endpoint].base, t->request.digest,
+			   digest);
+}
+
+/* The digest that the registry keeps the manifest under is what others will ask for. */
+static enum transfer_next complete_put(const struct session *session, struct transfer *t,
+				       struct fetch_reply *reply)
+{
+	reply->subject = t->subject;
+	if (!t->digest[0] || !t->request.digest[0] || streq(t->digest, t->request.digest))
+		return TRANSFER_DONE;
+	return answer_fail(reply, -EBADMSG, "%s: the registry keeps %.80s as %.80s",
+			   session->registry->endpoints[t->endpoint].base, t->request.digest,
+			   t->digest);
+}
+
+/* The next page's path; one that is elsewhere is none. */
+static void copy_link(const struct session *session, const struct transfer *t,
+		      struct fetch_reply *reply)
+{
+	const char *base = session->registry->endpoints[t->endpoint].base;
+	const char *path = str_after(t->link, base);
+	if (!path)
+		path = t->link;
+	if (path[0] == '/' && path[1] != '/')
+		str_format(reply->link, sizeof(reply->link), "%s", path);
+	else if (path[0])
+		str_format(reply->link, sizeof(reply->link), "-");
 }
 
 static enum transfer_next complete(struct session *session, struct transfer *t,
@@ -146,27 +215,33 @@ static enum transfer_next complete(struct session *session, struct transfer *t,
 	if (t->request.kind == FETCH_BLOB && t->bytes < t->request.size) {
 		if (again_later(t))
 			return TRANSFER_AGAIN;
-		return fail(reply, -EIO, "%s: %.80s: only %llu of %llu bytes come", base,
-			    t->request.digest, (unsigned long long)t->bytes,
-			    (unsigned long long)t->request.size);
+		return answer_fail(reply, -EIO, "%s: %.80s: only %llu of %llu bytes come", base,
+				   t->request.digest, (unsigned long long)t->bytes,
+				   (unsigned long long)t->request.size);
 	}
 	if (t->hasher) {
 		int r = hasher_finish(t->hasher, digest);
 		t->hasher = NULL;
 		if (r < 0)
-			return fail(reply, r, "SHA-256: %s", strerror(-r));
+			return answer_fail(reply, r, "SHA-256: %s", strerror(-r));
 	}
-	if (t->request.kind == FETCH_BLOB && !streq(digest, t->request.digest))
-		return fail(reply, -EBADMSG,
-			    "%s: what comes for %.80s is %s: the registry's copy is damaged or "
-			    "forged",
-			    base, t->request.digest, digest);
 	reply->code = 0;
-	reply->bytes = t->bytes;
-	str_format(reply->digest, sizeof(reply->digest), "%s", digest);
+	bool head = t->request.kind == FETCH_EXISTS;
+	reply->bytes = head ? t->length : t->bytes;
+	str_format(reply->digest, sizeof(reply->digest), "%s", head ? t->digest : digest);
 	t->media_type[strcspn(t->media_type, "; ")] = '\0';
 	str_format(reply->media_type, sizeof(reply->media_type), "%s", t->media_type);
-	return TRANSFER_DONE;
+	copy_link(session, t, reply);
+	return t->request.kind == FETCH_BLOB  ? complete_blob(session, t, digest, reply)
+	       : t->request.kind == FETCH_PUT ? complete_put(session, t, reply)
+					      : TRANSFER_DONE;
+}
+
+/* What came before is gone, or does not fit: an upload starts over, a few times. */
+static bool upload_lost(const struct transfer *t, long status)
+{
+	return t->request.kind == FETCH_UPLOAD && t->step >= UPLOAD_WHOLE &&
+	       (status == 404 || status == 416);
 }
 
 enum transfer_next answer_judge(struct session *session, struct transfer *t, CURLcode result,
@@ -178,8 +253,11 @@ enum transfer_next answer_judge(struct session *session, struct transfer *t, CUR
 					.bytes = t->bytes };
 	bool mirror = session->registry->endpoints[t->endpoint].mirror;
 	t->due_ms = 0;
+	enum transfer_next next;
 	if (result != CURLE_OK && result != CURLE_HTTP_RETURNED_ERROR)
 		return broken(session, t, result, reply);
+	if (upload_sends(t) && upload_judge(session, t, status, reply, &next))
+		return next;
 	if (status >= 200 && status < 300)
 		return complete(session, t, reply);
 	if (status == 401)
@@ -188,7 +266,7 @@ enum transfer_next answer_judge(struct session *session, struct transfer *t, CUR
 		return TRANSFER_DONE; /* an answer, too */
 	if (mirror && next_endpoint(session, t))
 		return TRANSFER_AGAIN;
-	if ((status == 429 || status >= 500) && again_later(t))
+	if ((status == 429 || status >= 500 || upload_lost(t, status)) && again_later(t))
 		return TRANSFER_AGAIN;
 	return refused(session, t, status, reply);
 }

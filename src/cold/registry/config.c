@@ -247,3 +247,11 @@ int registry_open(struct arena *arena, const char *domain, struct registry *ret,
 		*ret = registry;
 	return r;
 }
+
+void registry_drop_mirrors(struct registry *registry)
+{
+	while (registry->count > 1 && registry->endpoints[0].mirror) {
+		registry->endpoints++;
+		registry->count--;
+	}
+}

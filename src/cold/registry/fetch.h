@@ -6,9 +6,15 @@
  *
  * It verifies nothing for its master but counts and hashes what it passes on: manifests and configs
  * the master hashes itself, a layer's content the decoder does (its diff_id).
+ *
+ * Reading goes to mirrors first; who writes leaves them out (registry_drop_mirrors()). An UPLOAD
+ * asks first (HEAD), mounts where it may, sends the blob in one PUT, and after a cut asks how much
+ * has come and sends the rest; where the registry does not know, or refuses a body of that size, it
+ * begins again or goes on in parts.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cold/registry/registry.h"
@@ -25,11 +31,9 @@ enum fetch_kind {
 	FETCH_PING,	/* GET /v2/: is this a registry, are these credentials good */
 	FETCH_DOCUMENT, /* GET path, at most FETCH_DOCUMENT_MAX bytes, any digest */
 	FETCH_BLOB,	/* GET path: exactly @size bytes of @digest */
-	FETCH_EXISTS,	/* HEAD path */
-	FETCH_MOUNT,	/* POST path (…/blobs/uploads/?mount=…&from=…): answers 201 or 202 */
-	FETCH_UPLOAD,	/* POST path, then PUT of @size bytes of @digest from file */
-	FETCH_PUT,	/* PUT path of @size bytes of @type from file: a manifest */
-	FETCH_DELETE	/* DELETE path */
+	FETCH_EXISTS,	/* HEAD path: status 404 is an answer too, code 0 */
+	FETCH_UPLOAD, /* @size bytes of @digest from file to the blob's path, however that takes */
+	FETCH_PUT     /* PUT path of @size bytes of @type from file: a manifest */
 };
 
 struct fetch_request {
@@ -39,20 +43,40 @@ struct fetch_request {
 	char digest[FETCH_DIGEST_MAX]; /* "" where it is not known */
 	char path[FETCH_PATH_MAX];     /* "/v2/library/busybox/manifests/latest" */
 	char scope[FETCH_PATH_MAX];    /* "repository:library/busybox:pull"; "": none */
-	char type[FETCH_TYPE_MAX];     /* Content-Type of a PUT; "": accept every image document */
+	/* Content-Type of a PUT, Accept of a DOCUMENT; "": accept every image document */
+	char type[FETCH_TYPE_MAX];
+	/* UPLOAD: another repository of the registry that may have the blob; "": none */
+	char from[FETCH_PATH_MAX / 4];
 };
 
 enum fetch_reply_type { FETCH_PROGRESS = 1, FETCH_DONE };
 
+enum fetch_upload { /* how an UPLOAD ended */
+		    FETCH_UPLOADED,
+		    FETCH_PRESENT, /* the repository had it, nothing was sent */
+		    FETCH_MOUNTED  /* the registry took it from @from, nothing was sent */
+};
+
 struct fetch_reply {
 	uint32_t id, type;
-	int32_t code;	/* negative errno, 0: fine */
-	int32_t status; /* HTTP, 0: none came */
-	uint64_t bytes; /* so far */
+	int32_t code;	 /* negative errno, 0: fine */
+	int32_t status;	 /* HTTP, 0: none came */
+	uint32_t upload; /* enum fetch_upload */
+	bool subject;	 /* PUT: the registry lists the manifest as its subject's referrer */
+	uint64_t bytes;	 /* so far; EXISTS: Content-Length */
 	char media_type[FETCH_TYPE_MAX];
-	char digest[FETCH_DIGEST_MAX]; /* of what was received */
+	char digest[FETCH_DIGEST_MAX]; /* of what was received; EXISTS: what the registry says */
+	char link[FETCH_PATH_MAX]; /* DOCUMENT: path of the list's next page; "": it is the last;
+				      without "/": elsewhere */
 	char message[MASU_ERROR_MAX];
 };
+
+/*
+ * Fills a request for /v2/@repository/@collection/@name ("manifests", "blobs", "referrers";
+ * "tags" and "list"), with the scope for reading or, with @push, for both. -ENAMETOOLONG.
+ */
+int fetch_request_init(struct fetch_request *ret, enum fetch_kind kind, const char *repository,
+		       const char *collection, const char *name, bool push);
 
 struct fetcher;
 
@@ -68,9 +92,9 @@ static inline void fetcher_closep(struct fetcher **fetcher)
 #define _cleanup_fetcher_ __attribute__((cleanup(fetcher_closep)))
 
 /*
- * Queues a request. @file: what a GET is written to, from the beginning, or a PUT is read from; -1:
- * none. @pipe: gets the same bytes as file while they come (a decoder's input), -1: none. Both are
- * duplicated.
+ * Queues a request. @file: what a GET is written to, or an UPLOAD or PUT is read from, from the
+ * beginning; -1: none. @pipe: gets the same bytes as file while they come (a decoder's input), -1:
+ * none. Both are duplicated.
  */
 int fetcher_send(struct fetcher *fetcher, const struct fetch_request *request, int file, int pipe,
 		 struct masu_error *err);

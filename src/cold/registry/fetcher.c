@@ -36,6 +36,18 @@ static _Noreturn void run_fetcher(int socket, const struct registry *registry)
 	_exit(r < 0);
 }
 
+int fetch_request_init(struct fetch_request *ret, enum fetch_kind kind, const char *repository,
+		       const char *collection, const char *name, bool push)
+{
+	*ret = (struct fetch_request) { .kind = kind };
+	int r = str_format(ret->path, sizeof(ret->path), "/v2/%s/%s/%s", repository, collection,
+			   name);
+	if (r == 0)
+		r = str_format(ret->scope, sizeof(ret->scope), "repository:%s:pull%s", repository,
+			       push ? ",push" : "");
+	return r;
+}
+
 int fetcher_open(const struct registry *registry, struct fetcher **ret, struct masu_error *err)
 {
 	int pair[2];
@@ -118,6 +130,7 @@ int fetcher_receive(struct fetcher *fetcher, struct fetch_reply *ret, struct mas
 	}
 	make_harmless(ret->media_type, sizeof(ret->media_type));
 	make_harmless(ret->digest, sizeof(ret->digest));
+	make_harmless(ret->link, sizeof(ret->link));
 	make_harmless(ret->message, sizeof(ret->message));
 	if (ret->code > 0 || (ret->type != FETCH_DONE && ret->type != FETCH_PROGRESS))
 		return error_set(err, -EPROTO, "the fetcher sends nonsense");

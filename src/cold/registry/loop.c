@@ -39,7 +39,8 @@ static bool is_valid(const struct fetch_request *request)
 	return terminated(request->digest, sizeof(request->digest)) &&
 	       terminated(request->path, sizeof(request->path)) &&
 	       terminated(request->scope, sizeof(request->scope)) &&
-	       terminated(request->type, sizeof(request->type)) && request->path[0] == '/';
+	       terminated(request->type, sizeof(request->type)) &&
+	       terminated(request->from, sizeof(request->from)) && request->path[0] == '/';
 }
 
 static void take_fds(struct msghdr *message, int fds[2])
@@ -74,6 +75,7 @@ static int receive(struct loop *loop)
 		transfer_free(t);
 		return r;
 	}
+	t->mountable = t->request.from[0] != '\0';
 	if (t->pipe >= 0)
 		fcntl(t->pipe, F_SETFL, O_NONBLOCK | O_WRONLY);
 	*loop->waiting_tail = t;

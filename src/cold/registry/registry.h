@@ -47,6 +47,9 @@ struct registry {
 int registry_open(struct arena *arena, const char *domain, struct registry *ret,
 		  struct masu_error *err);
 
+/* For writing, and for what a mirror does not know: leaves the registry's own endpoints. */
+void registry_drop_mirrors(struct registry *registry);
+
 /* ---- auth_file.c ---- */
 
 /* The key docker keeps a registry's credentials under: the domain, docker.io's is a URL. */

@@ -79,9 +79,17 @@ static void keep_token(struct session *session, unsigned endpoint, const char *s
 	str_format(slot->scope, sizeof(slot->scope), "%s", scope);
 	/* Asked for again a little early, since a blob is long under way. */
 	slot->expires_ms = clock_ms() + life_s * 900;
+	slot->number = ++session->numbers;
 }
 
-bool session_authorize(struct session *session, CURL *easy, unsigned endpoint, const char *scope)
+unsigned session_token(struct session *session, unsigned endpoint, const char *scope)
+{
+	const struct session_token *token = find_token(session, endpoint, scope);
+	return token ? token->number : 0;
+}
+
+unsigned session_authorize(struct session *session, CURL *easy, unsigned endpoint,
+			   const char *scope)
 {
 	const struct registry_credentials *known =
 		&session->registry->endpoints[endpoint].credentials;
@@ -90,14 +98,14 @@ bool session_authorize(struct session *session, CURL *easy, unsigned endpoint, c
 		/* libcurl sends neither of these to another host after a redirect. */
 		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
 		curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, token->token);
-		return true;
+		return token->number;
 	}
 	if (!session->basic[endpoint] || !known->username)
-		return false;
+		return 0;
 	curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 	curl_easy_setopt(easy, CURLOPT_USERNAME, known->username);
 	curl_easy_setopt(easy, CURLOPT_PASSWORD, known->password);
-	return true;
+	return 0;
 }
 
 /* ---- the token server ---- */

@@ -12,11 +12,13 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cold/registry/answer.h"
+#include "cold/registry/upload.h"
 #include "sys/fs.h"
 
 #define STALL_BYTES_PER_S 10L
 #define STALL_S		  60L
 #define BUFFER_SIZE	  262144L
+#define UNWANTED_MAX	  (1u << 20) /* bytes of an answer that nobody asked for */
 
 static const char accept_images[] =
 	"Accept: application/vnd.oci.image.index.v1+json, "
@@ -49,21 +51,55 @@ static void copy_header(const char *line, size_t len, const char *name, char *ds
 	dst[len] = '\0';
 }
 
+/* <path?last=x>; rel="next" */
+static void copy_link(struct transfer *t, const char *line, size_t len)
+{
+	char text[sizeof(t->link)] = "";
+	copy_header(line, len, "Link:", text, sizeof(text));
+	char *end = strchr(text, '>');
+	if (text[0] != '<' || !end || !strstr(end, "next"))
+		return;
+	*end = '\0';
+	str_format(t->link, sizeof(t->link), "%s", text + 1);
+}
+
+static void forget_headers(struct transfer *t)
+{
+	t->media_type[0] = t->challenge[0] = t->location[0] = '\0';
+	t->range[0] = t->digest[0] = t->least_part[0] = t->link[0] = '\0';
+	t->subject = false;
+	t->retry_after_ms = 0;
+	t->length = 0;
+}
+
 static size_t take_header(char *line, size_t size, size_t count, void *opaque)
 {
 	struct transfer *t = opaque;
-	char number[16] = "";
+	char number[24] = "", subject[FETCH_DIGEST_MAX] = "";
 	size_t len = size * count;
-	if (len > 5 && strncasecmp(line, "HTTP/", 5) == 0) { /* of the next hop */
-		t->media_type[0] = t->challenge[0] = '\0';
-		t->retry_after_ms = 0;
+	t->unwanted += len;
+	if (t->unwanted > UNWANTED_MAX) {
+		t->failure = -EMSGSIZE;
+		return 0;
 	}
+	if (len > 5 && strncasecmp(line, "HTTP/", 5) == 0) /* of the next hop */
+		forget_headers(t);
 	copy_header(line, len, "Content-Type:", t->media_type, sizeof(t->media_type));
 	copy_header(line, len, "WWW-Authenticate:", t->challenge, sizeof(t->challenge));
 	copy_header(line, len, "Location:", t->location, sizeof(t->location));
+	copy_header(line, len, "Range:", t->range, sizeof(t->range));
+	copy_header(line, len, "Docker-Content-Digest:", t->digest, sizeof(t->digest));
+	copy_header(line, len, "OCI-Chunk-Min-Length:", t->least_part, sizeof(t->least_part));
+	copy_header(line, len, "OCI-Subject:", subject, sizeof(subject));
+	t->subject |= subject[0] != '\0';
+	copy_link(t, line, len);
 	copy_header(line, len, "Retry-After:", number, sizeof(number));
 	if (number[0])
 		t->retry_after_ms = atol(number) * 1000;
+	number[0] = '\0';
+	copy_header(line, len, "Content-Length:", number, sizeof(number));
+	if (number[0] && str_to_u64(number, &t->length) < 0)
+		t->length = 0;
 	return len;
 }
 
@@ -133,7 +169,10 @@ static size_t take_body(char *data, size_t size, size_t count, void *opaque)
 		size_t room = sizeof(t->body) - 1 - t->body_len;
 		memcpy(t->body + t->body_len, data, len < room ? len : room);
 		t->body_len += len < room ? len : room;
-		return whole;
+		t->unwanted += len;
+		if (t->unwanted > UNWANTED_MAX)
+			t->failure = -EMSGSIZE;
+		return t->failure < 0 ? 0 : whole;
 	}
 	if (t->pending_len && !transfer_flush(t)) {
 		t->paused = true;
@@ -151,28 +190,6 @@ static size_t take_body(char *data, size_t size, size_t count, void *opaque)
 	}
 	t->failure = len ? pass_on(t, data, len) : 0;
 	return t->failure < 0 ? 0 : whole;
-}
-
-static size_t give_body(char *data, size_t size, size_t count, void *opaque)
-{
-	struct transfer *t = opaque;
-	ssize_t n = read(t->file, data, size * count);
-	if (n < 0) {
-		t->failure = -errno;
-		return CURL_READFUNC_ABORT;
-	}
-	t->bytes += (uint64_t)n;
-	return (size_t)n;
-}
-
-/* A body that has to be sent again, after a redirect or a 401 in between. */
-static int rewind_body(void *opaque, curl_off_t offset, int origin)
-{
-	struct transfer *t = opaque;
-	t->bytes = (uint64_t)offset;
-	return origin == SEEK_SET && lseek(t->file, offset, SEEK_SET) == offset
-		       ? CURL_SEEKFUNC_OK
-		       : CURL_SEEKFUNC_FAIL;
 }
 
 /* ---- an attempt ---- */
@@ -194,7 +211,10 @@ static int prepare_get(struct transfer *t)
 	if (t->request.kind == FETCH_PING)
 		return 0;
 	if (t->request.kind == FETCH_DOCUMENT) {
-		t->headers = curl_slist_append(t->headers, accept_images);
+		char accept[FETCH_TYPE_MAX + 16];
+		str_format(accept, sizeof(accept), "Accept: %s", t->request.type);
+		t->headers =
+			curl_slist_append(t->headers, t->request.type[0] ? accept : accept_images);
 		return start_over(t);
 	}
 	if (!t->hasher)
@@ -205,22 +225,6 @@ static int prepare_get(struct transfer *t)
 		curl_easy_setopt(t->easy, CURLOPT_RANGE, range);
 	}
 	return 0;
-}
-
-static void prepare_upload(struct transfer *t)
-{
-	char header[FETCH_TYPE_MAX + 16];
-	str_format(header, sizeof(header), "Content-Type: %s",
-		   t->request.type[0] ? t->request.type : "application/octet-stream");
-	t->headers = curl_slist_append(t->headers, header);
-	t->bytes = 0;
-	lseek(t->file, 0, SEEK_SET);
-	curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->request.size);
-	curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, give_body);
-	curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_SEEKFUNCTION, rewind_body);
-	curl_easy_setopt(t->easy, CURLOPT_SEEKDATA, t);
 }
 
 static int prepare_kind(struct transfer *t)
@@ -234,55 +238,61 @@ static int prepare_kind(struct transfer *t)
 		curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
 		t->headers = curl_slist_append(t->headers, accept_images);
 		return 0;
-	case FETCH_MOUNT:
-		curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, "");
-		return 0;
 	case FETCH_UPLOAD:
-		if (t->located)
-			prepare_upload(t);
-		else
-			curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, "");
-		return 0;
 	case FETCH_PUT:
-		prepare_upload(t);
-		return 0;
-	case FETCH_DELETE:
-		curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, "DELETE");
-		return 0;
+		return upload_prepare(t);
 	}
 	return -EINVAL;
 }
 
-/* The place an upload was given may be relative, and has a query already or not. */
-static int upload_url(const struct transfer *t, const char *base, char *ret, size_t size)
+/* Passes over endpoints where nobody answered before. */
+static void choose_endpoint(const struct session *session, struct transfer *t)
 {
-	const char *slash = *t->location == '/' ? base : "";
-	return str_format(ret, size, "%s%s%cdigest=%s", slash, t->location,
-			  strchr(t->location, '?') ? '&' : '?', t->request.digest);
+	unsigned at = t->endpoint;
+	if (t->bytes > 0 || t->target[0])
+		return;
+	while (at + 1 < session->registry->count && session->gone[at])
+		at++;
+	if (!session->gone[at])
+		t->endpoint = at;
+}
+
+static int address(struct transfer *t, const char *base)
+{
+	if (upload_sends(t))
+		return upload_address(t, base);
+	int r = str_format(t->url, sizeof(t->url), "%s%s", base, t->request.path);
+	return r < 0 ? r : str_format(t->scope, sizeof(t->scope), "%s", t->request.scope);
+}
+
+static void forget_answer(struct transfer *t)
+{
+	forget_headers(t);
+	t->body_len = t->unwanted = 0;
+	t->failure = 0;
+	t->skip = 0;
+	t->ranged = false;
+	t->begun_at = t->bytes;
 }
 
 int transfer_begin(struct session *session, struct transfer *t)
 {
-	char url[sizeof(t->location) + 256];
+	choose_endpoint(session, t);
 	const struct registry_endpoint *at = &session->registry->endpoints[t->endpoint];
-	int r = t->located ? upload_url(t, at->base, url, sizeof(url))
-			   : str_format(url, sizeof(url), "%s%s", at->base, t->request.path);
+	/* What is trusted and shown is for the registry itself. */
+	const struct registry_endpoint other = { .base = at->base };
+	int r = address(t, at->base);
 	if (r < 0)
 		return r;
 	t->easy = curl_easy_init();
 	if (!t->easy)
 		return -ENOMEM;
-	session_prepare(t->easy, at, url);
-	session_authorize(session, t->easy, t->endpoint, t->request.scope);
+	session_prepare(t->easy, t->foreign ? &other : at, t->url);
+	t->token = t->foreign ? 0 : session_authorize(session, t->easy, t->endpoint, t->scope);
+	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_S);
+	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, STALL_S);
 	t->headers = NULL;
-	t->body_len = 0;
-	t->failure = 0;
-	t->skip = 0;
-	t->ranged = false;
-	t->begun_at = t->bytes;
-	t->media_type[0] = t->challenge[0] = '\0';
-	if (!t->located)
-		t->location[0] = '\0';
+	forget_answer(t);
 	r = prepare_kind(t);
 	curl_easy_setopt(t->easy, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
 	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
@@ -291,8 +301,6 @@ int transfer_begin(struct session *session, struct transfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
-	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_S);
-	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, STALL_S);
 	return r;
 }
 
@@ -306,12 +314,6 @@ enum transfer_next transfer_end(struct session *session, struct transfer *t, CUR
 	t->easy = NULL;
 	t->headers = NULL;
 	t->body[t->body_len] = '\0';
-	if (result == CURLE_OK && t->request.kind == FETCH_UPLOAD && !t->located &&
-	    (status == 202 || status == 201) && t->location[0]) {
-		t->located = true;
-		t->answered = 0;
-		return TRANSFER_AGAIN;
-	}
 	return answer_judge(session, t, result, status, reply);
 }
 

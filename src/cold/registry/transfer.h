@@ -12,8 +12,19 @@
 
 #define TRANSFER_BODY_MAX    8192  /* of an error's body, for its message */
 #define TRANSFER_PENDING_MAX 65536 /* libcurl hands over 16 KiB at once */
+#define TRANSFER_URL_MAX     4096
 
 struct session;
+
+/* An UPLOAD's way (distribution spec, "Pushing blobs"); upload.c. */
+enum upload_step {
+	UPLOAD_CHECK, /* HEAD: is it there */
+	UPLOAD_START, /* POST: a place to send it to, or a mount */
+	UPLOAD_WHOLE, /* PUT of all of it */
+	UPLOAD_ASK,   /* GET of the place: how much has come */
+	UPLOAD_PART,  /* PATCH of what comes next */
+	UPLOAD_CLOSE  /* PUT of nothing: that was all */
+};
 
 struct transfer {
 	struct fetch_request request;
@@ -37,11 +48,27 @@ struct transfer {
 	/* The answer. */
 	char media_type[FETCH_TYPE_MAX];
 	char challenge[CHALLENGE_VALUE_MAX * 2];
-	char location[2048]; /* where an upload goes */
-	bool located;	     /* the PUT of an upload is under way */
+	char location[TRANSFER_URL_MAX / 2];
+	char range[64], digest[FETCH_DIGEST_MAX], least_part[24];
+	char link[FETCH_PATH_MAX + 64];
+	bool subject;
+	uint64_t length; /* Content-Length */
 	char body[TRANSFER_BODY_MAX];
-	size_t body_len;
-	int failure; /* of writing what came, negative errno */
+	size_t body_len, unwanted; /* bytes of headers and of a body that is no content */
+	int failure;		   /* of writing what came, negative errno */
+	/* What is sent. */
+	char url[TRANSFER_URL_MAX];    /* of this attempt */
+	char target[TRANSFER_URL_MAX]; /* where the registry wants it; "": the request's path */
+	bool foreign;		       /* the target is another host's: no credentials */
+	bool mountable;		       /* request.from is worth a try */
+	bool sent;		       /* something of the blob has gone out */
+	unsigned redirects;
+	char scope[FETCH_PATH_MAX]; /* of this attempt */
+	unsigned token;		    /* the token's number that this attempt has, 0: none */
+	enum upload_step step;
+	uint64_t part;		  /* bytes at once, 0: all that is left */
+	uint64_t end;		  /* where this attempt stops */
+	uint64_t confirmed, best; /* bytes that have come, by the registry's word; the most ever */
 	struct transfer *next;
 };
 
@@ -70,14 +97,23 @@ struct session {
 		unsigned endpoint;
 		char *token; /* NULL: slot is free */
 		int64_t expires_ms;
+		unsigned number; /* never used twice */
 	} tokens[SESSION_TOKENS_MAX];
+	unsigned numbers;
 	bool basic[REGISTRY_ENDPOINTS_MAX]; /* the endpoint asked for Basic */
+	bool gone[REGISTRY_ENDPOINTS_MAX];  /* nobody answered there */
 };
 
 /* Options that every request to @endpoint has. @url is copied. */
 void session_prepare(CURL *easy, const struct registry_endpoint *endpoint, const char *url);
-/* Puts the credentials that @endpoint wants for @scope on the request; false: none are known. */
-bool session_authorize(struct session *session, CURL *easy, unsigned endpoint, const char *scope);
+/*
+ * Puts the credentials that @endpoint wants for @scope on the request. The number of the token that
+ * it got; 0: none.
+ */
+unsigned session_authorize(struct session *session, CURL *easy, unsigned endpoint,
+			   const char *scope);
+/* The number of the token that the next request would get; 0: none. */
+unsigned session_token(struct session *session, unsigned endpoint, const char *scope);
 /*
  * Gets what @challenge asks for: a token from the token server, or the decision for Basic. 0;
  * -EACCES with a message where there are no credentials or they are refused.
