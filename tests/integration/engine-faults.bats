@@ -17,7 +17,7 @@ teardown() {
 	remove_all
 }
 
-@test "a killed monitor: the container is shown as running and can be ended" {
+@test "a killed monitor: the container is shown as running and can be ended (HOSTILE 42)" {
 	m_run -d --name alone busybox:local sleep 60 >/dev/null
 	local pid monitor
 	pid=$(field alone .State.Pid)
@@ -57,7 +57,7 @@ teardown() {
 	status_is both running
 }
 
-@test "a pid that belongs to somebody else by now is neither shown nor signalled" {
+@test "a pid that belongs to somebody else by now is neither shown nor signalled (HOSTILE 43)" {
 	m_run -d --name victim busybox:local sleep 60 >/dev/null
 	local live id
 	id=$(field victim .Id)

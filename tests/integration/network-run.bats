@@ -99,7 +99,7 @@ page() { wait_until 5 curl -fs -o /dev/null --max-time 1 "$1" && curl -fs --max-
 	[ "$("$MASU" run --rm busybox:local wget -qO- http://10.9.0.1:8080/name)" = w1 ]
 }
 
-@test "what was removed under a running container comes back with the next one" {
+@test "what was removed under a running container comes back with the next one (HOSTILE 48)" {
 	web -p 8080:80 w1
 	page http://127.0.0.1:8080/name
 	nft flush ruleset
