@@ -1,23 +1,15 @@
 /* `masu exec`. */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/str.h"
 #include "base/trace.h"
 #include "cli/commands.h"
 #include "cli/parse.h"
 #include "cli/relay.h"
 #include "cli/session.h"
-#include "sys/syscalls.h"
 
 struct exec_options {
 	bool detach, interactive, tty, privileged;
@@ -51,48 +43,11 @@ static void resize(void *opaque, unsigned short rows, unsigned short columns)
 	ioctl(*(int *)opaque, TIOCSWINSZ, &size);
 }
 
-static int exit_status(const struct engine_exec *process, int *ret, struct masu_error *err)
-{
-	siginfo_t info = { 0 };
-	int r;
-	do
-		r = waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &info, WEXITED);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return error_errno(err, -errno, "cannot wait for the process");
-	*ret = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
-	return 0;
-}
-
-/* Reads what the process prints, for nobody, until it ends: its terminal would hang up otherwise.
- */
-static void __attribute__((noreturn)) keep_terminal(const struct engine_exec *process)
-{
-	static char discarded[4096];
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	/* Above all that is moved, so that nothing moved covers what is still to be. */
-	int console = fcntl(process->console_fd, F_DUPFD_CLOEXEC, 16);
-	int ended = fcntl(process->pidfd, F_DUPFD_CLOEXEC, 16);
-	setsid();
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		dup2(null, fd);
-	dup2(console, 3);
-	dup2(ended, 4);
-	sys_close_range(5, ~0u, 0);
-	struct pollfd polls[] = { { .fd = 3, .events = POLLIN }, { .fd = 4, .events = POLLIN } };
-	while (poll(polls, ARRAY_SIZE(polls), -1) >= 0 || errno == EINTR)
-		if (polls[1].revents ||
-		    (polls[0].revents && read(3, discarded, sizeof(discarded)) == 0))
-			break;
-	_exit(EXIT_SUCCESS);
-}
-
 static int relay_process(struct engine *engine, struct arena *arena,
 			 const struct exec_options *options, struct engine_exec *process,
 			 struct detach_keys *keys, struct masu_error *err)
 {
 	int status = 0;
-	sigset_t all;
 	unsigned short rows, columns;
 	bool console = process->console_fd >= 0;
 	struct relay relay = {
@@ -112,15 +67,11 @@ static int relay_process(struct engine *engine, struct arena *arena,
 	int r = relay_run(&relay, arena, err);
 	if (r == RELAY_DETACHED) {
 		fprintf(stderr, "read escape sequence\n");
-		/* When this session ends, its processes are hung up on. */
-		sigfillset(&all);
-		sigprocmask(SIG_BLOCK, &all, NULL);
-		if (console && fork() == 0)
-			keep_terminal(process);
+		engine_exec_leave(engine, process);
 		return 1;
 	}
 	if (r == RELAY_ENDED)
-		r = exit_status(process, &status, err);
+		r = engine_exec_status(process, &status, err);
 	if (r == 0)
 		engine_exec_ended(engine, process, status);
 	return r < 0 ? r : status;
@@ -153,10 +104,12 @@ static int exec_run(struct cli_context *context, void *pointer, int argc, char *
 	r = session_open(context, &engine, err);
 	if (r == 0)
 		r = engine_resolve(&engine, argv[0], id, err);
+	if (r == 0 && options->detach)
+		return engine_exec_behind(&engine, context->arena, id, &config, err);
 	if (r == 0)
 		r = engine_exec(&engine, context->arena, id, &config, &process, err);
 	trace_mark("exec started");
-	if (r < 0 || options->detach)
+	if (r < 0)
 		return r;
 	return relay_process(&engine, context->arena, options, &process, &keys, err);
 }

@@ -410,8 +410,16 @@ struct engine_exec {
 };
 int engine_exec(struct engine *engine, struct arena *arena, const char *id,
 		const struct exec_config *config, struct engine_exec *ret, struct masu_error *err);
+/* Waits for its end. */
+int engine_exec_status(const struct engine_exec *exec, int *ret, struct masu_error *err);
 /* To be called when it has ended with @status: tells `masu events`. */
 void engine_exec_ended(struct engine *engine, const struct engine_exec *exec, int status);
+/* The caller goes and the process stays: somebody reads its terminal, where it has one. */
+void engine_exec_leave(struct engine *engine, const struct engine_exec *exec);
+/* engine_exec() without stdio, in a process of its own that stays as the parent and tells the end.
+ */
+int engine_exec_behind(struct engine *engine, struct arena *arena, const char *id,
+		       const struct exec_config *config, struct masu_error *err);
 
 /* One piece of output from the log: a line, or a part of a long one. Valid during the call. */
 struct log_entry {

@@ -167,8 +167,8 @@ static int start_process(struct exec_run *run, struct exec_container *ret, struc
 	return r;
 }
 
-/* "exec_create: sh -c true" and the same with exec_start, as docker has it. */
-/* Only once it runs, or has failed: nothing is to wait for it. */
+/* "exec_create: sh -c true" and the same with exec_start, as docker has it. Only once it runs, or
+ * has failed: nothing is to wait for it. */
 static void tell_start(struct exec_run *run, char *const *args)
 {
 	static const char *const actions[] = { "exec_create:", "exec_start:" };

@@ -71,6 +71,26 @@ container exec_die" ]
 	[ "$(jq -r '.Actor.Attributes.execID // empty' "$MASU_RUNROOT/events.log" | sort -u | wc -l)" = 1 ]
 }
 
+@test "exec -d tells the same, when it ends; and a start that fails is told at once" {
+	m_run -d --name one busybox:local sleep 100
+	m exec -d one sh -c 'sleep 0.3; exit 6'
+	[ "$(actions | grep exec)" = "container exec_create: sh -c sleep 0.3; exit 6
+container exec_start: sh -c sleep 0.3; exit 6" ]
+	wait_until 5 eval '[ "$(last_of exec_die | jq -r .exitCode)" = 6 ]'
+	[ "$(jq -r '.Actor.Attributes.execID // empty' "$MASU_RUNROOT/events.log" | sort -u | wc -l)" = 1 ]
+	# With a terminal, which nobody reads but who waits for it.
+	m exec -d -t one sh -c 'seq 100000; test -t 1 && exit 8'
+	wait_until 5 eval '[ "$(last_of exec_die | jq -r .exitCode)" = 8 ]'
+	# One that ends with its container.
+	m exec -d one sleep 100
+	m kill one
+	wait_until 5 eval '[ "$(last_of exec_die | jq -r .exitCode)" = 137 ]'
+	m start one
+	run -127 m exec -d one no-such-program
+	[[ "$output" == *no-such-program* ]]
+	[ "$(actions | grep -c exec_die)" = 3 ]
+}
+
 @test "the end of a container whose monitor was killed is told by who finds it" {
 	m_run -d --name one busybox:local sleep 100
 	kill -9 "$(jq .MonitorPid "$MASU_RUNROOT"/containers/*/live.json)"

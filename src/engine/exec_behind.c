@@ -1,0 +1,149 @@
+/*
+ * A process in a container that nobody waits for. Its parent stays: only a parent is told how it
+ * ended, which `masu events` tells on, and a terminal has to be read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "engine/internal.h"
+#include "engine/trim.h"
+#include "sys/fs.h"
+#include "sys/proc.h"
+
+enum { PROCESS_ENDED, TERMINAL_READY };
+
+int engine_exec_status(const struct engine_exec *exec, int *ret, struct masu_error *err)
+{
+	siginfo_t info = { 0 };
+	int r;
+	do
+		r = waitid((idtype_t)P_PIDFD, (id_t)exec->pidfd, &info, WEXITED);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return error_errno(err, -errno, "cannot wait for the process");
+	*ret = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+	return 0;
+}
+
+static int watch(int epoll_fd, int fd, unsigned what)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u32 = what };
+	return fd < 0 ? 0 : epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* false: there is nobody at the other end any more. */
+static bool discard(int console_fd)
+{
+	char output[4096];
+	ssize_t got = read(console_fd, output, sizeof(output));
+	return got > 0 || (got < 0 && (errno == EINTR || errno == EAGAIN));
+}
+
+static void wait_for_end(const struct engine_exec *exec)
+{
+	struct epoll_event event;
+	_cleanup_close_ int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll_fd < 0 || watch(epoll_fd, exec->pidfd, PROCESS_ENDED) < 0 ||
+	    watch(epoll_fd, exec->console_fd, TERMINAL_READY) < 0)
+		return;
+	for (;;) {
+		int count = trim_wait(epoll_fd, &event, 1);
+		if (count < 0 && errno != EINTR)
+			return;
+		if (count > 0 && event.data.u32 == PROCESS_ENDED)
+			return;
+		if (count > 0 && !discard(exec->console_fd))
+			epoll_ctl(epoll_fd, EPOLL_CTL_DEL, exec->console_fd, NULL);
+	}
+}
+
+/* What belongs to the caller's session is hung up on with it. */
+static void leave(struct engine *engine, const struct engine_exec *exec)
+{
+	int kept[] = { engine->root_fd, engine->run_fd, exec->pidfd, exec->console_fd };
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	proc_go_behind(kept, ARRAY_SIZE(kept));
+}
+
+/* Nobody returns from here, so that the stack above can go. */
+static void __attribute__((noreturn))
+keep(const struct engine *engine, const struct engine_exec *exec)
+{
+	static struct engine kept_engine;
+	static struct engine_exec kept;
+	int status;
+	kept_engine = *engine;
+	kept = *exec;
+	trim_stack(__builtin_frame_address(0));
+	wait_for_end(&kept);
+	/* Behind a terminal that was left it is another's child, whose status nobody learns. */
+	if (engine_exec_status(&kept, &status, NULL) == 0)
+		engine_exec_ended(&kept_engine, &kept, status);
+	_exit(EXIT_SUCCESS);
+}
+
+void engine_exec_leave(struct engine *engine, const struct engine_exec *exec)
+{
+	/* Its terminal would hang up otherwise. */
+	if (exec->console_fd < 0 || fork() != 0)
+		return;
+	leave(engine, exec);
+	keep(engine, exec);
+}
+
+struct outcome {
+	int result;
+	struct masu_error err;
+};
+
+static void __attribute__((noreturn))
+run_behind(struct engine *engine, struct arena *arena, const char *id,
+	   const struct exec_config *config, int writer)
+{
+	struct engine_exec exec;
+	struct outcome outcome = { 0 };
+	outcome.result = engine_exec(engine, arena, id, config, &exec, &outcome.err);
+	signal(SIGPIPE, SIG_IGN);
+	fs_write_all(writer, &outcome, sizeof(outcome));
+	if (outcome.result < 0)
+		_exit(EXIT_FAILURE);
+	leave(engine, &exec);
+	keep(engine, &exec);
+}
+
+int engine_exec_behind(struct engine *engine, struct arena *arena, const char *id,
+		       const struct exec_config *config, struct masu_error *err)
+{
+	struct outcome outcome;
+	int ends[2];
+	ssize_t got;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_errno(err, -errno, "cannot make a pipe");
+	_cleanup_close_ int reader = ends[0];
+	_cleanup_close_ int writer = ends[1];
+	pid_t pid = fork();
+	if (pid < 0)
+		return error_errno(err, -errno, "cannot fork");
+	if (pid == 0)
+		run_behind(engine, arena, id, config, writer);
+	cleanup_close(&writer);
+	/* In one piece: it is shorter than PIPE_BUF. */
+	do
+		got = read(reader, &outcome, sizeof(outcome));
+	while (got < 0 && errno == EINTR);
+	if (got != (ssize_t)sizeof(outcome))
+		return error_set(err, -ECHILD, "the process that was to wait for it was killed");
+	if (outcome.result < 0 && err)
+		*err = outcome.err;
+	return outcome.result;
+}
