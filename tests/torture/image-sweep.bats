@@ -1,10 +1,12 @@
 #!/usr/bin/env bats
-# The image store under faults: a load or import that is killed, or one of whose calls fails, at any
+# The image store under faults: a load, import or pull that is killed, or one of whose calls fails, at any
 # state-changing system call. The images that were there stay, the same command then succeeds, and
 # after rmi the store is as it was, byte for byte in its index. POINTS (default 30) points a command are
 # sampled evenly; POINTS=0 takes every one.
 
 bats_require_minimum_version 1.5.0
+load ../lib/engine
+load ../lib/registry
 
 setup_file() {
 	export MASU_ROOT=$BATS_FILE_TMPDIR/root MASU_RUNROOT=$BATS_FILE_TMPDIR/run
@@ -18,7 +20,20 @@ setup_file() {
 	"$MASU" import "$IN/base.tar" base:1
 	"$MASU" import "$IN/image.tar" victim:1
 	"$MASU" save -o "$IN/victim.tar" victim:1
+	skopeo copy -q "oci:$MASU_ROOT/images:victim:1" "oci:$IN/layout:victim"
 	"$MASU" rmi victim:1
+	registry_client_setup
+	python3 "$REPO/tests/lib/hostile-registry.py" 5000 "$IN/layout" /dev/null 3>&- 4>&- &
+	echo $! >"$BATS_FILE_TMPDIR/pid"
+	wait_until 20 bash -c "exec 5<>/dev/tcp/127.0.0.1/5000" 2>/dev/null
+}
+
+teardown_file() {
+	kill "$(cat "$BATS_FILE_TMPDIR/pid")"
+}
+
+setup() {
+	VICTIM=victim:1
 }
 
 store() {
@@ -28,7 +43,7 @@ store() {
 
 # Puts the store back and compares it with $before.
 unchanged() {
-	"$MASU" rmi victim:1 >/dev/null 2>&1
+	"$MASU" rmi "$VICTIM" >/dev/null 2>&1
 	[ -n "$("$MASU" images -q base:1)" ] || { echo "base:1 is lost"; return 1; }
 	diff <(echo "$before") <(store)
 }
@@ -37,6 +52,9 @@ unchanged() {
 sweep() {
 	local fault=$1 before total at step=1 points=${POINTS:-30} what=(kill)
 	shift
+	# The first of its kind leaves folders.
+	"$MASU" "$@" </dev/null >/dev/null
+	"$MASU" rmi "$VICTIM" >/dev/null
 	before=$(store)
 	total=$("$STEPPER" count "$MASU" "$@" 3>&1 >/dev/null 2>/dev/null)
 	unchanged
@@ -47,7 +65,7 @@ sweep() {
 		[ "$fault" = kill ] || what=(error $at "$fault")
 		status=0
 		"$STEPPER" "${what[@]}" "$MASU" "$@" </dev/null >/dev/null 2>&1 || status=$?
-		if [ "$fault" != kill ] && [ "$status" -eq 0 ] && [ -z "$("$MASU" images -q victim:1)" ]; then
+		if [ "$fault" != kill ] && [ "$status" -eq 0 ] && [ -z "$("$MASU" images -q "$VICTIM")" ]; then
 			echo "call $at of $total: acknowledged, but not so"
 			return 1
 		fi
@@ -80,4 +98,19 @@ sweep() {
 
 @test "an import on a broken disk" {
 	sweep 5 import "$IN/image.tar" victim:1 # EIO
+}
+
+@test "a pull that is killed" {
+	VICTIM=127.0.0.1:5000/good/victim:1
+	sweep kill pull -q "$VICTIM"
+}
+
+@test "a pull on a full disk" {
+	VICTIM=127.0.0.1:5000/good/victim:1
+	sweep 28 pull -q "$VICTIM" # ENOSPC
+}
+
+@test "a pull without file descriptors" {
+	VICTIM=127.0.0.1:5000/good/victim:1
+	sweep 24 pull -q "$VICTIM" # EMFILE
 }
