@@ -27,8 +27,8 @@ int template_run_error(struct template_run *run, const char *position, struct sp
 			number++;
 			line = p + 1;
 		}
-	return error_set(run->err, -EINVAL, "template: :%u:%zu: executing \"\" at <%.*s>: %s",
-			 number, (size_t)(position - line),
+	return error_set(run->err, -EINVAL, "template: :%u:%zu: executing \"%s\" at <%.*s>: %s",
+			 number, (size_t)(position - line), run->name,
 			 (int)(source.len > 100 ? 100 : source.len), source.at, what);
 }
 
@@ -44,7 +44,7 @@ static int eval_pipeline(struct template_run *run, const struct json *dot,
 
 static const struct json *variable_value(const struct template_run *run, struct span name)
 {
-	for (size_t i = run->variable_count; i-- > 0;) {
+	for (size_t i = run->variable_count; i-- > run->variable_first;) {
 		const struct template_variable *variable = &run->variables[i];
 		if (variable->name.len == name.len &&
 		    memcmp(variable->name.at, name.at, name.len) == 0)
@@ -248,7 +248,7 @@ static int push_variable(struct template_run *run, struct span name, const struc
 
 static int set_variable(struct template_run *run, struct span name, const struct json *value)
 {
-	for (size_t i = run->variable_count; i-- > 0;) {
+	for (size_t i = run->variable_count; i-- > run->variable_first;) {
 		struct template_variable *variable = &run->variables[i];
 		if (variable->name.len == name.len &&
 		    memcmp(variable->name.at, name.at, name.len) == 0) {
@@ -307,6 +307,12 @@ static int run_condition(struct template_run *run, const struct json *dot, const
 	return r;
 }
 
+static const struct json *make_number(struct template_run *run, size_t number)
+{
+	return template_make(run->arena, JSON_NUMBER, arena_printf(run->arena, "%zu", number),
+			     run->err);
+}
+
 /* One variable gets the item, two get key and item. */
 static int bind_range(struct template_run *run, const struct pipeline *pipeline,
 		      const struct json *item, size_t index)
@@ -314,10 +320,9 @@ static int bind_range(struct template_run *run, const struct pipeline *pipeline,
 	for (size_t i = 0; i < pipeline->variable_count; i++) {
 		const struct json *value = item;
 		if (i == 0 && pipeline->variable_count == 2)
-			value = template_make(run->arena, item->key ? JSON_STRING : JSON_NUMBER,
-					      item->key ? item->key
-							: arena_printf(run->arena, "%zu", index),
-					      run->err);
+			value = item->key ? template_make(run->arena, JSON_STRING, item->key,
+							  run->err)
+					  : make_number(run, index);
 		if (!value)
 			return -ENOMEM;
 		int r = pipeline->assigns ? set_variable(run, pipeline->variables[i], value)
@@ -328,19 +333,36 @@ static int bind_range(struct template_run *run, const struct pipeline *pipeline,
 	return 0;
 }
 
+/* @items NULL: the numbers from 0. */
 static int run_items(struct template_run *run, const struct node *node, const struct json **items,
 		     size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		enum flow flow = FLOW_ON;
 		size_t kept = run->variable_count;
-		int r = bind_range(run, node->pipeline, items[i], i);
+		if (++run->steps > TEMPLATE_MAX_STEPS)
+			return template_run_error(run, node->pipeline->source.at,
+						  node->pipeline->source, "too many items");
+		const struct json *item = items ? items[i] : make_number(run, i);
+		int r = item ? bind_range(run, node->pipeline, item, i) : -ENOMEM;
 		if (r == 0)
-			r = run_nodes(run, items[i], node->body, &flow);
+			r = run_nodes(run, item, node->body, &flow);
 		run->variable_count = kept;
 		if (r < 0 || flow == FLOW_BREAK)
 			return r;
 	}
+	return 0;
+}
+
+/* Over a number N: from 0 to N - 1. */
+static int range_number(struct template_run *run, const struct pipeline *pipeline, int64_t number,
+			size_t *ret)
+{
+	if (pipeline->variable_count > 1)
+		return template_run_error(
+			run, pipeline->commands->source.at, pipeline->commands->source,
+			"can't use %lld to iterate over more than one variable", (long long)number);
+	*ret = number > 0 ? (size_t)number : 0;
 	return 0;
 }
 
@@ -350,22 +372,27 @@ static int run_range(struct template_run *run, const struct json *dot, const str
 	const struct pipeline *pipeline = node->pipeline;
 	const struct json *list, **items = NULL;
 	size_t count = 0;
+	int64_t number;
 	int r = eval_commands(run, dot, pipeline, &list);
+	bool numbers = r == 0 && list->type == JSON_NUMBER && json_i64(list, &number);
+	if (numbers)
+		r = range_number(run, pipeline, number, &count);
 	if (r < 0)
 		return r;
 	if (list->type == JSON_ARRAY || list->type == JSON_OBJECT) {
 		items = template_sorted(run->arena, list);
 		count = list->count;
-	} else if (list->type != JSON_NULL) {
+	} else if (list->type != JSON_NULL && !numbers) {
 		_cleanup_buf_ struct buf text;
 		buf_init(&text, 0);
 		template_print(run->arena, list, &text);
-		return template_run_error(run, pipeline->source.at, pipeline->source,
+		return template_run_error(run, pipeline->commands->source.at,
+					  pipeline->commands->source,
 					  "range can't iterate over %.200s", buf_str(&text));
 	}
 	if (count == 0)
 		return run_nodes(run, dot, node->otherwise, ret);
-	return items ? run_items(run, node, items, count) : no_memory(run);
+	return items || numbers ? run_items(run, node, items, count) : no_memory(run);
 }
 
 static int run_output(struct template_run *run, const struct json *dot, const struct node *node)
@@ -376,6 +403,56 @@ static int run_output(struct template_run *run, const struct json *dot, const st
 		return r;
 	r = template_print(run->arena, value, run->out);
 	return r < 0 ? error_errno(run->err, r, "template") : 0;
+}
+
+/* Its variables are its own, and "$" is what it was given. */
+static int run_definition(struct template_run *run, const struct json *dot, const char *name,
+			  const struct node *nodes)
+{
+	enum flow flow = FLOW_ON;
+	const char *caller = run->name;
+	size_t first = run->variable_first, count = run->variable_count;
+	run->name = name;
+	run->variable_first = count;
+	int r = push_variable(run, (struct span) { "$", 1 }, dot);
+	if (r == 0)
+		r = run_nodes(run, dot, nodes, &flow);
+	run->name = caller;
+	run->variable_first = first;
+	run->variable_count = count;
+	return r;
+}
+
+static int run_template(struct template_run *run, const struct json *dot, const struct node *node)
+{
+	const struct pipeline *pipeline = node->pipeline;
+	const struct definition *found = run->t->definitions;
+	const struct json *value = &template_no_value;
+	size_t kept = run->variable_count;
+	while (found && !streq(found->name, node->name))
+		found = found->next;
+	bool whole = !found && !*node->name;
+	if ((!found && !whole) || run->depth >= TEMPLATE_MAX_DEPTH ||
+	    ++run->steps > TEMPLATE_MAX_STEPS) {
+		const char *source =
+			arena_printf(run->arena, "{{template \"%s\"%s%.*s}}", node->name,
+				     pipeline ? " " : "", pipeline ? (int)pipeline->source.len : 0,
+				     pipeline ? pipeline->source.at : "");
+		struct span at = { source ? source : "", source ? strlen(source) : 0 };
+		return found || whole
+			       ? template_run_error(run, node->text.at, at,
+						    "exceeded maximum template depth (%d)",
+						    TEMPLATE_MAX_DEPTH)
+			       : template_run_error(run, node->text.at, at,
+						    "template \"%s\" not defined", node->name);
+	}
+	int r = pipeline ? eval_pipeline(run, dot, pipeline, &value) : 0;
+	run->depth++;
+	if (r == 0)
+		r = run_definition(run, value, node->name, found ? found->nodes : run->t->nodes);
+	run->depth--;
+	run->variable_count = kept;
+	return r;
 }
 
 static int run_nodes(struct template_run *run, const struct json *dot, const struct node *nodes,
@@ -399,6 +476,9 @@ static int run_nodes(struct template_run *run, const struct json *dot, const str
 		case NODE_RANGE:
 			r = run_range(run, dot, node, ret);
 			break;
+		case NODE_TEMPLATE:
+			r = run_template(run, dot, node);
+			break;
 		case NODE_BREAK:
 			*ret = FLOW_BREAK;
 			break;
@@ -415,7 +495,7 @@ int template_run(const struct template *t, struct arena *arena, const struct jso
 		 unsigned flags, struct buf *out, struct masu_error *err)
 {
 	struct template_run run = {
-		.t = t, .arena = arena, .out = out, .flags = flags, .err = err
+		.t = t, .arena = arena, .out = out, .flags = flags, .name = "", .err = err
 	};
 	enum flow flow = FLOW_ON;
 	run.variables[run.variable_count++] = (struct template_variable) { { "$", 1 }, data };

@@ -3,9 +3,10 @@
  *
  *   {{.A.B}} {{index .Labels "x"}} {{json .}} {{range .L}}…{{else}}…{{end}} {{if …}} {{with …}}
  *   {{range $k, $v := .M}} {{$x := …}} {{$x = …}} {{break}} {{- trim -}}, comments, pipelines,
- *   parentheses, and the functions of template_functions.c
+ *   parentheses, {{define "x"}} {{template "x" …}} {{block "x" …}}, and the functions of
+ *   template_functions.c
  *
- * Not there: {{define}}, {{template}}, {{block}}, call. Messages are text/template's own.
+ * Values have no methods. Messages are text/template's own.
  */
 #pragma once
 

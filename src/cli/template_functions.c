@@ -479,9 +479,19 @@ static const struct json *call_not(struct template_call *c)
 	return make_bool(!template_truth(c->args[0]));
 }
 
+/* There are no values that could be called. */
+static const struct json *call_call(struct template_call *c)
+{
+	const struct operand *operand = c->operands[0];
+	struct span source = operand ? operand->source : c->source;
+	return failed(c, "non-function %.*s of type %s", (int)source.len, source.at,
+		      template_type_name(c->args[0]));
+}
+
 /* "and" and "or" evaluate no more arguments than they need: template.c does them. */
 static const struct template_function functions[] = {
 	{ "and", NULL, 1, TEMPLATE_MAX_ARGS, false },
+	{ "call", call_call, 1, TEMPLATE_MAX_ARGS, false },
 	{ "eq", call_equal, 2, TEMPLATE_MAX_ARGS, false },
 	{ "ge", call_order, 2, 2, false },
 	{ "gt", call_order, 2, 2, false },

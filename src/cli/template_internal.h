@@ -3,9 +3,10 @@
 
 #include "cli/template.h"
 
-#define TEMPLATE_MAX_DEPTH     32 /* blocks and parentheses within each other */
-#define TEMPLATE_MAX_VARIABLES 64 /* at one time */
-#define TEMPLATE_MAX_ARGS      32 /* of one call */
+#define TEMPLATE_MAX_DEPTH     32	  /* blocks and parentheses within each other */
+#define TEMPLATE_MAX_VARIABLES 128	  /* at one time */
+#define TEMPLATE_MAX_STEPS     (1u << 18) /* items of ranges and calls of templates */
+#define TEMPLATE_MAX_ARGS      32	  /* of one call */
 
 /* A piece of the template's text. */
 struct span {
@@ -62,21 +63,31 @@ enum node_kind {
 	NODE_WITH,
 	NODE_RANGE,
 	NODE_BREAK,
-	NODE_CONTINUE
+	NODE_CONTINUE,
+	NODE_TEMPLATE
 };
 
 struct node {
 	enum node_kind kind;
-	struct span text;
+	struct span text; /* NODE_TEMPLATE: its name as it is written */
+	const char *name;
 	struct pipeline *pipeline;
 	struct node *body, *otherwise;
 	struct node *next;
+};
+
+/* {{define}} or {{block}}. */
+struct definition {
+	const char *name;
+	struct node *nodes;
+	struct definition *next;
 };
 
 struct template
 {
 	const char *text;
 	struct node *nodes;
+	struct definition *definitions;
 };
 
 struct template_variable {
@@ -89,9 +100,10 @@ struct template_run {
 	const struct template *t;
 	struct arena *arena;
 	struct buf *out;
-	unsigned flags, depth;
+	unsigned flags, depth, steps;
+	const char *name; /* of what is running; "": the template itself */
 	struct template_variable variables[TEMPLATE_MAX_VARIABLES];
-	size_t variable_count;
+	size_t variable_count, variable_first; /* those before belong to who called */
 	struct masu_error *err;
 };
 
@@ -130,6 +142,7 @@ struct template_parser {
 	size_t loops; /* ranges around this place */
 	struct span variables[TEMPLATE_MAX_VARIABLES];
 	size_t variable_count;
+	struct template *template;
 	struct masu_error *err;
 };
 
@@ -146,6 +159,11 @@ void template_skip_blanks(struct template_parser *p);
 
 /* @context is for messages: "command", "if", "range", "with". Ends behind the "}}". */
 int template_parse_pipeline(struct template_parser *p, const char *context, struct pipeline **ret);
+/* The same, or "}}" alone: then *ret is NULL. */
+int template_parse_argument(struct template_parser *p, const char *context, struct pipeline **ret);
+/* A template's name, in quotes. */
+int template_parse_name(struct template_parser *p, const char *context, struct span *ret_source,
+			const char **ret);
 /* What must follow a keyword that stands alone: blanks and "}}". */
 int template_parse_close(struct template_parser *p, const char *context);
 /* ---- template_functions.c ---- */

@@ -128,6 +128,78 @@ static int parse_block(struct template_parser *p, enum node_kind kind, struct no
 	return r;
 }
 
+/* The first that is not empty counts. */
+static int add_definition(struct template_parser *p, const char *name, struct node *nodes)
+{
+	bool empty = true;
+	for (const struct node *node = nodes; node && empty; node = node->next) {
+		size_t blanks = 0;
+		while (blanks < node->text.len && is_blank(node->text.at[blanks]))
+			blanks++;
+		empty = node->kind == NODE_TEXT && blanks == node->text.len;
+	}
+	struct definition **at = &p->template->definitions;
+	while (*at && !streq((*at)->name, name))
+		at = &(*at)->next;
+	if (*at && empty)
+		return 0;
+	if (*at && (*at)->nodes)
+		return template_parse_error(p, "template: multiple definition of template \"%s\"",
+					    name);
+	if (!*at)
+		*at = arena_new(p->arena, struct definition);
+	if (!*at)
+		return error_set(p->err, -ENOMEM, "out of memory");
+	(*at)->name = name;
+	(*at)->nodes = empty ? NULL : nodes;
+	return 0;
+}
+
+/* The body of a definition knows nothing of what is around it. */
+static int parse_body(struct template_parser *p, const char *context, const char *name)
+{
+	struct template_parser inner = *p;
+	struct node *nodes;
+	enum block_end end;
+	if (++inner.depth > TEMPLATE_MAX_DEPTH)
+		return template_parse_error(p, "nested too deeply");
+	inner.loops = inner.variable_count = 0;
+	trim_after(&inner);
+	int r = parse_list(&inner, &nodes, &end);
+	p->at = inner.at;
+	if (r < 0)
+		return r;
+	if (end == BLOCK_ELSE)
+		return template_parse_error(p, "unexpected {{else}} in %s", context);
+	if (end == BLOCK_TEXT_END)
+		return template_parse_error(p, "unexpected EOF");
+	return add_definition(p, name, nodes);
+}
+
+static int parse_define(struct template_parser *p)
+{
+	const char *name;
+	struct span source;
+	int r = template_parse_name(p, "define clause", &source, &name);
+	if (r == 0)
+		r = template_parse_close(p, "define clause");
+	return r < 0 ? r : parse_body(p, "define clause", name);
+}
+
+/* {{template "name" pipeline}}, and {{block}}, which is one with its definition behind it. */
+static int parse_template(struct template_parser *p, bool block, struct node **ret)
+{
+	const char *context = block ? "block clause" : "template clause";
+	struct node *node = *ret = node_new(p, NODE_TEMPLATE);
+	if (!node)
+		return -ENOMEM;
+	int r = template_parse_name(p, context, &node->text, &node->name);
+	if (r == 0)
+		r = block ? template_parse_pipeline(p, context, &node->pipeline)
+			  : template_parse_argument(p, context, &node->pipeline);
+	return r < 0 || !block ? r : parse_body(p, context, node->name);
+}
+
 static int parse_jump(struct template_parser *p, enum node_kind kind, const char *word,
 		      struct node **ret)
 {
@@ -146,16 +218,20 @@ static int parse_output(struct template_parser *p, struct node **ret)
 /* One action, behind its braces. *ret_end: it ended the block. */
 static int parse_action(struct template_parser *p, struct node **ret, enum block_end *ret_end)
 {
-	static const char *const refused[] = { "block", "define", "template" };
 	*ret = NULL;
 	*ret_end = BLOCK_TEXT_END;
 	if (str_after(p->at, "/*"))
 		return skip_comment(p);
 	template_skip_blanks(p);
 	struct span word = template_peek_word(p);
-	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
-		if (span_is(word, refused[i]))
-			return template_parse_error(p, "{{%s}} is not supported", refused[i]);
+	if (span_is(word, "define") && p->depth == 0) {
+		p->at += word.len;
+		return parse_define(p);
+	}
+	if (span_is(word, "template") || span_is(word, "block")) {
+		p->at += word.len;
+		return parse_template(p, span_is(word, "block"), ret);
+	}
 	for (enum node_kind kind = NODE_IF; kind <= NODE_RANGE; kind++)
 		if (span_is(word, names[kind])) {
 			p->at += word.len;
@@ -207,6 +283,7 @@ int template_parse(struct arena *arena, const char *text, struct template **ret,
 	if (!t)
 		return error_set(err, -ENOMEM, "out of memory");
 	t->text = text;
+	parser.template = t;
 	int r = parse_list(&parser, &t->nodes, &end);
 	if (r == 0 && end != BLOCK_TEXT_END)
 		r = template_parse_error(&parser, "unexpected {{%s}}",

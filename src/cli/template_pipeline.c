@@ -115,6 +115,32 @@ static const struct json *make_value(struct template_parser *p, enum json_type t
 	return template_make(p->arena, type, text, p->err);
 }
 
+/* 0x1f, 0o17, 017, 0b11, 1_000. */
+static bool based_number(const char *text, int64_t *ret)
+{
+	static const struct {
+		const char *prefix;
+		int base;
+	} bases[] = { { "0x", 16 }, { "0X", 16 }, { "0o", 8 }, { "0O", 8 },
+		      { "0b", 2 },  { "0B", 2 },  { "0", 8 },  { "", 10 } };
+	char plain[72], *end;
+	size_t len = 0;
+	bool negative = *text == '-';
+	for (const char *from = text + (negative || *text == '+'); *from; from++)
+		if (*from != '_' && len < sizeof(plain) - 1)
+			plain[len++] = *from;
+	plain[len] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(bases); i++) {
+		const char *digits = str_after(plain, bases[i].prefix);
+		if (!digits || !*digits || (bases[i].base == 10 && !strchr(text, '_')))
+			continue;
+		long long number = strtoll(digits, &end, bases[i].base);
+		*ret = negative ? -number : number;
+		return !*end;
+	}
+	return false;
+}
+
 /* Decimal digits, with sign, fraction and exponent; 0x…; a character is its number. */
 static int number_value(struct template_parser *p, struct span text, const struct json **ret)
 {
@@ -131,9 +157,8 @@ static int number_value(struct template_parser *p, struct span text, const struc
 		if (strlen(character) != 1)
 			return template_parse_error(p, "malformed character constant: %s", copy);
 		digits = arena_printf(p->arena, "%d", *character);
-	} else if (str_after(copy, "0x") || str_after(copy, "0X")) {
-		number = strtoll(copy + 2, &end, 16);
-		digits = end && !*end ? arena_printf(p->arena, "%lld", (long long)number) : NULL;
+	} else if (based_number(copy, &number)) {
+		digits = arena_printf(p->arena, "%lld", (long long)number);
 	} else if (str_to_i64(copy + (*copy == '+'), &number) == 0) {
 		digits = arena_printf(p->arena, "%lld", (long long)number);
 	} else {
@@ -452,4 +477,29 @@ static int parse_within(struct template_parser *p, const char *context, enum tok
 int template_parse_pipeline(struct template_parser *p, const char *context, struct pipeline **ret)
 {
 	return parse_within(p, context, TOKEN_CLOSE, ret);
+}
+
+int template_parse_argument(struct template_parser *p, const char *context, struct pipeline **ret)
+{
+	struct token token;
+	int r = peek_past_blanks(p, &token);
+	*ret = NULL;
+	if (r < 0)
+		return r;
+	return token.kind == TOKEN_CLOSE ? template_next_token(p, &token)
+					 : template_parse_pipeline(p, context, ret);
+}
+
+int template_parse_name(struct template_parser *p, const char *context, struct span *ret_source,
+			const char **ret)
+{
+	struct token token;
+	int r = peek_past_blanks(p, &token);
+	if (r < 0)
+		return r;
+	if (token.kind != TOKEN_STRING && token.kind != TOKEN_RAW_STRING)
+		return unexpected(p, &token, context);
+	template_next_token(p, &token);
+	*ret_source = token.text;
+	return unquote(p, token.text, ret);
 }

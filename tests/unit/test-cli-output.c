@@ -111,6 +111,28 @@ static void test_templates(void **state)
 		{ "{{(index .Mounts 1).Src}}", "/b" },
 		{ "{{title \"ab cd\"}} {{lower \"AB\"}}", "Ab Cd ab" },
 		{ "{{range split \"a,b\" \",\"}}[{{.}}]{{end}}", "[a][b]" },
+		{ "{{define \"x\"}}a{{.}}{{end}}[{{template \"x\"}}][{{template \"x\" \"q\"}}]",
+		  "[a<no value>][aq]" },
+		{ "{{block \"b\" .Name}}<{{.}}>{{end}}{{template \"b\" 1}}", "</web><1>" },
+		{ "{{define \"x\"}} {{end}}{{define \"x\"}}2{{end}}{{template \"x\"}}", "2" },
+		{ "{{define \"x\"}}2{{end}}{{define \"x\"}}{{/* */}}{{end}}{{template \"x\"}}",
+		  "2" },
+		{ "{{template \"x\" 1 | printf \"%d\"}}{{define \"x\"}}{{$}}{{end}}", "1" },
+		{ "{{define \"x\"}}{{block \"y\" .}}Y{{.}}{{end}}{{end}}{{template \"y\" "
+		  "1}}{{template "
+		  "\"x\" 2}}",
+		  "Y1Y2" },
+		{ "a {{- define \"x\" -}} b {{- end}}{{$v := 1}}{{template \"x\" .}}{{$v}}",
+		  "ab1" },
+		{ "{{define \"x\"}}{{$v := .}}{{range 2}}{{$v}}{{.}} {{end}}{{end}}{{range "
+		  ".Cmd}}{{template "
+		  "\"x\" .}}{{end}}",
+		  "sh0 sh1 -c0 -c1 x y0 x y1 " },
+		{ "{{define \"x\"}}{{.A}}{{end}}{{template \"x\"}}", "<no value>" },
+		{ "{{range 3}}{{.}}{{end}} {{range $i := 2}}{{$i}};{{end}}", "012 0;1;" },
+		{ "{{range 0}}x{{else}}none{{end}}{{range -2}}x{{else}}none{{end}}", "nonenone" },
+		{ "{{0b11}} {{0o17}} {{017}} {{1_000}} {{-0x10}} {{0}}", "3 15 15 1000 -16 0" },
+		{ "{{with 0}}{{else with 5}}{{.}}{{end}}", "5" },
 		{ "{{if .Zero}}{{range .Mounts}}{{.Nope}}{{end}}{{end}}ok", "ok" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -189,7 +211,33 @@ static void test_templates_refused(void **state)
 		{ "{{join .Name \",\"}}",
 		  "at <.Name>: wrong type for value; expected []string; got string" },
 		{ "{{upper 1}}", "at <1>: expected string; found 1" },
-		{ "{{define \"x\"}}{{end}}", "{{define}} is not supported" },
+		{ "{{template \"x\"}}",
+		  ":1:11: executing \"\" at <{{template \"x\"}}>: template \"x\" not defined" },
+		{ "{{template \"x\" .Name}}", ":1:11: executing \"\" at <{{template \"x\" "
+					      ".Name}}>: template \"x\" not defined" },
+		{ "{{define \"x\"}}{{template \"x\"}}{{end}}{{template \"x\"}}",
+		  ":1:25: executing \"x\" at <{{template \"x\"}}>: exceeded maximum template "
+		  "depth" },
+		{ "{{template \"\"}}", "exceeded maximum template depth" },
+		{ "{{if true}}{{define \"x\"}}{{end}}{{end}}", "unexpected <define> in command" },
+		{ "{{define x}}{{end}}", "template: :1: unexpected \"x\" in define clause" },
+		{ "{{define \"x\"}}", "template: :1: unexpected EOF" },
+		{ "{{define \"x\"}}{{else}}{{end}}", "unexpected {{else}} in define clause" },
+		{ "{{define \"x\"}}1{{end}}{{define \"x\"}}2{{end}}",
+		  "template: :1: template: multiple definition of template \"x\"" },
+		{ "{{template x}}", "template: :1: unexpected \"x\" in template clause" },
+		{ "{{template \"x\" .Name", "template: :1: unclosed action" },
+		{ "{{block \"x\"}}{{end}}", "template: :1: missing value for block clause" },
+		{ "{{$a := 1}}{{define \"x\"}}{{$a}}{{end}}", "undefined variable \"$a\"" },
+		{ "{{range 2}}{{block \"x\" .}}{{break}}{{end}}{{end}}", "outside {{range}}" },
+		{ "{{define \"x\"}}{{.Nope}}{{end}}{{template \"x\" .}}",
+		  "template: :1:16: executing \"x\" at <.Nope>" },
+		{ "{{range $i, $e := 2}}{{end}}", ":1:18: executing \"\" at <2>: can't use 2 to "
+						  "iterate over more than one variable" },
+		{ "{{range 1.5}}{{end}}", "at <1.5>: range can't iterate over 1.5" },
+		{ "{{range 9999999999}}{{end}}", "at <9999999999>: too many items" },
+		{ "{{call 1}}", "at <call 1>: error calling call: non-function 1 of type int" },
+		{ "{{0b12}}", "bad number syntax" },
 		{ "{{((((((((((((((((((((((((((((((((((.N))))))))))))))))))))))))))))))))))}}",
 		  "nested too deeply" },
 	};
