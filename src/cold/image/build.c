@@ -8,11 +8,15 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/trace.h"
+#include "cold/image/flusher.h"
 #include "cold/image/stream.h"
 #include "cold/image/unpack.h"
 #include "engine/images.h"
 #include "image/store.h"
 #include "sys/fs.h"
+
+#define PARALLEL 4 /* layers unpacked at once */
 
 int image_builder_open(int root_fd, const char *driver, struct arena *arena,
 		       struct image_builder *ret, struct masu_error *err)
@@ -116,8 +120,8 @@ static int use_existing(int fd, const char *expected, struct built_layer *layer,
 			struct masu_error *err)
 {
 	char digest[DIGEST_MAX];
-	memcpy(digest, layer->blob.digest, sizeof(digest));
-	if (!streq(layer->media_type, MEDIA_TYPE_LAYER)) {
+	memcpy(digest, layer->proven ? expected : layer->blob.digest, sizeof(digest));
+	if (!layer->proven && !streq(layer->media_type, MEDIA_TYPE_LAYER)) {
 		int r = hash_content(fd, digest, err);
 		if (r < 0)
 			return r;
@@ -295,6 +299,46 @@ int image_layer_end(struct image_builder *b, const struct built_layer *below, si
 	return r;
 }
 
+/* What is there already is only looked at, when its turn to end has come. */
+static int begin_staged(struct image_builder *b, struct built_layer *layers, size_t i,
+			const char *expected, struct masu_error *err)
+{
+	_cleanup_close_ int fd = staging_read(&b->staging, &layers[i].blob);
+	if (fd < 0)
+		return error_errno(err, fd, "images: staging");
+	return image_layer_begin(b, layers, i, expected, fd, &layers[i], err);
+}
+
+static int end_staged(struct image_builder *b, struct built_layer *layers, size_t i,
+		      const char *expected, struct masu_error *err)
+{
+	if (layers[i].unpacking)
+		return image_layer_end(b, layers, i, expected, &layers[i], err);
+	return image_build_layer(b, layers, i, expected, &layers[i], err);
+}
+
+int image_build_layers(struct image_builder *b, struct built_layer *layers, size_t count,
+		       const char *const *expected, struct masu_error *err)
+{
+	size_t begun = 0, at = 0;
+	uint64_t bytes = 0;
+	int r = 0;
+	_cleanup_flusher_ struct flusher *flusher = flusher_start(b->root_fd);
+	for (size_t ended = 0; ended < count && r == 0; ended++) {
+		for (; begun < count && begun - ended < PARALLEL && r == 0; begun++) {
+			at = begun;
+			r = begin_staged(b, layers, at, expected[at], err);
+		}
+		if (r < 0)
+			break;
+		at = ended;
+		r = end_staged(b, layers, at, expected[at], err);
+		bytes += layers[at].size;
+		flusher_tell(flusher, bytes);
+	}
+	return r < 0 ? error_wrap(err, "layer %zu of %zu", at + 1, count) : 0;
+}
+
 static void write_descriptor(struct json_writer *w, const char *media_type,
 			     const struct staged_blob *blob)
 {
@@ -367,6 +411,7 @@ static int publish_blobs(struct image_builder *b, int images_fd, const struct bu
 			 size_t count)
 {
 	int r = syncfs(b->staging.fd) < 0 ? -errno : 0;
+	trace_mark("synced");
 	for (size_t i = 0; i < count && r == 0; i++) {
 		for (size_t k = 0; k < images[i].layer_count && r == 0; k++)
 			if (!images[i].layers[k].stored)
@@ -436,7 +481,11 @@ static int publish(struct image_builder *b, int images_fd, struct image_index *i
 	for (size_t i = 0; i < count && r == 0; i++)
 		if (index_image(index, &images[i]) < 0)
 			r = error_set(err, -ENOMEM, "out of memory");
-	return r < 0 ? r : image_index_save(images_fd, index, err);
+	trace_mark("layers committed");
+	if (r == 0)
+		r = image_index_save(images_fd, index, err);
+	trace_mark("index saved");
+	return r;
 }
 
 int image_commit(struct image_builder *b, struct built_image *images, size_t count,

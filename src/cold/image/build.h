@@ -30,6 +30,7 @@ struct built_layer {
 	bool shared;		       /* … or another image of the same commit has it */
 	char staging[STORAGE_STAGING_MAX];
 	bool stored; /* the blob is in the store already, and there is none in staging */
+	bool proven; /* an image of the store pairs this blob with this diff_id */
 	struct unpacking *unpacking; /* between image_layer_begin() and image_layer_end() */
 	int lock_fd;		     /* keeps the staging locked */
 	uint64_t size;
@@ -69,6 +70,12 @@ int image_layer_begin(struct image_builder *builder, const struct built_layer *b
 int image_layer_end(struct image_builder *builder, const struct built_layer *below,
 		    size_t below_count, const char *expected, struct built_layer *layer,
 		    struct masu_error *err);
+
+/*
+ * All layers of an image, several at once: layers[i].blob is staged, @expected[i] its diff_id.
+ */
+int image_build_layers(struct image_builder *builder, struct built_layer *layers, size_t count,
+		       const char *const *expected, struct masu_error *err);
 
 /* What the blob is compressed with, in OCI's words; NULL for what OCI has no word for. */
 int image_blob_media_type(struct image_builder *builder, const struct staged_blob *blob,

@@ -37,24 +37,33 @@ static int take_apart(struct archive *archive, int fd, struct masu_error *err)
 				   : archive_read(archive, fd, err);
 }
 
+/* The store has this very manifest: which blob is which layer was checked when it came. */
+static bool is_stored(const struct image_builder *b, const struct archive_image *from)
+{
+	struct image image;
+	return from->manifest &&
+	       image_find(b->root_fd, b->arena, from->config->blob.digest, &image, NULL) == 0 &&
+	       streq(image.manifest_digest, from->manifest->blob.digest);
+}
+
 static int build_layers(struct image_builder *b, const struct archive_image *from,
 			struct built_image *image, struct masu_error *err)
 {
+	bool proven = is_stored(b, from);
 	for (size_t i = 0; i < image->layer_count; i++) {
 		struct built_layer *layer = &image->layers[i];
 		layer->blob = from->layers[i]->blob;
+		layer->proven = proven;
 		int r = image_blob_media_type(b, &layer->blob, &layer->media_type, err);
 		if (r == 0 && !layer->media_type)
 			r = error_set(err, -EOPNOTSUPP,
 				      "layer %.19s: compressed with something that the image spec "
 				      "does not know",
 				      layer->blob.digest);
-		if (r == 0)
-			r = image_build_layer(b, image->layers, i, from->diff_ids[i], layer, err);
 		if (r < 0)
 			return error_wrap(err, "layer %zu of %zu", i + 1, image->layer_count);
 	}
-	return 0;
+	return image_build_layers(b, image->layers, image->layer_count, from->diff_ids, err);
 }
 
 /* An image that came with a manifest keeps it, and so its digest. */

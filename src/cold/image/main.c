@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/trace.h"
+#include "cold/image/stages.h"
 #include "cold/image/verbs.h"
 #include "image/image.h"
 #include "state/record.h"
@@ -58,5 +60,12 @@ int main(int argc, char **argv)
 		.runroot = from_environment("MASU_RUNROOT", "/run/masu"),
 		.program = "masu",
 	};
-	return cli_dispatch(&context, &root_command, argc, argv);
+	if (*from_environment("MASU_TRACE_TIMING", "") && trace_start() == 0)
+		trace_process("master");
+	int status = cli_dispatch(&context, &root_command, argc, argv);
+	if (trace_enabled) {
+		trace_print();
+		stages_print();
+	}
+	return status;
 }

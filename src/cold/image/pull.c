@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "base/trace.h"
 #include "cli/image_options.h"
 #include "cold/image/pull.h"
 #include "cold/image/verbs.h"
@@ -206,6 +207,7 @@ static int pull_one(struct pull *pull, struct masu_error *err)
 		r = adopt_manifest(pull, &manifest, err);
 	if (r < 0)
 		return r;
+	trace_mark("manifest");
 	bool fresh = !is_up_to_date(pull, full);
 	if (fresh)
 		r = fetch_config(pull, &manifest, err);
@@ -213,6 +215,7 @@ static int pull_one(struct pull *pull, struct masu_error *err)
 		pull->layer_count = 0;
 	if (r < 0)
 		return r;
+	trace_mark(fresh ? "config" : "compared");
 	progress_begin(pull);
 	while (fresh) { /* again where something in the store was damaged or has gone meanwhile */
 		struct built_image image = { 0 };

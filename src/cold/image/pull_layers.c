@@ -9,6 +9,8 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/trace.h"
+#include "cold/image/flusher.h"
 #include "cold/image/pull.h"
 #include "image/store.h"
 #include "sys/fs.h"
@@ -103,6 +105,8 @@ static int lock_downloads(struct pull *pull, struct masu_error *err)
 struct flow {
 	struct pull *pull;
 	struct built_image *image;
+	struct flusher *flusher;
+	uint64_t bytes; /* that have come, of all layers */
 	size_t begun, ended;
 	unsigned in_flight;
 };
@@ -256,12 +260,16 @@ static int take_reply(struct flow *flow, struct masu_error *err)
 	if (reply.id >= flow->begun)
 		return error_set(err, -EPROTO, "the fetcher sends nonsense");
 	struct pull_layer *layer = &pull->layers[reply.id];
+	if (reply.bytes > layer->bytes)
+		flow->bytes += reply.bytes - layer->bytes;
+	flusher_tell(flow->flusher, flow->bytes);
 	layer->bytes = reply.bytes;
 	if (reply.type == FETCH_DONE) {
 		if (reply.code < 0)
 			return error_set(err, reply.code, "%s", reply.message);
 		flow->in_flight--;
 		layer->phase = PULL_UNPACKING;
+		trace_mark("layer fetched");
 	}
 	progress_layer(pull, layer);
 	return 0;
@@ -279,9 +287,10 @@ static int flow_run(struct flow *flow, struct masu_error *err)
 	while (flow->ended < count && r == 0) {
 		while (flow->begun < count && flow->in_flight < FETCH_PARALLEL && r == 0)
 			r = begin_layer(flow, flow->begun++, err);
-		if (r == 0 && flow->ended < flow->begun && is_fetched(flow->pull, flow->ended))
+		if (r == 0 && flow->ended < flow->begun && is_fetched(flow->pull, flow->ended)) {
 			r = end_layer(flow, flow->ended++, err);
-		else if (r == 0 && flow->in_flight > 0)
+			trace_mark("layer unpacked");
+		} else if (r == 0 && flow->in_flight > 0)
 			r = take_reply(flow, err);
 	}
 	return r;
@@ -295,7 +304,10 @@ int pull_layers(struct pull *pull, struct built_image *image, struct masu_error 
 		image->layers[i].lock_fd = -1;
 	}
 	int r = lock_downloads(pull, err);
-	if (r == 0)
-		r = flow_run(&flow, err);
-	return r;
+	if (r < 0)
+		return r;
+	trace_mark("downloads locked");
+	_cleanup_flusher_ struct flusher *flusher = flusher_start(pull->builder->root_fd);
+	flow.flusher = flusher;
+	return flow_run(&flow, err);
 }

@@ -15,6 +15,7 @@
 #include "cold/image/decoder.h"
 #include "cold/image/marks.h"
 #include "cold/image/sandbox.h"
+#include "cold/image/stages.h"
 #include "cold/image/writer.h"
 #include "sys/fs.h"
 
@@ -63,13 +64,10 @@ static _Noreturn void worker_exit(struct worker_report *report, int code,
 static int worker_wait(struct worker *worker, struct masu_error *err)
 {
 	int status;
-	pid_t pid;
-	do
-		pid = waitpid(worker->pid, &status, 0);
-	while (pid < 0 && errno == EINTR);
+	pid_t pid = stages_wait(worker->pid, worker->name, &status);
 	worker->pid = -1;
 	if (pid < 0)
-		return error_errno(err, -errno, "waiting for the %s", worker->name);
+		return error_errno(err, pid, "waiting for the %s", worker->name);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
 		return error_set(err, -EPERM, "the %s was stopped by its sandbox", worker->name);
 	if (WIFSIGNALED(status) || !worker->report->finished)

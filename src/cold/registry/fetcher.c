@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cold/image/sandbox.h"
+#include "cold/image/stages.h"
 #include "cold/registry/loop.h"
 
 struct fetcher {
@@ -77,10 +78,10 @@ int fetcher_open(const struct registry *registry, struct fetcher **ret, struct m
 
 void fetcher_close(struct fetcher *fetcher)
 {
+	int status;
 	close(fetcher->socket);
 	kill(fetcher->pid, SIGKILL);
-	while (waitpid(fetcher->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	stages_wait(fetcher->pid, "fetcher", &status);
 	free(fetcher);
 }
 

@@ -199,9 +199,12 @@ static int start_over(struct transfer *t)
 {
 	hasher_free(t->hasher);
 	t->hasher = NULL;
-	t->bytes = 0;
-	if (t->file >= 0 && (ftruncate(t->file, 0) < 0 || lseek(t->file, 0, SEEK_SET) < 0))
+	/* A file cut to nothing is written to the disk when it is closed: ext4 takes it for one
+	 * that is replaced. */
+	if (t->bytes > 0 && t->file >= 0 &&
+	    (ftruncate(t->file, 0) < 0 || lseek(t->file, 0, SEEK_SET) < 0))
 		return -errno;
+	t->bytes = 0;
 	return hasher_new(&t->hasher);
 }
 
