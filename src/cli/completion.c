@@ -157,7 +157,7 @@ static void offer_value(struct answer *a, const struct place *place)
 	} fixed[] = {
 		{ "restart", { "no", "always", "on-failure", "unless-stopped" } },
 		{ "pull", { "always", "missing", "never" } },
-		{ "log-driver", { "json-file", "local", "journald", "none" } },
+		{ "log-driver", { "json-file", "local", "journald", "none", "syslog" } },
 		{ "cgroupns", { "host", "private" } },
 		{ "ipc", { "none", "private", "shareable", "host" } },
 		{ "pid", { "host" } },

@@ -39,6 +39,7 @@ struct log_options {
 	uint64_t buffer_size; /* of output that waits to be written */
 	/* What goes with each record; borrowed, NULL: nothing. */
 	const char *labels, *labels_regex, *env, *env_regex, *tag;
+	const char *syslog_address, *syslog_facility, *syslog_format; /* as they were given */
 };
 
 /* An open log. */
@@ -74,6 +75,8 @@ struct log_ops {
 	const char *const *options; /* those it takes besides `mode` and `max-buffer-size` */
 	uint64_t max_size;	    /* defaults */
 	unsigned max_file;
+	/* Checks options that only it has; NULL: there are none. */
+	int (*check)(const struct log_options *options, struct masu_error *err);
 	int (*open)(struct log *log, const struct container *container, struct masu_error *err);
 	/* One record, which may be kept until the flush. */
 	void (*put)(struct log *log, const struct log_record *record);
@@ -84,7 +87,7 @@ struct log_ops {
 	const struct log_codec *codec; /* NULL: it cannot be read back */
 };
 
-extern const struct log_ops log_json_file, log_local, log_journald, log_none;
+extern const struct log_ops log_json_file, log_local, log_journald, log_syslog, log_none;
 
 /* The driver of that name, NULL is json-file; NULL where there is none. */
 const struct log_ops *log_driver_find(const char *name);

@@ -17,7 +17,7 @@
 #define NS_PER_SECOND  UINT64_C(1000000000)
 
 static const struct log_ops *const drivers[] = { &log_json_file, &log_local, &log_journald,
-						 &log_none };
+						 &log_syslog, &log_none };
 
 const struct log_ops *log_driver_find(const char *name)
 {
@@ -64,7 +64,8 @@ static int parse_max_file(const struct oci_pair *option, struct log_options *ret
 	return 0;
 }
 
-/* Compressing is work that would hold up the log; there is no process to leave it to. */
+/* Compressing is work that would hold up the log; there is no process to leave it to, and no place
+ * in the program for what `logs` would read it back with. */
 static int parse_compress(const struct oci_pair *option, struct log_options *ret,
 			  struct masu_error *err)
 {
@@ -93,29 +94,32 @@ static int parse_buffer(const struct oci_pair *option, struct log_options *ret,
 	return 0;
 }
 
-static int parse_text(const struct oci_pair *option, struct log_options *ret,
-		      struct masu_error *err)
-{
-	const char **where = streq(option->key, "labels")	  ? &ret->labels
-			     : streq(option->key, "labels-regex") ? &ret->labels_regex
-			     : streq(option->key, "env")	  ? &ret->env
-			     : streq(option->key, "env-regex")	  ? &ret->env_regex
-								  : &ret->tag;
-	*where = *option->value ? option->value : NULL;
-	return 0;
-}
+#define TEXT(name, field)                                                                          \
+	{                                                                                          \
+		name, false, NULL, offsetof(struct log_options, field)                             \
+	}
 
 static const struct {
 	const char *name;
 	bool all; /* every driver that keeps anything has it */
+	/* NULL: a text, which is kept at @offset. */
 	int (*parse)(const struct oci_pair *option, struct log_options *ret,
 		     struct masu_error *err);
+	size_t offset;
 } option_table[] = {
-	{ "max-size", false, parse_max_size },	   { "max-file", false, parse_max_file },
-	{ "compress", false, parse_compress },	   { "mode", true, parse_mode },
-	{ "max-buffer-size", true, parse_buffer }, { "labels", false, parse_text },
-	{ "labels-regex", false, parse_text },	   { "env", false, parse_text },
-	{ "env-regex", false, parse_text },	   { "tag", false, parse_text },
+	{ "max-size", false, parse_max_size, 0 },
+	{ "max-file", false, parse_max_file, 0 },
+	{ "compress", false, parse_compress, 0 },
+	{ "mode", true, parse_mode, 0 },
+	{ "max-buffer-size", true, parse_buffer, 0 },
+	TEXT("labels", labels),
+	TEXT("labels-regex", labels_regex),
+	TEXT("env", env),
+	TEXT("env-regex", env_regex),
+	TEXT("tag", tag),
+	TEXT("syslog-address", syslog_address),
+	TEXT("syslog-facility", syslog_facility),
+	TEXT("syslog-format", syslog_format),
 };
 
 static bool takes(const struct log_ops *ops, const char *name, bool all)
@@ -131,10 +135,16 @@ static bool takes(const struct log_ops *ops, const char *name, bool all)
 static int parse_option(const struct oci_pair *option, struct log_options *ret,
 			struct masu_error *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
-		if (streq(option_table[i].name, option->key) &&
-		    takes(ret->ops, option->key, option_table[i].all))
+	for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+		if (!streq(option_table[i].name, option->key) ||
+		    !takes(ret->ops, option->key, option_table[i].all))
+			continue;
+		if (option_table[i].parse)
 			return option_table[i].parse(option, ret, err);
+		const char **text = (const char **)((char *)ret + option_table[i].offset);
+		*text = *option->value ? option->value : NULL;
+		return 0;
+	}
 	return error_set(err, -EINVAL, "unknown log opt '%.128s' for %s log driver", option->key,
 			 ret->ops->name);
 }
@@ -147,7 +157,7 @@ int log_options_parse(const char *driver, const struct oci_pair *options, size_t
 	if (!parsed.ops)
 		return error_set(err, -ENOTSUP,
 				 "log driver \"%.128s\" is not supported (json-file, local, "
-				 "journald and none are)",
+				 "journald, syslog and none are)",
 				 driver);
 	parsed.max_size = parsed.ops->max_size;
 	parsed.max_file = parsed.ops->max_file;
@@ -163,6 +173,8 @@ int log_options_parse(const char *driver, const struct oci_pair *options, size_t
 				 "logger: max-buffer-size option is only supported with "
 				 "'mode=non-blocking'");
 	int r = log_attrs_check(&parsed, err);
+	if (r == 0 && parsed.ops->check)
+		r = parsed.ops->check(&parsed, err);
 	if (r == 0)
 		*ret = parsed;
 	return r;

@@ -17,6 +17,7 @@ teardown() {
 	[ -z "${disk:-}" ] || fsfreeze -u "$disk" 2>/dev/null || true # before anything waits for it
 	remove_all
 	[ -z "${journald:-}" ] || kill "$journald" || true
+	[ -z "${syslog:-}" ] || kill "$syslog" || true
 	[ -z "${disk:-}" ] || umount -l "$disk" || true
 }
 
@@ -163,6 +164,96 @@ chatter() {
 	run -125 m_run --log-driver journald busybox:local true
 	[[ "$output" == *"journald is not enabled"* ]]
 	journald=
+}
+
+syslog_server() { # scheme, address: its messages come in the file "syslog", one JSON string a line
+	rm -f "$BATS_TEST_TMPDIR/syslog"
+	python3 "$REPO/tests/lib/fake-syslog.py" "$1" "$2" "$BATS_TEST_TMPDIR/syslog" 3>&- 4>&- &
+	syslog=$!
+	wait_until 5 test -e "$BATS_TEST_TMPDIR/syslog"
+}
+
+syslog_gone() {
+	kill "$syslog"
+	wait "$syslog" || true
+	syslog=
+}
+
+# Two lines and an empty one, which docker leaves out; what came as text.
+syslogged() { # the options
+	m_run --name logged --log-driver syslog "$@" busybox:local sh -c 'echo out; echo; sleep 0.1; echo "err %d" >&2' >/dev/null 2>&1
+	wait_until 5 eval '[ "$(wc -l <"$BATS_TEST_TMPDIR/syslog")" -ge 2 ]'
+	m rm logged >/dev/null
+	jq -r . "$BATS_TEST_TMPDIR/syslog" | sed '/^$/d'
+}
+
+@test "syslog: docker's formats, facilities and addresses" {
+	local day='[A-Z][a-z][a-z] [ 0-9][0-9] [0-9:]{8}' iso='[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}'
+	local zone='(Z|[+-][0-9]{2}:[0-9]{2})' host
+	host=$(uname -n)
+	syslog_server udp 5514
+	syslogged --log-opt syslog-address=udp://127.0.0.1:5514 >"$BATS_TEST_TMPDIR/out"
+	grep -Exq "<30>$day [0-9a-f]{12}\[[0-9]+\]: out" "$BATS_TEST_TMPDIR/out"
+	grep -Exq "<27>$day [0-9a-f]{12}\[[0-9]+\]: err %d" "$BATS_TEST_TMPDIR/out"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/out")" = 2 ]
+	syslog_gone
+	syslog_server tcp 5514
+	syslogged --log-opt syslog-address=tcp://localhost:5514 --log-opt syslog-format=rfc3164 --log-opt syslog-facility=local7 \
+		--log-opt tag='x-{{.Name}}' >"$BATS_TEST_TMPDIR/out"
+	grep -Exq "<190>$day $host x-logged\[[0-9]+\]: out" "$BATS_TEST_TMPDIR/out"
+	grep -Exq "<187>$day $host x-logged\[[0-9]+\]: err %d" "$BATS_TEST_TMPDIR/out"
+	syslog_gone
+	syslog_server unixgram "$BATS_TEST_TMPDIR/sock"
+	syslogged --log-opt "syslog-address=unixgram://$BATS_TEST_TMPDIR/sock" --log-opt syslog-format=rfc5424 \
+		--log-opt syslog-facility=1 >"$BATS_TEST_TMPDIR/out"
+	grep -Exq "<14>1 $iso$zone $host [0-9a-f]{12} [0-9]+ [0-9a-f]{12} - out" "$BATS_TEST_TMPDIR/out"
+	syslog_gone
+	syslog_server unix "$BATS_TEST_TMPDIR/sock"
+	syslogged --log-opt "syslog-address=unix://$BATS_TEST_TMPDIR/sock" --log-opt syslog-format=rfc5424micro >"$BATS_TEST_TMPDIR/out"
+	grep -Exq "<30>1 $iso\.[0-9]{6}$zone $host [0-9a-f]{12} [0-9]+ [0-9a-f]{12} - out" "$BATS_TEST_TMPDIR/out"
+	syslog_gone
+}
+
+@test "syslog: a server that goes and comes loses what it was not there for, and is told" {
+	mkfifo "$BATS_TEST_TMPDIR/go"
+	syslog_server tcp 5515
+	m_run -d --name steps -v "$BATS_TEST_TMPDIR/go:/go" --log-driver syslog --log-opt syslog-address=tcp://127.0.0.1:5515 \
+		busybox:local sh -c 'exec 5<>/go; while read -r line <&5; do echo "$line"; done' >/dev/null
+	echo one >"$BATS_TEST_TMPDIR/go"
+	wait_until 5 grep -q one "$BATS_TEST_TMPDIR/syslog"
+	syslog_gone
+	# The first is sent into a connection that is only then found to be broken.
+	local i
+	for i in 1 2 3; do
+		echo "lost $i" >"$BATS_TEST_TMPDIR/go"
+		sleep 0.1
+	done
+	syslog_server tcp 5515
+	again() {
+		echo back >"$BATS_TEST_TMPDIR/go"
+		sleep 0.1
+		grep -q back "$BATS_TEST_TMPDIR/syslog"
+	}
+	wait_until 5 again
+	jq -r . "$BATS_TEST_TMPDIR/syslog" | grep -Eq 'masu: [1-9][0-9]* lines are missing here: the log could not be written'
+	run -1 m logs steps
+	[[ "$output" == *"configured logging driver does not support reading"* ]]
+	m rm -f steps
+	syslog_gone
+	run -125 m_run --log-driver syslog --log-opt syslog-address=tcp://127.0.0.1:5515 busybox:local true
+	[[ "$output" == *"failed to initialize logging driver"*refused* ]]
+}
+
+@test "syslog: a server that reads nothing holds up neither the container nor its end" {
+	python3 -c 'import socket, time; s = socket.socket(); s.bind(("127.0.0.1", 5516)); s.listen(); open("'"$BATS_TEST_TMPDIR"'/up", "w"); c = s.accept(); time.sleep(60)' 3>&- 4>&- &
+	syslog=$!
+	wait_until 5 test -e "$BATS_TEST_TMPDIR/up"
+	# More than sockets and the ring hold.
+	timeout 30 "$MASU" run --name stuck --cgroup-parent "$GROUP" --network none --log-driver syslog \
+		--log-opt syslog-address=tcp://127.0.0.1:5516 busybox:local sh -c 'yes "$(printf %1000s x)" | head -c 20000000' 3>&- 4>&- >/dev/null
+	[ "$(field stuck .LogDropped)" -gt 0 ]
+	m rm stuck
+	syslog_gone
 }
 
 @test "journald: what a real one has kept is read back" {

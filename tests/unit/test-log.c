@@ -641,7 +641,22 @@ static void test_options(void **state)
 		{ "local", "tag", "x", "unknown log opt 'tag' for local" },
 		{ "journald", "max-size", "1m", "unknown log opt 'max-size' for journald" },
 		{ "none", "max-size", "1m", "unknown log opt 'max-size' for none" },
-		{ "syslog", "tag", "x", "\"syslog\" is not supported" },
+		{ "gelf", "tag", "x", "\"gelf\" is not supported" },
+		{ "syslog", "max-size", "1m", "unknown log opt 'max-size' for syslog" },
+		{ "syslog", "syslog-facility", "local8", "invalid syslog facility" },
+		{ "syslog", "syslog-facility", "24", "invalid syslog facility" },
+		{ "syslog", "syslog-format", "rfc1", "Invalid syslog format" },
+		{ "syslog", "syslog-address", "localhost", "unsupported scheme: ''" },
+		{ "syslog", "syslog-address", "tcp+tls://1.2.3.4",
+		  "unsupported scheme: 'tcp+tls'" },
+		{ "syslog", "syslog-address", "unix://relative", "invalid syslog-address" },
+		{ "syslog", "syslog-address", "udp://logs.example.com:514", "is no IP address" },
+		{ "syslog", "syslog-address", "udp://1.2.3.4:0", "invalid syslog-address" },
+		{ "syslog", "syslog-address", "udp://1.2.3.4:65536", "invalid syslog-address" },
+		{ "syslog", "syslog-address", "udp://[::1", "invalid syslog-address" },
+		{ "syslog", "syslog-address", "udp://[::1]x", "invalid syslog-address" },
+		{ "syslog", "syslog-address", "udp://", "is no IP address" },
+		{ "json-file", "syslog-format", "rfc3164", "unknown log opt 'syslog-format'" },
 	};
 	const struct oci_pair good[] = { { "max-size", "1k" },
 					 { "max-file", "5" },
@@ -661,6 +676,14 @@ static void test_options(void **state)
 	assert_int_equal(o.max_file, 5);
 	assert_true(o.non_blocking);
 	assert_int_equal(o.buffer_size, 4 << 20);
+	static const char *const addresses[] = { "udp://1.2.3.4",      "tcp://127.0.0.1:601",
+						 "tcp://[::1]:514",    "udp://[fe80::1]",
+						 "udp://localhost:1",  "unix:///run/x",
+						 "unixgram:///dev/log" };
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+		const struct oci_pair option = { "syslog-address", addresses[i] };
+		assert_int_equal(log_options_parse("syslog", &option, 1, &o, &err), 0);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		const struct oci_pair option = { bad[i].key, bad[i].value };
 		error_clear(&err);
