@@ -57,6 +57,7 @@ static const struct cli_command *const verbs[] = {
 	&ps_command,
 	&rename_command,
 	&pull_command,
+	&push_command,
 	&restart_command,
 	&rm_command,
 	&rmi_command,

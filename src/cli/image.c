@@ -10,6 +10,7 @@ const struct cli_command load_command = { LOAD_COMMAND, .cold_program = "masu-im
 const struct cli_command login_command = { LOGIN_COMMAND, .cold_program = "masu-image" };
 const struct cli_command logout_command = { LOGOUT_COMMAND, .cold_program = "masu-image" };
 const struct cli_command pull_command = { PULL_COMMAND, .cold_program = "masu-image" };
+const struct cli_command push_command = { PUSH_COMMAND, .cold_program = "masu-image" };
 const struct cli_command save_command = { SAVE_COMMAND, .cold_program = "masu-image" };
 
 /* clang-format off */
@@ -21,6 +22,7 @@ static const struct cli_command *const verbs[] = {
 	&image_ls_command,
 	&image_prune_command,
 	&pull_command,
+	&push_command,
 	&image_rm_command,
 	&save_command,
 	&tag_command,

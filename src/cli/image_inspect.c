@@ -21,7 +21,8 @@
 struct inspected {
 	struct image image;
 	const struct json *config;
-	const char **names; /* familiar forms, NULL-terminated */
+	const char **names;   /* "busybox:latest", NULL-terminated */
+	const char **digests; /* "busybox@sha256:…", what registries know it by */
 };
 
 static int read_config(int images_fd, struct arena *arena, const char *digest,
@@ -33,20 +34,45 @@ static int read_config(int images_fd, struct arena *arena, const char *digest,
 	return r < 0 ? r : json_parse(arena, text, len, ret, err);
 }
 
-static int collect_names(struct arena *arena, const struct image_index *index, const char *digest,
-			 const char ***ret)
+static bool contains(const char *const *list, const char *text)
 {
-	const char **names = arena_array(arena, const char *, index->count + 1);
-	size_t count = 0;
-	for (size_t i = 0; names && i < index->count; i++) {
-		const struct image_entry *entry = &index->entries[i];
-		struct image_reference reference;
-		if (entry->reference && streq(entry->digest, digest) &&
-		    image_reference_parse(arena, entry->reference, &reference, NULL) == 0)
-			names[count++] = image_reference_familiar_full(arena, &reference);
-	}
-	*ret = names;
-	return names ? 0 : -ENOMEM;
+	for (; *list; list++)
+		if (streq(*list, text))
+			return true;
+	return false;
+}
+
+static int add_name(struct arena *arena, const struct image_entry *entry, const char **names,
+		    const char **digests)
+{
+	struct image_reference reference;
+	if (!entry->reference ||
+	    image_reference_parse(arena, entry->reference, &reference, NULL) < 0)
+		return 0;
+	const char *repository = image_reference_familiar(arena, &reference);
+	const char *digest =
+		repository ? arena_printf(arena, "%s@%s", repository, image_entry_remote(entry))
+			   : NULL;
+	const char *name = image_reference_familiar_full(arena, &reference);
+	if (!digest || !name)
+		return -ENOMEM;
+	if (!reference.digest)
+		names[strv_length((char *const *)names)] = name;
+	if (!contains(digests, digest))
+		digests[strv_length((char *const *)digests)] = digest;
+	return 0;
+}
+
+static int collect_names(struct arena *arena, const struct image_index *index, const char *manifest,
+			 struct inspected *ret)
+{
+	ret->names = arena_array(arena, const char *, index->count + 1);
+	ret->digests = arena_array(arena, const char *, index->count + 1);
+	int r = ret->names && ret->digests ? 0 : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < index->count; i++)
+		if (streq(index->entries[i].digest, manifest))
+			r = add_name(arena, &index->entries[i], ret->names, ret->digests);
+	return r;
 }
 
 static int inspect(int root_fd, struct arena *arena, const char *name, struct inspected *ret,
@@ -65,7 +91,7 @@ static int inspect(int root_fd, struct arena *arena, const char *name, struct in
 		r = image_load(images_fd, arena, entry, &ret->image, NULL, err);
 	if (r == 0)
 		r = read_config(images_fd, arena, ret->image.id, &ret->config, err);
-	if (r == 0 && collect_names(arena, &index, entry->digest, &ret->names) < 0)
+	if (r == 0 && collect_names(arena, &index, entry->digest, ret) < 0)
 		r = error_set(err, -ENOMEM, "out of memory");
 	return r;
 }
@@ -76,18 +102,6 @@ static void put_strings(struct json_writer *w, const char *key, const char *cons
 	json_begin_array(w);
 	for (; list && *list; list++)
 		json_put_string(w, *list);
-	json_end_array(w);
-}
-
-static void write_repo_digests(struct json_writer *w, struct arena *arena,
-			       const struct inspected *i)
-{
-	json_key(w, "RepoDigests");
-	json_begin_array(w);
-	for (const char *const *name = i->names; *name; name++)
-		json_put_string(w,
-				arena_printf(arena, "%s@%s", image_shown_repository(arena, *name),
-					     i->image.manifest_digest));
 	json_end_array(w);
 }
 
@@ -176,7 +190,7 @@ static void write_image(struct json_writer *w, struct arena *arena, const struct
 	json_begin_object(w);
 	json_field_string(w, "Id", i->image.id);
 	put_strings(w, "RepoTags", i->names);
-	write_repo_digests(w, arena, i);
+	put_strings(w, "RepoDigests", i->digests);
 	json_field_string(w, "Parent", "");
 	json_field_string(w, "Comment", comment_of(i->config));
 	json_field_string(w, "Created", i->image.created);

@@ -35,6 +35,17 @@ const struct cli_option pull_option_table[PULL_OPTION_COUNT] = {
 		"Suppress verbose output"),
 };
 
+const struct cli_option push_option_table[PUSH_OPTION_COUNT] = {
+	CLI_OPT(struct push_options, all_tags, "all-tags", 'a', CLI_BOOL, NULL,
+		"Push all tags of an image to the repository"),
+	CLI_OPT(struct push_options, disable_content_trust, "disable-content-trust", 0, CLI_BOOL,
+		NULL, "Skip image signing (default true)"),
+	CLI_OPT(struct push_options, platform, "platform", 0, CLI_STRING, "string",
+		"Push a platform-specific manifest as a single-platform image to the registry"),
+	CLI_OPT(struct push_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
+		"Suppress verbose output"),
+};
+
 const struct cli_option save_option_table[SAVE_OPTION_COUNT] = {
 	CLI_OPT(struct save_options, output, "output", 'o', CLI_STRING, "string",
 		"Write to a file, instead of STDOUT"),

@@ -34,6 +34,13 @@ struct pull_options {
 #define PULL_OPTION_COUNT 4
 extern const struct cli_option pull_option_table[PULL_OPTION_COUNT];
 
+struct push_options {
+	bool all_tags, quiet, disable_content_trust;
+	const char *platform;
+};
+#define PUSH_OPTION_COUNT 4
+extern const struct cli_option push_option_table[PUSH_OPTION_COUNT];
+
 struct save_options {
 	const char *output;
 };
@@ -67,6 +74,12 @@ extern const struct cli_option save_option_table[SAVE_OPTION_COUNT];
 	.name = "pull", .synopsis = "[OPTIONS] NAME[:TAG|@DIGEST]",                                \
 	.summary = "Download an image from a registry", .options = pull_option_table,              \
 	.option_count = PULL_OPTION_COUNT, .options_size = sizeof(struct pull_options),            \
+	.min_args = 1, .max_args = 1
+
+#define PUSH_COMMAND                                                                               \
+	.name = "push", .synopsis = "[OPTIONS] NAME[:TAG]",                                        \
+	.summary = "Upload an image to a registry", .options = push_option_table,                  \
+	.option_count = PUSH_OPTION_COUNT, .options_size = sizeof(struct push_options),            \
 	.min_args = 1, .max_args = 1
 
 #define SAVE_COMMAND                                                                               \

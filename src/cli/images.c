@@ -100,7 +100,7 @@ static const struct json *make_row(struct arena *arena, const struct image *imag
 	json_build_string(&row, "Containers", "N/A");
 	json_build_string(&row, "CreatedAt", at);
 	json_build_string(&row, "CreatedSince", ago);
-	json_build_string(&row, "Digest", image->manifest_digest);
+	json_build_string(&row, "Digest", image->remote_digest);
 	json_build_string(&row, "ID", id);
 	json_build_string(&row, "Repository", image_shown_repository(arena, image->reference));
 	json_build_string(&row, "SharedSize", "N/A");

@@ -13,6 +13,7 @@ extern const struct cli_command load_command;
 extern const struct cli_command login_command;
 extern const struct cli_command logout_command;
 extern const struct cli_command pull_command;
+extern const struct cli_command push_command;
 extern const struct cli_command save_command;
 extern const struct cli_command image_command;	       /* image.c: the group "masu image" */
 extern const struct cli_command image_inspect_command; /* image_inspect.c */

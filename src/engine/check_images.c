@@ -128,6 +128,8 @@ static const char *shown_name(struct images_check *c, const struct image_entry *
 	return name ? name : entry->digest;
 }
 
+#define ANY_SIZE UINT64_MAX
+
 static bool blob_is_there(struct images_check *c, const char *digest, uint64_t size)
 {
 	struct stat st;
@@ -136,7 +138,7 @@ static bool blob_is_there(struct images_check *c, const char *digest, uint64_t s
 	return hex && !has(&c->damaged, hex) &&
 	       str_format(path, sizeof(path), IMAGES_BLOBS "/%s", hex) == 0 &&
 	       fstatat(c->images_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	       (uint64_t)st.st_size == size;
+	       (size == ANY_SIZE || (uint64_t)st.st_size == size);
 }
 
 /* A container that runs on the layer; NULL: none. */
@@ -234,7 +236,13 @@ static int check_image(struct images_check *c, const struct image_entry *entry)
 	if (r == 0)
 		r = add(&c->blobs, image.manifest_digest + strlen("sha256:"));
 	if (r == 0)
+		r = add(&c->blobs, image.original_digest + strlen("sha256:"));
+	if (r == 0)
 		r = add(&c->blobs, image.id + strlen("sha256:"));
+	if (!blob_is_there(c, image.original_digest, ANY_SIZE))
+		check_found(c->check, shown_name(c, entry), "pull it again; its containers run on",
+			    "it has lost data: the registry's manifest %.19s is missing or damaged",
+			    image.original_digest);
 	for (size_t i = 0; r == 0 && i < manifest.layer_count; i++)
 		r = add(&c->blobs, manifest.layers[i].digest + strlen("sha256:"));
 	return r < 0 ? r : check_layers_of(c, entry, &image, &manifest);

@@ -72,6 +72,8 @@ static int use_image(struct uses *uses, const struct image_entry *entry, const s
 	if (r == 0)
 		r = use_blob(uses, image->manifest_digest, number);
 	if (r == 0)
+		r = use_blob(uses, image->original_digest, number);
+	if (r == 0)
 		r = use_blob(uses, image->id, number);
 	for (size_t i = 0; r == 0 && i < manifest->layer_count; i++) {
 		r = use_blob(uses, manifest->layers[i].digest, number);

@@ -143,6 +143,8 @@ static int keep_image(int images_fd, const struct image_entry *entry, struct kee
 	if (r == 0)
 		r = keep_digest(blobs, image.manifest_digest);
 	if (r == 0)
+		r = keep_digest(blobs, image.original_digest);
+	if (r == 0)
 		r = keep_digest(blobs, image.id);
 	for (size_t i = 0; i < manifest.layer_count && r == 0; i++) {
 		r = keep_digest(blobs, manifest.layers[i].digest);
@@ -344,11 +346,21 @@ static int check_users(const struct removal *rm, bool by_reference, bool *ret_us
 static int remove_name(struct removal *rm)
 {
 	const char *full = rm->entry->reference;
+	int r = 0;
 	image_index_untag(&rm->index, full);
-	int r = image_index_save(rm->images_fd, &rm->index, rm->err);
+	/* The manifest that only this name had goes with it. */
+	const bool orphans = rm->index.orphans;
+	if (orphans)
+		r = engine_images_begin(rm->root_fd, rm->images_fd, rm->ops, rm->storage, rm->err);
 	if (r == 0)
-		report(rm, true, familiar(rm, full));
-	return r;
+		r = image_index_save(rm->images_fd, &rm->index, rm->err);
+	if (r < 0)
+		return r;
+	report(rm, true, familiar(rm, full));
+	if (orphans && engine_images_collect(rm->root_fd, rm->images_fd, rm->ops, rm->storage, NULL,
+					     NULL, NULL) == 0)
+		engine_images_end(rm->images_fd);
+	return 0;
 }
 
 static int remove_image(struct removal *rm)

@@ -372,6 +372,10 @@ int image_load_document(int images_fd, struct arena *arena, const struct image_e
 				 manifest.layer_count, image.layer_count);
 	str_format(image.id, sizeof(image.id), "%s", manifest.config_digest);
 	str_format(image.manifest_digest, sizeof(image.manifest_digest), "%s", digest);
+	str_format(image.original_digest, sizeof(image.original_digest), "%s",
+		   entry->original ? entry->original : digest);
+	str_format(image.remote_digest, sizeof(image.remote_digest), "%s",
+		   entry->remote ? entry->remote : image.original_digest);
 	image.size = entry->unpacked_size;
 	for (size_t i = 0; i < manifest.layer_count && !entry->unpacked_size; i++)
 		image.size += manifest.layers[i].size;

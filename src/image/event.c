@@ -8,8 +8,8 @@
 #include "state/event_log.h"
 #include "state/record.h"
 
-void image_event(const char *runroot, const char *action, const struct image *image,
-		 const char *name)
+void image_event_named(const char *runroot, const char *action, const struct image *image,
+		       const char *id, const char *name)
 {
 	const struct image_config *config = &image->config;
 	struct masu_error err = { 0 };
@@ -23,10 +23,15 @@ void image_event(const char *runroot, const char *action, const struct image *im
 	for (size_t i = 0; i < config->label_count; i++)
 		attributes[i] =
 			(struct oci_pair) { config->labels[i].key, config->labels[i].value };
-	attributes[config->label_count] = (struct oci_pair) { "name", name ? name : image->id };
-	const struct event event = { "image", action, image->id, attributes,
-				     config->label_count + 1 };
+	attributes[config->label_count] = (struct oci_pair) { "name", name };
+	const struct event event = { "image", action, id, attributes, config->label_count + 1 };
 	int r = event_log_append(run_fd, &event, 1);
 	if (r < 0)
 		log_debug("event image %s: %s", action, strerror(-r));
+}
+
+void image_event(const char *runroot, const char *action, const struct image *image,
+		 const char *name)
+{
+	image_event_named(runroot, action, image, image->id, name ? name : image->id);
 }

@@ -54,14 +54,17 @@ static int find_by_id(int images_fd, const struct image_index *index, const char
 	return 0;
 }
 
-/* repository@sha256:…, where the digest is the manifest's. */
+/* repository@sha256:…, where the digest is the manifest's, here or at the registry. */
 static const struct image_entry *find_by_digest(const struct image_index *index,
 						const struct image_reference *wanted)
 {
 	for (size_t i = 0; i < index->count; i++) {
 		const struct image_entry *entry = &index->entries[i];
 		struct image_reference have;
-		if (streq(entry->digest, wanted->digest) && entry->reference &&
+		bool same = streq(entry->digest, wanted->digest) ||
+			    streq_null(entry->original, wanted->digest) ||
+			    streq_null(entry->remote, wanted->digest);
+		if (same && entry->reference &&
 		    image_reference_parse(index->arena, entry->reference, &have, NULL) == 0 &&
 		    streq(have.domain, wanted->domain) && streq(have.path, wanted->path))
 			return entry;

@@ -39,6 +39,8 @@ int image_reference_parse(struct arena *arena, const char *text, struct image_re
 const char *image_reference_full(struct arena *arena, const struct image_reference *ref);
 /* What docker shows under REPOSITORY: "busybox", without default domain, library/ and tag. */
 const char *image_reference_familiar(struct arena *arena, const struct image_reference *ref);
+/* Whether a name as the user typed it has a tag: a colon behind the last slash. */
+bool image_reference_has_tag(const char *text);
 /* "busybox:local" or "busybox@sha256:…". */
 const char *image_reference_familiar_full(struct arena *arena, const struct image_reference *ref);
 
@@ -75,9 +77,11 @@ struct image_config {
 };
 
 struct image {
-	char id[DIGEST_MAX]; /* digest of the config, as docker shows it */
-	char manifest_digest[DIGEST_MAX];
-	const char *reference; /* as found, full form; NULL when found by id */
+	char id[DIGEST_MAX];		  /* digest of the config, as docker shows it */
+	char manifest_digest[DIGEST_MAX]; /* of the store's own */
+	char original_digest[DIGEST_MAX]; /* of the manifest as it came, which may be Docker's */
+	char remote_digest[DIGEST_MAX];	  /* what registries know it by: that, or an index's */
+	const char *reference;		  /* as found, full form; NULL when found by id */
 	struct image_config config;
 	const char *created; /* RFC 3339, "" when absent */
 	const char *architecture, *os;
@@ -108,6 +112,10 @@ int image_tag(int root_fd, const char *source, const char *target, struct masu_e
  */
 void image_event(const char *runroot, const char *action, const struct image *image,
 		 const char *name);
+
+/* The same with another id, as docker's pull and push have: the name with its tag. */
+void image_event_named(const char *runroot, const char *action, const struct image *image,
+		       const char *id, const char *name);
 
 /* "amd64", "arm64" …: this machine in Go's words, which image configs use. */
 const char *image_architecture(void);

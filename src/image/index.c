@@ -17,6 +17,7 @@
 #define REF_NAME      "org.opencontainers.image.ref.name"
 #define FULL_NAME     "io.containerd.image.name"
 #define UNPACKED_SIZE "masu.unpacked-size"
+#define REMOTE	      "masu.registry-digest"
 
 static int make_layout(int root_fd, struct masu_error *err)
 {
@@ -108,6 +109,15 @@ static int entry_reference(struct arena *arena, const struct json *annotations, 
 	return *ret ? 0 : -ENOMEM;
 }
 
+/* A digest among the annotations; one that is none counts as absent. */
+static const char *digest_annotation(const struct json *annotations, const char *key)
+{
+	const char *digest;
+	return json_string(json_get(annotations, key), &digest) && image_digest_valid(digest)
+		       ? digest
+		       : NULL;
+}
+
 static int add_parsed(struct image_index *index, const struct json *item)
 {
 	struct image_entry entry = { .raw = item };
@@ -122,6 +132,8 @@ static int add_parsed(struct image_index *index, const struct json *item)
 		return r;
 	if (json_string(json_get(annotations, UNPACKED_SIZE), &size))
 		str_to_u64(size, &entry.unpacked_size);
+	entry.original = digest_annotation(annotations, IMAGE_ORIGINAL);
+	entry.remote = digest_annotation(annotations, REMOTE);
 	r = reserve(index);
 	if (r == 0)
 		index->entries[index->count++] = entry;
@@ -173,11 +185,30 @@ static int write_names(struct json_writer *w, const struct image_index *index,
 	return 0;
 }
 
+static int write_annotations(struct json_writer *w, const struct image_index *index,
+			     const struct image_entry *entry)
+{
+	char size[24];
+	int r = 0;
+	json_key(w, "annotations");
+	json_begin_object(w);
+	if (entry->reference)
+		r = write_names(w, index, entry);
+	str_format(size, sizeof(size), "%llu", (unsigned long long)entry->unpacked_size);
+	if (entry->unpacked_size)
+		json_field_string(w, UNPACKED_SIZE, size);
+	if (entry->original)
+		json_field_string(w, IMAGE_ORIGINAL, entry->original);
+	if (entry->remote)
+		json_field_string(w, REMOTE, entry->remote);
+	json_end_object(w);
+	return r;
+}
+
 static int write_entry(struct json_writer *w, const struct image_index *index,
 		       const struct image_entry *entry)
 {
 	int r = 0;
-	char size[24];
 	if (entry->raw) {
 		json_put_value(w, entry->raw);
 		return 0;
@@ -186,16 +217,8 @@ static int write_entry(struct json_writer *w, const struct image_index *index,
 	json_field_string(w, "mediaType", entry->media_type);
 	json_field_string(w, "digest", entry->digest);
 	json_field_u64(w, "size", entry->size);
-	if (entry->reference || entry->unpacked_size) {
-		json_key(w, "annotations");
-		json_begin_object(w);
-		if (entry->reference)
-			r = write_names(w, index, entry);
-		str_format(size, sizeof(size), "%llu", (unsigned long long)entry->unpacked_size);
-		if (entry->unpacked_size)
-			json_field_string(w, UNPACKED_SIZE, size);
-		json_end_object(w);
-	}
+	if (entry->reference || entry->unpacked_size || entry->original || entry->remote)
+		r = write_annotations(w, index, entry);
 	json_end_object(w);
 	return r;
 }
@@ -238,11 +261,21 @@ const struct image_entry *image_index_get(const struct image_index *index, const
 	return NULL;
 }
 
+static bool has_original(const struct image_index *index, const char *digest)
+{
+	for (size_t i = 0; i < index->count; i++)
+		if (streq_null(index->entries[i].original, digest))
+			return true;
+	return false;
+}
+
 static void remove_at(struct image_index *index, size_t at)
 {
+	const char *original = index->entries[at].original;
 	index->count--;
 	memmove(&index->entries[at], &index->entries[at + 1],
 		(index->count - at) * sizeof(*index->entries));
+	index->orphans |= original && !has_original(index, original);
 }
 
 static size_t count_digest(const struct image_index *index, const char *digest)
@@ -276,28 +309,35 @@ void image_index_remove(struct image_index *index, const char *digest)
 			remove_at(index, i);
 }
 
-int image_index_put(struct image_index *index, const char *reference, const char *media_type,
-		    const char *digest, uint64_t size, uint64_t unpacked_size)
+/* What the same image is known as elsewhere is worth no less than its name. */
+static bool same_entry(const struct image_entry *a, const struct image_entry *b)
 {
-	if (!reference && count_digest(index, digest) > 0)
+	return streq(a->digest, b->digest) && streq_null(a->original, b->original) &&
+	       streq_null(a->remote, b->remote);
+}
+
+int image_index_put(struct image_index *index, const struct image_entry *entry)
+{
+	if (!entry->reference && count_digest(index, entry->digest) > 0)
 		return 0;
-	const struct image_entry *named = reference ? image_index_get(index, reference) : NULL;
-	if (named && streq(named->digest, digest))
+	const struct image_entry *named =
+		entry->reference ? image_index_get(index, entry->reference) : NULL;
+	if (named && same_entry(named, entry))
 		return 0;
-	if (reference)
-		image_index_untag(index, reference);
+	if (entry->reference)
+		image_index_untag(index, entry->reference);
 	for (size_t i = index->count; i-- > 0;)
-		if (!index->entries[i].reference && streq(index->entries[i].digest, digest))
+		if (!index->entries[i].reference && streq(index->entries[i].digest, entry->digest))
 			remove_at(index, i);
 	int r = reserve(index);
 	if (r < 0)
 		return r;
-	index->entries[index->count++] = (struct image_entry) {
-		.media_type = media_type,
-		.digest = digest,
-		.size = size,
-		.unpacked_size = unpacked_size,
-		.reference = reference,
-	};
+	index->entries[index->count] = *entry;
+	index->entries[index->count++].raw = NULL;
 	return 0;
+}
+
+const char *image_entry_remote(const struct image_entry *entry)
+{
+	return entry->remote ? entry->remote : entry->original ? entry->original : entry->digest;
 }

@@ -54,6 +54,14 @@ int image_list(int root_fd, struct arena *arena, struct image **ret, size_t *ret
 	return 0;
 }
 
+static bool same_repository(struct arena *arena, const char *full,
+			    const struct image_reference *other)
+{
+	struct image_reference own;
+	return image_reference_parse(arena, full, &own, NULL) == 0 &&
+	       streq(own.domain, other->domain) && streq(own.path, other->path);
+}
+
 int image_tag(int root_fd, const char *source, const char *target, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
@@ -61,7 +69,6 @@ int image_tag(int root_fd, const char *source, const char *target, struct masu_e
 	struct image_index index;
 	struct image_reference reference;
 	const struct image_entry *entry;
-	const char *full = NULL;
 	arena_init(&arena, 0);
 	int r = image_reference_parse(&arena, target, &reference, err);
 	if (r == 0 && reference.digest)
@@ -75,9 +82,11 @@ int image_tag(int root_fd, const char *source, const char *target, struct masu_e
 	if (r < 0)
 		return r;
 	struct image_entry copy = *entry; /* the list moves when it grows */
-	full = image_reference_full(&arena, &reference);
-	if (!full || image_index_put(&index, full, copy.media_type, copy.digest, copy.size,
-				     copy.unpacked_size) < 0)
+	/* What it is known by at one repository, another knows nothing of. */
+	if (!entry->reference || !same_repository(&arena, entry->reference, &reference))
+		copy.remote = NULL;
+	copy.reference = image_reference_full(&arena, &reference);
+	if (!copy.reference || image_index_put(&index, &copy) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	return image_index_save(images_fd, &index, err);
 }

@@ -213,6 +213,13 @@ int image_reference_parse(struct arena *arena, const char *text, struct image_re
 	return 0;
 }
 
+bool image_reference_has_tag(const char *text)
+{
+	const char *slash = strrchr(text, '/');
+	const char *name = slash ? slash : text;
+	return memchr(name, ':', strcspn(name, "@")) != NULL;
+}
+
 static const char *with_suffix(struct arena *arena, const char *name,
 			       const struct image_reference *ref)
 {

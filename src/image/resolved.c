@@ -72,6 +72,10 @@ int image_resolved_read(int root_fd, struct arena *arena, const char *name, stru
 	r = copy_digest(document, "id", image.id);
 	if (r == 0)
 		r = copy_digest(document, "manifest", image.manifest_digest);
+	if (r == 0)
+		r = copy_digest(document, "original", image.original_digest);
+	if (r == 0)
+		r = copy_digest(document, "remote", image.remote_digest);
 	if (r == 0 && !json_u64(json_get(document, "size"), &image.size))
 		r = -EINVAL;
 	if (r == 0)
@@ -115,6 +119,8 @@ void image_resolved_write(int root_fd, const char *stamp, const char *name,
 	json_field_string(&w, "index", stamp);
 	json_field_string(&w, "id", image->id);
 	json_field_string(&w, "manifest", image->manifest_digest);
+	json_field_string(&w, "original", image->original_digest);
+	json_field_string(&w, "remote", image->remote_digest);
 	if (image->reference)
 		json_field_string(&w, "reference", image->reference);
 	json_field_u64(&w, "size", image->size);

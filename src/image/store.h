@@ -22,9 +22,11 @@
 #define MEDIA_TYPE_LAYER_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
 #define MEDIA_TYPE_LAYER_ZSTD "application/vnd.oci.image.layer.v1.tar+zstd"
 
-/* Docker's names for the same things; what masu reads, but never writes. */
+/* Docker's names for the same things; what masu reads and keeps, but never makes. */
 #define MEDIA_TYPE_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 #define MEDIA_TYPE_DOCKER_INDEX	   "application/vnd.docker.distribution.manifest.list.v2+json"
+
+#define IMAGE_ORIGINAL "masu.original-manifest" /* the annotation of image_entry.original */
 
 struct image_entry {
 	const struct json *raw; /* as read; NULL for one that is new or changed */
@@ -32,12 +34,20 @@ struct image_entry {
 	uint64_t size;		/* of the document that the digest names */
 	uint64_t unpacked_size; /* of all layers' files, 0: unknown */
 	const char *reference;	/* full form; NULL: dangling */
+	/*
+	 * The manifest as it came, where that was not OCI's: a blob of the store, which @digest is
+	 * the translation of. NULL: @digest came, or was made here.
+	 */
+	const char *original;
+	/* What the reference names at its registry where that is neither, an index. NULL: it is. */
+	const char *remote;
 };
 
 struct image_index {
 	struct arena *arena;
 	struct image_entry *entries;
 	size_t count, capacity;
+	bool orphans; /* an edit has left an original manifest that no entry has any more */
 };
 
 /*
@@ -55,11 +65,12 @@ int image_index_write(const struct image_index *index, struct buf *ret);
 int image_index_save(int images_fd, const struct image_index *index, struct masu_error *err);
 
 /*
- * Makes @reference (full form; NULL: none) name the manifest @digest. What the reference named
+ * Makes entry->reference (full form; NULL: none) name the image of @entry. What the reference named
  * before stays in the index as a dangling image unless it has another name. 0 or -ENOMEM.
  */
-int image_index_put(struct image_index *index, const char *reference, const char *media_type,
-		    const char *digest, uint64_t size, uint64_t unpacked_size);
+int image_index_put(struct image_index *index, const struct image_entry *entry);
+/* The digest that a registry knows the image of @entry by: remote, original or digest. */
+const char *image_entry_remote(const struct image_entry *entry);
 /* Takes the name away; its image stays, dangling where this was the last. False: no such name. */
 bool image_index_untag(struct image_index *index, const char *reference);
 /* Removes every entry of that manifest. */

@@ -49,3 +49,48 @@ registry_client_setup() {
 	cp -a /etc/containers/. "$BATS_FILE_TMPDIR/etc-containers"
 	mount --bind "$BATS_FILE_TMPDIR/etc-containers" /etc/containers
 }
+
+# An OCI layout of a runnable image: busybox's root in the first layer and COUNT-1 layers of a file of
+# random bytes each, gzipped. Its manifest is not how masu writes one.
+registry_layout() { # directory, count, KiB of each
+	local dir=$1 count=$2 size=$3 work=$1.work i blob layers='[]' diffs='[]'
+	mkdir -p "$dir/blobs/sha256" "$work/1"
+	make_busybox_root "$work/1"
+	for i in $(seq 1 "$count"); do
+		mkdir -p "$work/$i"
+		head -c "${size}K" /dev/urandom >"$work/$i/file-$i"
+		tar -C "$work/$i" --numeric-owner --owner=0 --group=0 -cf "$work/tar" .
+		diffs=$(jq -c ". + [\"sha256:$(sha256sum <"$work/tar" | cut -d' ' -f1)\"]" <<<"$diffs")
+		gzip -n1 "$work/tar"
+		blob=$(layout_blob "$dir" "$work/tar.gz")
+		layers=$(jq -c ". + [$(jq -c '.mediaType = "application/vnd.oci.image.layer.v1.tar+gzip"' <<<"$blob")]" <<<"$layers")
+		rm "$work/tar.gz"
+	done
+	jq -n --argjson diffs "$diffs" '{created: "2024-01-02T03:04:05Z", architecture: "amd64", os: "linux",
+		config: {Cmd: ["sh"]}, rootfs: {type: "layers", diff_ids: $diffs}}' >"$work/config"
+	blob=$(layout_blob "$dir" "$work/config")
+	jq -n --argjson config "$blob" --argjson layers "$layers" '{layers: $layers, schemaVersion: 2,
+		config: ($config + {mediaType: "application/vnd.oci.image.config.v1+json"}),
+		mediaType: "application/vnd.oci.image.manifest.v1+json"}' >"$work/manifest"
+	blob=$(layout_blob "$dir" "$work/manifest")
+	jq -n --argjson manifest "$blob" '{schemaVersion: 2, manifests: [$manifest +
+		{mediaType: "application/vnd.oci.image.manifest.v1+json",
+		annotations: {"org.opencontainers.image.ref.name": "layers:test"}}]}' >"$dir/index.json"
+	echo '{"imageLayoutVersion":"1.0.0"}' >"$dir/oci-layout"
+	rm -r "$work"
+}
+
+layout_blob() { # directory, file: its descriptor
+	local hex
+	hex=$(sha256sum <"$2" | cut -d' ' -f1)
+	cp "$2" "$1/blobs/sha256/$hex"
+	printf '{"digest": "sha256:%s", "size": %s}' "$hex" "$(stat -c %s "$2")"
+}
+
+# What the registry NAME was asked since the last call of this: "METHOD path" lines.
+registry_requests() { # name
+	local log=$BATS_FILE_TMPDIR/$1/log mark=$BATS_FILE_TMPDIR/$1/mark
+	[ -e "$mark" ] || echo 0 >"$mark"
+	tail -n "+$(($(cat "$mark") + 1))" "$log" | grep -oE '"(HEAD|GET|POST|PUT|PATCH|DELETE) [^ "]*' | tr -d '"' || true
+	wc -l <"$log" >"$mark"
+}

@@ -178,7 +178,12 @@ static void assert_index(struct fixture *f, const struct image_index *index, con
 
 static void put(struct image_index *index, const char *name, const char *digest)
 {
-	assert_int_equal(image_index_put(index, name, MEDIA_TYPE_MANIFEST, digest, 1, 42), 0);
+	const struct image_entry entry = { .media_type = MEDIA_TYPE_MANIFEST,
+					   .digest = digest,
+					   .size = 1,
+					   .unpacked_size = 42,
+					   .reference = name };
+	assert_int_equal(image_index_put(index, &entry), 0);
 }
 
 static void test_index_edits(void **state)
@@ -255,9 +260,11 @@ static void put_image(struct fixture *f, const char *name, const char *cmd)
 		digest, strlen(config));
 	put_blob(f, manifest, manifest_digest);
 	assert_int_equal(image_index_load(fd, &f->arena, &index, NULL), 0);
-	assert_int_equal(image_index_put(&index, name, MEDIA_TYPE_MANIFEST, manifest_digest,
-					 strlen(manifest), 0),
-			 0);
+	const struct image_entry entry = { .media_type = MEDIA_TYPE_MANIFEST,
+					   .digest = manifest_digest,
+					   .size = strlen(manifest),
+					   .reference = name };
+	assert_int_equal(image_index_put(&index, &entry), 0);
 	assert_int_equal(image_index_save(fd, &index, NULL), 0);
 }
 

@@ -34,6 +34,8 @@ struct archive {
 struct archive_image {
 	const struct archive_member *config;
 	const struct archive_member *manifest; /* NULL: none, docker's format has none */
+	const struct archive_member *original; /* that it was translated from; NULL: none */
+	bool foreign;			       /* the manifest is Docker's, not OCI's */
 	const struct archive_member **layers;
 	const char **diff_ids;
 	size_t layer_count;
@@ -54,7 +56,8 @@ int archive_plan(const struct archive *archive, struct archive_image **ret, size
 
 /*
  * The sandboxed half of archive_plan(), also for tests: writes one line a fact,
- *   image <manifest member or -> <config member> / layer <member> <diff_id> / name <reference>
+ *   image <manifest member or -> <config member> / layer <member> <diff_id> / name <reference> /
+ *   docker / original <member>
  * where members are numbers.
  */
 int archive_describe(const struct archive *archive, struct buf *out, struct masu_error *err);

@@ -52,8 +52,7 @@ void image_builder_close(struct image_builder *builder)
 	builder->ops = NULL;
 }
 
-int image_blob_media_type(struct image_builder *builder, const struct staged_blob *blob,
-			  const char **ret, struct masu_error *err)
+static int detect_media_type(int fd, const char **ret, struct masu_error *err)
 {
 	static const char *const types[] = {
 		[STREAM_PLAIN] = MEDIA_TYPE_LAYER,
@@ -62,12 +61,18 @@ int image_blob_media_type(struct image_builder *builder, const struct staged_blo
 		[STREAM_OTHER] = NULL,
 	};
 	uint8_t magic[8];
-	_cleanup_close_ int fd = staging_read(&builder->staging, blob);
-	ssize_t got = fd < 0 ? fd : pread(fd, magic, sizeof(magic), 0);
+	ssize_t got = pread(fd, magic, sizeof(magic), 0);
 	if (got < 0)
-		return error_errno(err, fd < 0 ? fd : -errno, "images: staging");
+		return error_errno(err, -errno, "images: layer");
 	*ret = types[stream_detect(magic, (size_t)got)];
 	return 0;
+}
+
+int image_blob_media_type(struct image_builder *builder, const struct staged_blob *blob,
+			  const char **ret, struct masu_error *err)
+{
+	_cleanup_close_ int fd = staging_read(&builder->staging, blob);
+	return fd < 0 ? error_errno(err, fd, "images: staging") : detect_media_type(fd, ret, err);
 }
 
 /* The digest of what is in a compressed blob, without unpacking it. */
@@ -376,6 +381,41 @@ static int blob_path(const char *digest, char ret[128])
 	return str_format(ret, 128, IMAGES_BLOBS "/%s", digest + strlen("sha256:"));
 }
 
+/* What its bytes are: the name that Docker's manifest has for them need not be true. */
+static int name_layer(struct image_builder *b, struct built_layer *layer, struct masu_error *err)
+{
+	char path[128];
+	int r = blob_path(layer->blob.digest, path);
+	if (r < 0)
+		return error_errno(err, r, "layer");
+	_cleanup_close_ int images_fd =
+		openat(b->root_fd, IMAGES_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = layer->stored ? openat(images_fd, path, O_RDONLY | O_CLOEXEC)
+					       : staging_read(&b->staging, &layer->blob);
+	if (fd < 0)
+		return error_errno(err, layer->stored ? -errno : fd, "images/%s", path);
+	r = detect_media_type(fd, &layer->media_type, err);
+	if (r == 0 && !layer->media_type)
+		r = error_set(err, -EOPNOTSUPP,
+			      "layer %.19s: compressed with something that the image spec does not "
+			      "know",
+			      layer->blob.digest);
+	return r;
+}
+
+int image_translate_manifest(struct image_builder *b, struct built_image *image,
+			     struct masu_error *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < image->layer_count && r == 0; i++)
+		r = name_layer(b, &image->layers[i], err);
+	if (r < 0)
+		return r;
+	image->original = image->manifest;
+	image->media_type = MEDIA_TYPE_MANIFEST;
+	return image_build_manifest(b, image, err);
+}
+
 /* A layer or blob that was there when the image was built may have been removed since. */
 static int check_existing(struct image_builder *b, int images_fd, const struct built_image *image)
 {
@@ -420,6 +460,8 @@ static int publish_blobs(struct image_builder *b, int images_fd, const struct bu
 			r = publish_blob(b, images_fd, &images[i].config);
 		if (r == 0)
 			r = publish_blob(b, images_fd, &images[i].manifest);
+		if (r == 0 && images[i].original.digest[0])
+			r = publish_blob(b, images_fd, &images[i].original);
 	}
 	if (r < 0)
 		return r;
@@ -451,13 +493,19 @@ static int index_image(struct image_index *index, const struct built_image *imag
 	for (size_t i = 0; i < image->layer_count; i++)
 		unpacked += image->layers[i].size;
 	const char *const *reference = image->references;
-	const char *type = image->media_type ? image->media_type : MEDIA_TYPE_MANIFEST;
-	int r = *reference ? 0
-			   : image_index_put(index, NULL, type, image->manifest.digest,
-					     image->manifest.size, unpacked);
-	for (; *reference && r == 0; reference++)
-		r = image_index_put(index, *reference, type, image->manifest.digest,
-				    image->manifest.size, unpacked);
+	struct image_entry entry = {
+		.media_type = image->media_type ? image->media_type : MEDIA_TYPE_MANIFEST,
+		.digest = image->manifest.digest,
+		.size = image->manifest.size,
+		.unpacked_size = unpacked,
+		.original = image->original.digest[0] ? image->original.digest : NULL,
+		.remote = image->remote,
+	};
+	int r = *reference ? 0 : image_index_put(index, &entry);
+	for (; *reference && r == 0; reference++) {
+		entry.reference = *reference;
+		r = image_index_put(index, &entry);
+	}
 	return r;
 }
 
@@ -505,8 +553,11 @@ int image_commit(struct image_builder *b, struct built_image *images, size_t cou
 	r = check_all(b, images_fd, images, count, err);
 	if (r == 0)
 		r = publish(b, images_fd, &index, images, count, err);
-	/* What cannot be taken back now stays pending, and the next command takes it back. */
-	if (r == 0 ||
+	/*
+	 * What cannot be taken back now stays pending, and the next command takes it back; so does
+	 * what the name had before and nobody has now.
+	 */
+	if ((r == 0 && !index.orphans) ||
 	    engine_images_collect(b->root_fd, images_fd, b->ops, b->storage, NULL, NULL, NULL) == 0)
 		engine_images_end(images_fd);
 	return r;

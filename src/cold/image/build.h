@@ -40,6 +40,8 @@ struct built_layer {
 struct built_image {
 	const char *media_type; /* of the manifest; NULL: OCI's */
 	struct staged_blob config, manifest;
+	struct staged_blob original; /* that manifest was translated from; digest "": none */
+	const char *remote; /* what the registry's reference names where it is no manifest */
 	struct built_layer *layers;
 	size_t layer_count;
 	const char **references; /* full forms, NULL-terminated; empty: untagged */
@@ -84,6 +86,14 @@ int image_blob_media_type(struct image_builder *builder, const struct staged_blo
 /* Writes the manifest of image->config and image->layers into staging as image->manifest. */
 int image_build_manifest(struct image_builder *builder, struct built_image *image,
 			 struct masu_error *err);
+
+/*
+ * For an image that came with a manifest that is not OCI's: that becomes image->original, and
+ * image->manifest one that says the same in OCI's words. The layers are there, in staging or in
+ * the store.
+ */
+int image_translate_manifest(struct image_builder *builder, struct built_image *image,
+			     struct masu_error *err);
 
 /*
  * Durable and visible, or nothing. -EAGAIN without a message: a layer that existed was removed in

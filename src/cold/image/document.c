@@ -79,6 +79,11 @@ static bool platform_fits(const struct json *item, const struct platform *wanted
 	return streq(variant, asked) || (!strict && !wanted->variant);
 }
 
+bool platform_matches(const struct json *item, const struct platform *wanted)
+{
+	return platform_fits(item, wanted, false);
+}
+
 static int describe_index(const struct json *document, const struct platform *platform,
 			  struct buf *out, struct masu_error *err)
 {

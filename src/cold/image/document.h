@@ -27,6 +27,9 @@ struct platform {
 int platform_parse(struct arena *arena, const char *text, struct platform *ret,
 		   struct masu_error *err);
 
+/* Whether the descriptor @item of an index is for @wanted; a wish without a variant takes any. */
+bool platform_matches(const struct json *item, const struct platform *wanted);
+
 /*
  * Reads @text, which the registry sent as @media_type ("": it did not say). What is neither OCI's
  * nor Docker's schema 2, is both a manifest and an index, calls itself something else than the

@@ -82,6 +82,10 @@ static int build_image(struct image_builder *b, const struct archive_image *from
 	if (!from->manifest)
 		return image_build_manifest(b, image, err);
 	image->manifest = from->manifest->blob;
+	if (from->foreign)
+		return image_translate_manifest(b, image, err);
+	if (from->original)
+		image->original = from->original->blob;
 	return 0;
 }
 

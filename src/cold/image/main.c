@@ -34,7 +34,7 @@ void tell_image(const struct cli_context *context, int root_fd, const char *acti
 
 static const struct cli_command *const verbs[] = {
 	&import_command, &load_command, &login_command, &logout_command,
-	&pull_command,	 &save_command, NULL,
+	&pull_command,	 &push_command, &save_command,	NULL,
 };
 
 static const struct cli_command root_command = {

@@ -142,15 +142,21 @@ static int describe_docker(struct describer *d, const struct archive_member *mem
 	return 0;
 }
 
-/* The file that holds a blob, which must have the digest it is named by. */
-static int require_blob(struct describer *d, const char *digest, const struct archive_member **ret)
+static int blob_member_path(struct describer *d, const char *digest, const char **ret)
 {
 	if (!image_digest_valid(digest))
 		return error_set(d->err, -EBADMSG, "\"%.100s\" is not a sha256 digest", digest);
-	const char *path = arena_printf(&d->arena, "blobs/sha256/%s", digest + strlen("sha256:"));
-	if (!path)
-		return error_set(d->err, -ENOMEM, "out of memory");
-	int r = require(d, path, ret);
+	*ret = arena_printf(&d->arena, "blobs/sha256/%s", digest + strlen("sha256:"));
+	return *ret ? 0 : error_set(d->err, -ENOMEM, "out of memory");
+}
+
+/* The file that holds a blob, which must have the digest it is named by. */
+static int require_blob(struct describer *d, const char *digest, const struct archive_member **ret)
+{
+	const char *path;
+	int r = blob_member_path(d, digest, &path);
+	if (r == 0)
+		r = require(d, path, ret);
 	if (r < 0)
 		return r;
 	if (!streq((*ret)->blob.digest, digest))
@@ -175,8 +181,15 @@ static bool layer_type_known(const char *type)
 	return false;
 }
 
+static bool is_docker_manifest(const struct json *document)
+{
+	const char *type;
+	return json_string(json_get(document, "mediaType"), &type) &&
+	       streq(type, MEDIA_TYPE_DOCKER_MANIFEST);
+}
+
 static int describe_manifest(struct describer *d, const struct archive_member *member,
-			     const struct json *document)
+			     const struct json *document, struct image_manifest *ret)
 {
 	struct image_manifest manifest;
 	struct image image = { 0 };
@@ -194,7 +207,47 @@ static int describe_manifest(struct describer *d, const struct archive_member *m
 		if (r == 0)
 			put_layer(d, layer, image.diff_ids[i]);
 	}
+	if (r == 0 && is_docker_manifest(document))
+		buf_puts(d->out, "docker\n");
+	if (r == 0)
+		*ret = manifest;
 	return r;
+}
+
+static bool same_content(const struct image_manifest *a, const struct image_manifest *b)
+{
+	bool same = streq(a->config_digest, b->config_digest) && a->layer_count == b->layer_count;
+	for (size_t i = 0; same && i < a->layer_count; i++)
+		same = streq(a->layers[i].digest, b->layers[i].digest);
+	return same;
+}
+
+/* The manifest that `masu save` says the image came with; other tools may have left it out. */
+static int put_original(struct describer *d, const struct json *descriptor,
+			const struct image_manifest *manifest)
+{
+	const struct json *document;
+	const struct archive_member *member;
+	struct image_manifest original;
+	const char *digest, *path;
+	if (!json_string(json_get(json_get(descriptor, "annotations"), IMAGE_ORIGINAL), &digest))
+		return 0;
+	int r = blob_member_path(d, digest, &path);
+	if (r < 0 || !archive_find(d->archive, path))
+		return r;
+	r = require_blob(d, digest, &member);
+	if (r == 0)
+		r = parse_member(d, member, &document);
+	if (r == 0)
+		r = image_manifest_parse(&d->arena, document, &original, d->err);
+	if (r < 0)
+		return r;
+	if (!same_content(manifest, &original))
+		return error_set(d->err, -EBADMSG,
+				 "manifest %s is not of the image that it is said to be of",
+				 digest);
+	buf_printf(d->out, "original %zu\n", number_of(d, member));
+	return 0;
 }
 
 /* Of an index of platforms the one for this machine. */
@@ -233,6 +286,7 @@ static int describe_oci_image(struct describer *d, const struct json *descriptor
 {
 	const struct archive_member *member;
 	const struct json *document;
+	struct image_manifest manifest = { 0 };
 	const char *digest = "";
 	json_string(json_get(descriptor, "digest"), &digest);
 	int r = require_blob(d, digest, &member);
@@ -251,7 +305,9 @@ static int describe_oci_image(struct describer *d, const struct json *descriptor
 			r = parse_member(d, member, &document);
 	}
 	if (r == 0)
-		r = describe_manifest(d, member, document);
+		r = describe_manifest(d, member, document, &manifest);
+	if (r == 0)
+		r = put_original(d, descriptor, &manifest);
 	return r < 0 ? r : put_annotated_name(d, descriptor);
 }
 
@@ -275,10 +331,12 @@ int archive_describe(const struct archive *archive, struct buf *out, struct masu
 	const struct archive_member *docker = archive_find(archive, "manifest.json");
 	const struct archive_member *oci = archive_find(archive, "index.json");
 	arena_init(&d.arena, 256u << 20);
-	int r = docker ? describe_docker(&d, docker)
-		: oci  ? describe_oci(&d, oci)
-		       : error_set(err, -EBADMSG,
-				   "neither a docker archive (manifest.json) nor an OCI image "
+	/* Where both are, as in what docker and masu save, the layout has the manifest. */
+	int r = oci ? describe_oci(&d, oci)
+		: docker
+			? describe_docker(&d, docker)
+			: error_set(err, -EBADMSG,
+				    "neither a docker archive (manifest.json) nor an OCI image "
 				    "layout (index.json); for a root filesystem use `masu import`");
 	arena_free(&d.arena);
 	if (r == 0 && d.images == 0)
@@ -374,6 +432,14 @@ static int read_line(struct reader *rd, char *line)
 		return read_image(rd, first, second);
 	if (what && image && streq(what, "layer"))
 		return read_layer(image, member_at(rd, first), second);
+	if (what && image && streq(what, "original")) {
+		image->original = member_at(rd, first);
+		return image->original ? 0 : -EPROTO;
+	}
+	if (what && image && streq(what, "docker")) {
+		image->foreign = image->manifest != NULL;
+		return 0;
+	}
 	if (what && image && streq(what, "name"))
 		return read_name(rd, image, first);
 	return -EPROTO;

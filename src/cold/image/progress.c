@@ -1,114 +1,93 @@
-/*
- * What a pull shows: docker's lines, one a change of state, where stdout is no terminal; a line a
- * layer with a bar, drawn in place, where it is one.
- */
+#include "cold/image/progress.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/human.h"
 #include "base/str.h"
-#include "cold/image/pull.h"
 
-#define BAR_WIDTH     50
-#define REDRAW_MS     80
-#define SHORT_DIGEST  12
-#define DIGEST_PREFIX 7 /* "sha256:" */
+#define BAR_WIDTH  50
+#define REDRAW_MS  80
+#define NAME_WIDTH 12
 
-static struct {
-	bool terminal;
-	bool drawn;
-	int64_t last_ms;
-	enum pull_phase shown[IMAGE_MAX_LAYERS];
-} state;
-
-static const char *short_digest(const struct pull_layer *layer)
+static struct progress_line line_of(const struct progress *p, size_t i)
 {
-	return layer->blob.digest + DIGEST_PREFIX;
+	struct progress_line line = { 0 };
+	p->line(p->opaque, i, &line);
+	return line;
 }
 
-static const char *phase_text(enum pull_phase phase)
-{
-	static const char *const texts[] = {
-		[PULL_WAITING] = "Waiting",
-		[PULL_FETCHING] = "Downloading",
-		[PULL_UNPACKING] = "Download complete",
-		[PULL_COMPLETE] = "Pull complete",
-		[PULL_EXISTS] = "Already exists",
-	};
-	return texts[phase];
-}
-
-void progress_begin(const struct pull *pull)
-{
-	const struct image_reference *reference = &pull->reference;
-	state.terminal = isatty(STDOUT_FILENO);
-	state.drawn = false;
-	if (pull->quiet)
-		return;
-	printf("%s: Pulling from %s%s%s\n", reference->tag ? reference->tag : reference->digest,
-	       streq(reference->domain, "docker.io") ? "" : reference->domain,
-	       streq(reference->domain, "docker.io") ? "" : "/", reference->path);
-	for (size_t i = 0; i < pull->layer_count && !state.terminal; i++)
-		printf("%.*s: Pulling fs layer\n", SHORT_DIGEST, short_digest(&pull->layers[i]));
-	for (size_t i = 0; i < pull->layer_count; i++)
-		state.shown[i] = PULL_WAITING;
-	fflush(stdout);
-}
-
-static void print_bar(const struct pull_layer *layer)
+static void print_bar(const struct progress_line *line)
 {
 	char bar[BAR_WIDTH + 1], done[HUMAN_MAX], all[HUMAN_MAX];
-	unsigned filled = layer->blob.size
-				  ? (unsigned)(layer->bytes * (BAR_WIDTH - 1) / layer->blob.size)
-				  : 0;
+	unsigned filled = line->size ? (unsigned)(line->bytes * (BAR_WIDTH - 1) / line->size) : 0;
 	if (filled > BAR_WIDTH - 1)
 		filled = BAR_WIDTH - 1;
 	memset(bar, '=', filled);
 	bar[filled] = '>';
 	memset(bar + filled + 1, ' ', BAR_WIDTH - 1 - filled);
 	bar[BAR_WIDTH] = '\0';
-	human_size(layer->bytes, done);
-	human_size(layer->blob.size, all);
+	human_size(line->bytes, done);
+	human_size(line->size, all);
 	printf("[%s] %s/%s", bar, done, all);
 }
 
-/* Over what was drawn before: up to the first layer's line, each cleared to its end. */
-static void redraw(const struct pull *pull)
+/* Over what was drawn before: up to the first line, each cleared to its end. */
+static void redraw(struct progress *p)
 {
-	if (state.drawn)
-		printf("\033[%zuA", pull->layer_count);
-	for (size_t i = 0; i < pull->layer_count; i++) {
-		const struct pull_layer *layer = &pull->layers[i];
-		printf("%.*s: %s ", SHORT_DIGEST, short_digest(layer), phase_text(layer->phase));
-		if (layer->phase == PULL_FETCHING)
-			print_bar(layer);
+	if (p->drawn)
+		printf("\033[%zuA", p->count);
+	for (size_t i = 0; i < p->count; i++) {
+		const struct progress_line line = line_of(p, i);
+		printf("%.*s: %s ", NAME_WIDTH, line.name, line.text);
+		if (line.moving)
+			print_bar(&line);
 		printf("\033[K\n");
 	}
-	state.drawn = true;
-	state.last_ms = clock_ms();
+	p->drawn = true;
+	p->last_ms = clock_ms();
 	fflush(stdout);
 }
 
-void progress_layer(const struct pull *pull, const struct pull_layer *layer)
+static void print_line(const struct progress_line *line)
 {
-	size_t at = (size_t)(layer - pull->layers);
-	bool changed = state.shown[at] != layer->phase;
-	if (pull->quiet)
+	printf("%.*s: %s\n", NAME_WIDTH, line->name, line->text);
+}
+
+void progress_begin(struct progress *p)
+{
+	p->terminal = isatty(STDOUT_FILENO);
+	p->drawn = false;
+	if (p->quiet)
 		return;
-	state.shown[at] = layer->phase;
-	if (state.terminal && (changed || clock_ms() - state.last_ms >= REDRAW_MS)) {
-		redraw(pull);
-	} else if (!state.terminal && changed && layer->phase != PULL_FETCHING) {
-		printf("%.*s: %s\n", SHORT_DIGEST, short_digest(layer), phase_text(layer->phase));
+	for (size_t i = 0; i < p->count; i++) {
+		const struct progress_line line = line_of(p, i);
+		p->shown[i] = line.text;
+		if (!p->terminal)
+			print_line(&line);
+	}
+	fflush(stdout);
+}
+
+void progress_change(struct progress *p, size_t i)
+{
+	const struct progress_line line = line_of(p, i);
+	bool changed = !streq_null(p->shown[i], line.text);
+	if (p->quiet)
+		return;
+	p->shown[i] = line.text;
+	if (p->terminal && (changed || clock_ms() - p->last_ms >= REDRAW_MS)) {
+		redraw(p);
+	} else if (!p->terminal && changed && !line.moving) {
+		print_line(&line);
 		fflush(stdout);
 	}
 }
 
-void progress_end(const struct pull *pull)
+void progress_end(struct progress *p)
 {
-	if (!pull->quiet && state.terminal && pull->layer_count)
-		redraw(pull);
+	if (!p->quiet && p->terminal && p->count)
+		redraw(p);
 }

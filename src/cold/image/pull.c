@@ -139,13 +139,25 @@ static int fetch_config(struct pull *pull, const struct remote_manifest *manifes
 
 /* ---- the image ---- */
 
+/* What was lost is fetched again. */
+static bool manifest_is_stored(const struct pull *pull)
+{
+	const char *text;
+	size_t len;
+	_cleanup_close_ int images_fd =
+		openat(pull->builder->root_fd, IMAGES_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return image_blob_read(images_fd, pull->arena, pull->manifest.digest, IMAGE_MAX_DOCUMENT,
+			       &text, &len, NULL) == 0;
+}
+
 /* Whether the reference names this manifest already, with all its layers. */
 static bool is_up_to_date(struct pull *pull, const char *full)
 {
 	struct image image;
 	struct image_builder *b = pull->builder;
 	if (image_find(b->root_fd, pull->arena, full, &image, NULL) < 0 ||
-	    !streq(image.manifest_digest, pull->manifest.digest))
+	    !streq(image.original_digest, pull->manifest.digest) ||
+	    !streq(image.remote_digest, pull->digest) || !manifest_is_stored(pull))
 		return false;
 	for (size_t i = 0; i < image.layer_count; i++) {
 		bool exists;
@@ -168,7 +180,11 @@ static int build(struct pull *pull, const char *full, struct built_image *image,
 	image->config = pull->config;
 	image->media_type = pull->media_type;
 	image->layer_count = pull->layer_count;
+	if (!streq(pull->digest, pull->manifest.digest))
+		image->remote = pull->digest;
 	int r = pull_layers(pull, image, err);
+	if (r == 0 && streq(image->media_type, MEDIA_TYPE_DOCKER_MANIFEST))
+		r = image_translate_manifest(pull->builder, image, err);
 	return r < 0 ? r : image_commit(pull->builder, image, 1, err);
 }
 
@@ -184,6 +200,36 @@ static int adopt_manifest(struct pull *pull, const struct remote_manifest *manif
 		pull->layers[i] =
 			(struct pull_layer) { .blob = manifest->layers[i], .lock_fd = -1 };
 	return 0;
+}
+
+static void layer_line(const void *opaque, size_t i, struct progress_line *ret)
+{
+	static const char *const texts[] = {
+		[PULL_WAITING] = "Pulling fs layer",	[PULL_FETCHING] = "Downloading",
+		[PULL_UNPACKING] = "Download complete", [PULL_COMPLETE] = "Pull complete",
+		[PULL_EXISTS] = "Already exists",
+	};
+	const struct pull *pull = opaque;
+	const struct pull_layer *layer = &pull->layers[i];
+	*ret = (struct progress_line) { .name = layer->blob.digest + strlen("sha256:"),
+					.text = texts[layer->phase],
+					.moving = layer->phase == PULL_FETCHING,
+					.bytes = layer->bytes,
+					.size = layer->blob.size };
+}
+
+static void show_begin(struct pull *pull)
+{
+	const struct image_reference *reference = &pull->reference;
+	bool docker = streq(reference->domain, "docker.io");
+	pull->progress = (struct progress) {
+		.count = pull->layer_count, .line = layer_line, .opaque = pull, .quiet = pull->quiet
+	};
+	if (!pull->quiet)
+		printf("%s: Pulling from %s%s%s\n",
+		       reference->tag ? reference->tag : reference->digest,
+		       docker ? "" : reference->domain, docker ? "" : "/", reference->path);
+	progress_begin(&pull->progress);
 }
 
 static void print_result(const struct pull *pull, const char *full, bool fresh)
@@ -216,7 +262,7 @@ static int pull_one(struct pull *pull, struct masu_error *err)
 	if (r < 0)
 		return r;
 	trace_mark(fresh ? "config" : "compared");
-	progress_begin(pull);
+	show_begin(pull);
 	while (fresh) { /* again where something in the store was damaged or has gone meanwhile */
 		struct built_image image = { 0 };
 		r = build(pull, full, &image, err);
@@ -237,35 +283,44 @@ static int pull_one(struct pull *pull, struct masu_error *err)
 		if (r < 0)
 			return r;
 	}
-	progress_end(pull);
+	progress_end(&pull->progress);
 	if (r == 0)
 		print_result(pull, full, fresh);
 	return r;
 }
 
-int pull_image(struct image_builder *builder, const struct image_reference *reference,
-	       const char *platform, bool quiet, struct masu_error *err)
+static void tell(const struct pull *pull)
 {
-	struct pull pull = {
-		.builder = builder, .arena = builder->arena, .reference = *reference, .quiet = quiet
-	};
-	int r = platform_parse(pull.arena, platform, &pull.platform, err);
+	struct image image;
+	struct arena *arena = pull->arena;
+	const struct image_reference *reference = &pull->reference;
+	if (image_find(pull->builder->root_fd, arena, image_reference_full(arena, reference),
+		       &image, NULL) == 0)
+		image_event_named(pull->runroot, "pull", &image,
+				  image_reference_familiar_full(arena, reference),
+				  image_reference_familiar(arena, reference));
+}
+
+int pull_image(struct image_builder *builder, const struct image_reference *reference,
+	       const struct pull_options *o, const char *runroot, struct masu_error *err)
+{
+	struct pull pull = { .builder = builder,
+			     .arena = builder->arena,
+			     .reference = *reference,
+			     .quiet = o->quiet,
+			     .runroot = runroot };
+	int r = platform_parse(pull.arena, o->platform, &pull.platform, err);
 	if (r == 0)
 		r = registry_open(pull.arena, reference->domain, &pull.registry, err);
 	if (r == 0)
 		r = fetcher_open(&pull.registry, &pull.fetcher, err);
 	if (r == 0)
 		r = pull_one(&pull, err);
+	if (r == 0)
+		tell(&pull);
 	if (pull.fetcher)
 		fetcher_close(pull.fetcher);
 	return r;
-}
-
-/* A colon behind the last slash; before it is a port. */
-static bool has_tag(const char *name)
-{
-	const char *slash = strrchr(name, '/');
-	return strchr(slash ? slash : name, ':') != NULL;
 }
 
 static int run(struct cli_context *context, void *data, int argc, char **argv,
@@ -285,9 +340,9 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 				       err);
 	if (r < 0)
 		return r;
-	if (!o->quiet && !reference.digest && !has_tag(argv[0]))
+	if (!o->quiet && !reference.digest && !image_reference_has_tag(argv[0]))
 		printf("Using default tag: latest\n");
-	r = pull_image(&builder, &reference, o->platform, o->quiet, err);
+	r = pull_image(&builder, &reference, o, context->runroot, err);
 	fflush(stdout);
 	trash_empty(root_fd, 0); /* what killed commands left in staging */
 	return r;

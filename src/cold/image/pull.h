@@ -1,8 +1,10 @@
 /* Pulling: what the steps of `masu pull` share. */
 #pragma once
 
+#include "cli/image_options.h"
 #include "cold/image/build.h"
 #include "cold/image/document.h"
+#include "cold/image/progress.h"
 #include "cold/registry/fetch.h"
 
 enum pull_phase {
@@ -27,6 +29,7 @@ struct pull {
 	struct platform platform;
 	struct registry registry;
 	struct fetcher *fetcher;
+	const char *runroot;
 	bool quiet;
 	bool distrust; /* blobs of the store are fetched again: one was damaged */
 	/* What is pulled. */
@@ -36,14 +39,15 @@ struct pull {
 	struct pull_layer *layers;
 	const char **diff_ids;
 	size_t layer_count;
+	struct progress progress;
 };
 
 /*
- * Pulls one image into the store under its reference. @platform: "os/architecture", NULL: this
- * machine's. Prints as docker does, with @quiet only the full reference. pull.c
+ * Pulls one image into the store under its reference, and tells `masu events`. Prints as docker
+ * does, with o->quiet only the full reference. pull.c
  */
 int pull_image(struct image_builder *builder, const struct image_reference *reference,
-	       const char *platform, bool quiet, struct masu_error *err);
+	       const struct pull_options *o, const char *runroot, struct masu_error *err);
 
 /*
  * Layers: fetched, verified and unpacked, several at once; image->layers is filled. -EAGAIN without
@@ -52,10 +56,3 @@ int pull_image(struct image_builder *builder, const struct image_reference *refe
 int pull_layers(struct pull *pull, struct built_image *image, struct masu_error *err);
 /* Lets go of the downloads, which wait for the commit so that others find them in the store. */
 void pull_unlock(struct pull *pull);
-
-/* ---- progress.c: what the user sees on stdout ---- */
-
-void progress_begin(const struct pull *pull);
-/* The state of @layer has changed, or more of it has come. */
-void progress_layer(const struct pull *pull, const struct pull_layer *layer);
-void progress_end(const struct pull *pull);

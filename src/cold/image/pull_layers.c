@@ -193,7 +193,7 @@ static int begin_layer(struct flow *flow, size_t i, struct masu_error *err)
 		return 0; /* when the first one is there: end_layer() */
 	int r = blob_is_stored(pull, blob->digest) ? begin_stored(flow, i, err)
 						   : begin_fetched(flow, i, err);
-	progress_layer(pull, &pull->layers[i]);
+	progress_change(&pull->progress, i);
 	return r;
 }
 
@@ -244,7 +244,7 @@ static int end_layer(struct flow *flow, size_t i, struct masu_error *err)
 		return error_wrap(err, "layer %.19s", pull->layers[i].blob.digest);
 	if (pull->layers[i].phase != PULL_EXISTS)
 		pull->layers[i].phase = PULL_COMPLETE;
-	progress_layer(pull, &pull->layers[i]);
+	progress_change(&pull->progress, i);
 	return 0;
 }
 
@@ -271,7 +271,7 @@ static int take_reply(struct flow *flow, struct masu_error *err)
 		layer->phase = PULL_UNPACKING;
 		trace_mark("layer fetched");
 	}
-	progress_layer(pull, layer);
+	progress_change(&pull->progress, reply.id);
 	return 0;
 }
 

@@ -177,6 +177,8 @@ static int put_blobs(struct saver *s)
 			r = put_blob(s, image->image.id);
 		if (r == 0)
 			r = put_blob(s, image->image.manifest_digest);
+		if (r == 0)
+			r = put_blob(s, image->image.original_digest);
 	}
 	return r;
 }
@@ -229,11 +231,14 @@ static int put_index(struct saver *s)
 	_cleanup_buf_ struct buf out;
 	struct image_index index = { .arena = s->arena };
 	for (size_t i = 0; i < s->count; i++) {
-		const struct image_entry *from = s->images[i].entry;
+		/* What is known of this store and of registries is of no use to others. */
+		struct image_entry entry = *s->images[i].entry;
 		const char *const *name = s->images[i].names;
+		entry.unpacked_size = 0;
+		entry.remote = NULL;
 		do {
-			if (image_index_put(&index, *name, from->media_type, from->digest,
-					    from->size, 0) < 0)
+			entry.reference = *name;
+			if (image_index_put(&index, &entry) < 0)
 				return error_set(s->err, -ENOMEM, "out of memory");
 		} while (*name && *++name);
 	}

@@ -8,6 +8,7 @@ extern const struct cli_command load_command;	/* load.c */
 extern const struct cli_command login_command;	/* login.c */
 extern const struct cli_command logout_command;
 extern const struct cli_command pull_command; /* pull.c */
+extern const struct cli_command push_command; /* push.c */
 extern const struct cli_command save_command; /* save.c */
 
 /* Opens <root> as the hot program does, making it where it is missing. */

@@ -142,7 +142,7 @@ static enum transfer_next broken(struct session *session, struct transfer *t, CU
 	return answer_fail(reply, -EIO, "%s: %s", base, curl_easy_strerror(result));
 }
 
-/* Another transfer's answer to the same challenge is an answer to this one. */
+/* What another transfer got for the same challenge is good for this one, too. */
 static bool has_new_token(struct session *session, const struct transfer *t)
 {
 	unsigned number = session_token(session, t->endpoint, t->scope);

@@ -85,7 +85,7 @@ static void keep_token(struct session *session, unsigned endpoint, const char *s
 unsigned session_token(struct session *session, unsigned endpoint, const char *scope)
 {
 	const struct session_token *token = find_token(session, endpoint, scope);
-	return token ? token->number : 0;
+	return token ? token->number : session->basic[endpoint] ? SESSION_BASIC : 0;
 }
 
 unsigned session_authorize(struct session *session, CURL *easy, unsigned endpoint,
@@ -105,7 +105,7 @@ unsigned session_authorize(struct session *session, CURL *easy, unsigned endpoin
 	curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 	curl_easy_setopt(easy, CURLOPT_USERNAME, known->username);
 	curl_easy_setopt(easy, CURLOPT_PASSWORD, known->password);
-	return 0;
+	return SESSION_BASIC;
 }
 
 /* ---- the token server ---- */

@@ -89,6 +89,7 @@ void transfer_free(struct transfer *t);
 /* ---- session.c: what the fetcher knows of its registry ---- */
 
 #define SESSION_TOKENS_MAX 16
+#define SESSION_BASIC	   UINT32_MAX /* in place of a token's number: name and password */
 
 struct session {
 	const struct registry *registry;
@@ -108,11 +109,11 @@ struct session {
 void session_prepare(CURL *easy, const struct registry_endpoint *endpoint, const char *url);
 /*
  * Puts the credentials that @endpoint wants for @scope on the request. The number of the token that
- * it got; 0: none.
+ * it got, or SESSION_BASIC; 0: none.
  */
 unsigned session_authorize(struct session *session, CURL *easy, unsigned endpoint,
 			   const char *scope);
-/* The number of the token that the next request would get; 0: none. */
+/* What the next request would get. */
 unsigned session_token(struct session *session, unsigned endpoint, const char *scope);
 /*
  * Gets what @challenge asks for: a token from the token server, or the decision for Basic. 0;
