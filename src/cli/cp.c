@@ -9,6 +9,7 @@
 #include "base/human.h"
 #include "base/str.h"
 #include "cli/commands.h"
+#include "cli/output_file.h"
 #include "cli/session.h"
 #include "engine/copy.h"
 
@@ -116,42 +117,30 @@ static const struct cli_option export_options[] = {
 		"Write to a file, instead of STDOUT"),
 };
 
-/* The file appears when it is complete. */
-static int export_to_file(struct engine *engine, struct arena *arena, const char *id,
-			  const char *path, struct masu_error *err)
+struct exported {
+	struct engine engine;
+	struct arena *arena;
+	char id[65];
+};
+
+static int export_to(void *data, int fd, struct masu_error *err)
 {
-	const char *temporary = arena_printf(arena, "%s.masu-%d", path, (int)getpid());
-	if (!temporary)
-		return error_set(err, -ENOMEM, "out of memory");
-	_cleanup_close_ int fd =
-		open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_errno(err, -errno, "%s", path);
-	int r = engine_export(engine, arena, id, fd, err);
-	if (r == 0 && rename(temporary, path) < 0)
-		r = error_errno(err, -errno, "%s", path);
-	if (r < 0)
-		unlink(temporary);
-	return r;
+	struct exported *exported = data;
+	return engine_export(&exported->engine, exported->arena, exported->id, fd, err);
 }
 
 static int export_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		      struct masu_error *err)
 {
 	const struct export_options *options = pointer;
-	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
-	char id[65];
-	if (!options->output && isatty(STDOUT_FILENO))
-		return error_set(err, -EINVAL,
-				 "cowardly refusing to save to a terminal. Use the -o flag or "
-				 "redirect");
-	int r = session_open(context, &engine, err);
+	struct exported exported = { .engine = ENGINE_CLOSED, .arena = context->arena };
+	int r = session_open(context, &exported.engine, err);
 	if (r == 0)
-		r = engine_resolve(&engine, argv[0], id, err);
-	if (r < 0)
-		return r;
-	return options->output ? export_to_file(&engine, context->arena, id, options->output, err)
-			       : engine_export(&engine, context->arena, id, STDOUT_FILENO, err);
+		r = engine_resolve(&exported.engine, argv[0], exported.id, err);
+	if (r == 0)
+		r = output_write(context->arena, options->output, export_to, &exported, err);
+	engine_close(&exported.engine);
+	return r;
 }
 
 const struct cli_command export_command = {

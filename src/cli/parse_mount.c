@@ -162,6 +162,16 @@ static int apply_modes(struct arena *arena, const char *value, const char *modes
 	return 0;
 }
 
+/* A volume's name, or that of a snapshot of one. */
+static bool volume_name_valid(struct arena *arena, const char *name)
+{
+	const char *at = strchr(name, '@');
+	if (!at)
+		return name_valid(name);
+	const char *volume = arena_strndup(arena, name, (size_t)(at - name));
+	return volume && name_valid(volume) && name_valid(at + 1);
+}
+
 /* A host path, which may be given relative to the working directory, or a volume's name. */
 static int volume_source(struct arena *arena, const char *value, const char *source,
 			 struct mount_config *mount, struct masu_error *err)
@@ -187,7 +197,7 @@ static int volume_source(struct arena *arena, const char *value, const char *sou
 	}
 	mount->kind = MOUNT_VOLUME;
 	mount->source = source;
-	if (!name_valid(source))
+	if (!volume_name_valid(arena, source))
 		return parse_refuse(
 			err, VOLUME_FLAG, value,
 			"\"%.200s\" includes invalid characters for a local volume name, only "
@@ -448,7 +458,7 @@ static int mount_check(struct mount_state *s)
 			"invalid mount config for type \"bind\": invalid mount path: '%.200s' "
 			"mount path must be absolute",
 			s->source ? s->source : "");
-	if (volume && s->source && *s->source && !name_valid(s->source))
+	if (volume && s->source && *s->source && !volume_name_valid(s->arena, s->source))
 		return parse_refuse(
 			s->err, MOUNT_FLAG, s->value,
 			"\"%.200s\" includes invalid characters for a local volume name, only "

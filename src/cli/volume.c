@@ -16,6 +16,8 @@
 #include "cli/system.h"
 #include "cli/volume.h"
 #include "engine/events.h"
+#include "engine/volume_users.h"
+#include "volume/snapshot.h"
 
 static void put_pairs(struct json_writer *w, const char *key, const struct oci_pair *pairs,
 		      size_t count)
@@ -27,7 +29,31 @@ static void put_pairs(struct json_writer *w, const char *key, const struct oci_p
 	json_end_object(w);
 }
 
-static void put_volume(const struct volume *volume, struct json_writer *w)
+/* Beyond docker's document, and only where there are any. */
+static int put_snapshots(struct engine *engine, struct arena *arena, const struct volume *volume,
+			 struct json_writer *w, struct masu_error *err)
+{
+	struct volume_snapshot *list = NULL;
+	size_t count = 0;
+	int r = volume->snapshot ? 0
+				 : volume_snapshot_list(engine->root_fd, engine->root, arena,
+							volume->name, &list, &count, err);
+	if (r < 0 || count == 0)
+		return r;
+	json_key(w, "Snapshots");
+	json_begin_array(w);
+	for (size_t i = 0; i < count; i++) {
+		json_begin_object(w);
+		json_field_string(w, "CreatedAt", list[i].created);
+		json_field_string(w, "Name", list[i].name);
+		json_end_object(w);
+	}
+	json_end_array(w);
+	return 0;
+}
+
+static int put_volume(struct engine *engine, struct arena *arena, const struct volume *volume,
+		      struct json_writer *w, struct masu_error *err)
 {
 	json_begin_object(w);
 	json_field_string(w, "CreatedAt", volume->created);
@@ -43,7 +69,9 @@ static void put_volume(const struct volume *volume, struct json_writer *w)
 	json_field_string(w, "Name", volume->name);
 	put_pairs(w, "Options", volume->options, volume->option_count);
 	json_field_string(w, "Scope", "local");
+	int r = put_snapshots(engine, arena, volume, w, err);
 	json_end_object(w);
+	return r;
 }
 
 int volume_inspect_write(struct engine *engine, struct arena *arena, const char *name,
@@ -51,20 +79,20 @@ int volume_inspect_write(struct engine *engine, struct arena *arena, const char 
 {
 	struct volume volume;
 	int r = volume_open(engine->root_fd, engine->root, arena, name, &volume, NULL, err);
-	if (r == 0)
-		put_volume(&volume, w);
-	return r;
+	return r < 0 ? r : put_volume(engine, arena, &volume, w, err);
 }
 
 /* The value of a volume as the templates see it. */
-static int to_json(struct arena *arena, const struct volume *volume, const struct json **ret,
-		   struct masu_error *err)
+static int to_json(struct engine *engine, struct arena *arena, const struct volume *volume,
+		   const struct json **ret, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
 	buf_init(&text, 0);
 	json_writer_init(&w, &text, false);
-	put_volume(volume, &w);
+	int r = put_volume(engine, arena, volume, &w, err);
+	if (r < 0)
+		return r;
 	char *kept = buf_error(&text) ? NULL : arena_strdup(arena, buf_str(&text));
 	return kept ? json_parse(arena, kept, text.len, ret, err)
 		    : error_set(err, -ENOMEM, "out of memory");
@@ -133,20 +161,10 @@ static const struct cli_command create = {
 
 /* ---- which are in use ---- */
 
-static bool refers_to(const struct container *container, const char *volume)
-{
-	for (size_t i = 0; i < container->config.mount_count; i++) {
-		const struct mount_config *mount = &container->config.mounts[i];
-		if (mount->kind == MOUNT_VOLUME && streq_null(mount->source, volume))
-			return true;
-	}
-	return false;
-}
-
 const struct container *volume_user(const struct container *list, size_t count, const char *volume)
 {
 	for (size_t i = 0; i < count; i++)
-		if (refers_to(&list[i], volume))
+		if (volume_is_mounted_by(&list[i], volume))
 			return &list[i];
 	return NULL;
 }
@@ -178,7 +196,7 @@ static int inspect_run(struct cli_context *context, void *pointer, int argc, cha
 		struct volume volume;
 		if (volume_open(engine.root_fd, engine.root, context->arena, argv[i], &volume, NULL,
 				&why) == 0) {
-			r = to_json(context->arena, &volume, &objects[found++], err);
+			r = to_json(&engine, context->arena, &volume, &objects[found++], err);
 		} else {
 			session_report(&why);
 			status = 1;
@@ -212,14 +230,20 @@ static const struct cli_option rm_options[] = {
 		"Force the removal of one or more volumes"),
 };
 
-static int remove_unused(struct engine *engine, const struct container *list, size_t count,
-			 const char *name, struct masu_error *err)
+static int remove_unused(struct engine *engine, struct arena *arena, const struct container *list,
+			 size_t count, const char *name, struct masu_error *err)
 {
 	const struct container *user = volume_user(list, count, name);
 	if (user)
 		return error_set(err, -EBUSY, "remove %.200s: volume is in use - [%s]", name,
 				 user->id);
-	int r = volume_remove(engine->root_fd, name, err);
+	const char *volume, *snapshot;
+	int r = volume_reference(arena, name, &volume, &snapshot, err);
+	if (r == 0 && snapshot)
+		return volume_snapshot_remove(engine->root_fd, engine->root, arena, volume,
+					      snapshot, err);
+	if (r == 0)
+		r = volume_remove(engine->root_fd, name, err);
 	if (r == 0)
 		event_volume(engine, name, "destroy");
 	return r;
@@ -247,7 +271,7 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 		r = engine_list(&engine, context->arena, true, &list, &count, err);
 	for (int i = 0; i < argc && r == 0; i++) {
 		struct masu_error why = { 0 };
-		int removed = remove_unused(&engine, list, count, argv[i], &why);
+		int removed = remove_unused(&engine, context->arena, list, count, argv[i], &why);
 		if (removed == 0 || (removed == -ENOENT && options->force)) {
 			puts(argv[i]);
 			continue;
@@ -263,8 +287,8 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 static const struct cli_command rm = {
 	.name = "rm",
 	.aliases = "remove",
-	.synopsis = "[OPTIONS] VOLUME [VOLUME...]",
-	.summary = "Remove one or more volumes that no container uses",
+	.synopsis = "[OPTIONS] VOLUME[@SNAPSHOT]...",
+	.summary = "Remove volumes, or snapshots of them, that no container uses",
 	.options = rm_options,
 	.option_count = ARRAY_SIZE(rm_options),
 	.options_size = sizeof(struct remove_options),
@@ -304,6 +328,7 @@ static int rename_run(struct cli_context *context, void *pointer, int argc, char
 
 static const struct cli_command rename_verb = {
 	.name = "rename",
+	.aliases = "mv",
 	.synopsis = "VOLUME NEW_NAME",
 	.summary = "Rename a volume that no container uses",
 	CLI_MORE(rename_run),
@@ -313,12 +338,18 @@ static const struct cli_command rename_verb = {
 
 /* clang-format off */
 static const struct cli_command *const volume_verbs[] = {
+	&volume_clone_command,
 	&create,
+	&volume_export_command,
+	&volume_import_command,
 	&inspect,
 	&volume_ls_command,
 	&volume_prune_command,
 	&rename_verb,
+	&volume_restore_command,
 	&rm,
+	&volume_snapshot_command,
+	&volume_snapshots_command,
 	NULL,
 };
 /* clang-format on */

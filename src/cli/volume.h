@@ -16,7 +16,10 @@ int inspect_print(struct arena *arena, const char *format, const struct json *co
 /* Docker's mark of a volume that nobody named. */
 #define VOLUME_ANONYMOUS_LABEL "com.docker.volume.anonymous"
 
-/* The first of @list that mounts the volume, or NULL. */
+/* The first of @list that mounts the volume, or a snapshot of it, or NULL. */
 const struct container *volume_user(const struct container *list, size_t count, const char *volume);
 
-extern const struct cli_command volume_ls_command; /* `masu volume ls` */
+/* Verbs of `masu volume` in files of their own. */
+extern const struct cli_command volume_ls_command;
+extern const struct cli_command volume_snapshot_command, volume_snapshots_command,
+	volume_restore_command, volume_clone_command, volume_export_command, volume_import_command;

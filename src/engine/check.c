@@ -186,9 +186,9 @@ static void check_mounts_of(struct check *check, const char *path,
 {
 	for (size_t i = 0; i < container->config.mount_count; i++) {
 		const struct mount_config *mount = &container->config.mounts[i];
-		char volume[300];
+		char volume[600];
 		if (mount->kind != MOUNT_VOLUME || !mount->source ||
-		    str_format(volume, sizeof(volume), "volumes/%s/volume.json", mount->source) < 0)
+		    volume_data_path(mount->source, volume, sizeof(volume)) < 0)
 			continue;
 		if (exists(check->engine->root_fd, volume))
 			continue;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "engine/internal.h"
+#include "engine/volume_users.h"
 #include "image/store.h"
 #include "storage/usage.h"
 
@@ -232,15 +233,24 @@ static int add_containers(struct engine *engine, struct uses *uses, struct disk_
 static unsigned count_users(const struct disk_usage *usage, const char *volume)
 {
 	unsigned users = 0;
-	for (size_t i = 0; i < usage->container_sum.count; i++) {
-		const struct container_config *config = &usage->containers[i].container.config;
-		bool uses = false;
-		for (size_t k = 0; k < config->mount_count; k++)
-			uses |= config->mounts[k].kind == MOUNT_VOLUME &&
-				streq_null(config->mounts[k].source, volume);
-		users += uses;
-	}
+	for (size_t i = 0; i < usage->container_sum.count; i++)
+		users += volume_is_mounted_by(&usage->containers[i].container, volume);
 	return users;
+}
+
+static uint64_t below_volume(const struct engine *engine, const char *name, const char *what)
+{
+	char path[300];
+	uint64_t bytes = 0, inodes;
+	if (str_format(path, sizeof(path), "volumes/%s/%s", name, what) < 0 ||
+	    storage_usage(engine->root_fd, path, &bytes, &inodes) < 0)
+		return 0;
+	return bytes;
+}
+
+uint64_t disk_usage_of_volume(const struct engine *engine, const char *name)
+{
+	return below_volume(engine, name, "_data") + below_volume(engine, name, "snapshots");
 }
 
 static int add_volumes(struct engine *engine, struct arena *arena, struct disk_usage *usage,
@@ -256,11 +266,8 @@ static int add_volumes(struct engine *engine, struct arena *arena, struct disk_u
 		return error_set(err, -ENOMEM, "out of memory");
 	usage->volume_sum.count = count;
 	for (size_t i = 0; i < count; i++) {
-		char path[300];
-		uint64_t bytes = 0, inodes;
 		unsigned users = count_users(usage, list[i].name);
-		if (str_format(path, sizeof(path), "volumes/%s/_data", list[i].name) == 0)
-			storage_usage(engine->root_fd, path, &bytes, &inodes);
+		uint64_t bytes = disk_usage_of_volume(engine, list[i].name);
 		usage->volumes[i] = (struct disk_usage_volume) { list[i], bytes, users };
 		usage->volume_sum.bytes += bytes;
 		usage->volume_sum.active += users > 0;

@@ -39,6 +39,9 @@ struct disk_usage {
 	struct disk_usage_sum image_sum, container_sum, volume_sum;
 };
 
+/* Bytes of the files of a volume and of its snapshots; 0 where it is gone. */
+uint64_t disk_usage_of_volume(const struct engine *engine, const char *name);
+
 /* Everything in the arena. */
 int engine_disk_usage(struct engine *engine, struct arena *arena, struct disk_usage *ret,
 		      struct masu_error *err);

@@ -7,6 +7,7 @@
 #include "engine/inspect.h"
 #include "engine/internal.h"
 #include "engine/log_writer.h"
+#include "volume/volume.h"
 
 static int state_write(struct json_writer *w, struct arena *arena,
 		       const struct container *container, struct masu_error *err)
@@ -48,11 +49,13 @@ static void mount_point_write(struct json_writer *w, struct arena *arena,
 		[MOUNT_BIND] = "bind", [MOUNT_VOLUME] = "volume", [MOUNT_TMPFS] = "tmpfs"
 	};
 	const char *source = mount->source ? mount->source : "";
+	char path[600] = "";
 	json_begin_object(w);
 	json_field_string(w, "Type", types[mount->kind]);
 	if (mount->kind == MOUNT_VOLUME) {
 		json_field_string(w, "Name", source);
-		source = arena_printf(arena, "%s/volumes/%s/_data", engine->root, mount->source);
+		volume_data_path(source, path, sizeof(path));
+		source = arena_printf(arena, "%s/%s", engine->root, path);
 	}
 	json_field_string(w, "Source", source);
 	json_field_string(w, "Destination", mount->target);

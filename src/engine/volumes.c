@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "engine/events.h"
 #include "engine/internal.h"
+#include "engine/volume_users.h"
 #include "sys/fs.h"
 #include "volume/volume.h"
 
@@ -136,6 +137,8 @@ static int ensure_volume(struct engine *engine, struct arena *arena, struct moun
 	if (r == 0) { /* also of one that was there before: who parks must know */
 		mount->volume_options = volume.options;
 		mount->volume_option_count = volume.option_count;
+		mount->readonly |= volume.snapshot;
+		mount->nocopy |= volume.snapshot;
 	}
 	if (r == 0 && made)
 		event_volume(engine, mount->source, "create");
@@ -334,12 +337,8 @@ static bool used_elsewhere(const struct container *all, size_t count, const char
 			   const char *name)
 {
 	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < all[i].config.mount_count; k++) {
-			const struct mount_config *mount = &all[i].config.mounts[k];
-			if (!streq(all[i].id, id) && mount->kind == MOUNT_VOLUME &&
-			    streq(mount->source, name))
-				return true;
-		}
+		if (!streq(all[i].id, id) && volume_is_mounted_by(&all[i], name))
+			return true;
 	return false;
 }
 

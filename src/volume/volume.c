@@ -19,6 +19,7 @@
 #include "state/trash.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
+#include "volume/internal.h"
 
 #define VOLUME_PATH_MAX (255 + sizeof("volumes/"))
 #define VOLUME_MODE	0711 /* what is below _data has modes of its own */
@@ -35,6 +36,14 @@ static int volume_path(const char *name, char ret[VOLUME_PATH_MAX], struct masu_
 	return 0;
 }
 
+int volume_data_path(const char *name, char *ret, size_t size)
+{
+	const char *at = strchr(name, '@');
+	return at ? str_format(ret, size, "volumes/%.*s/" VOLUME_SNAPSHOTS "/%s/_data",
+			       (int)(at - name), name, at + 1)
+		  : str_format(ret, size, "volumes/%s/_data", name);
+}
+
 static void pairs_put(struct json_writer *w, const char *key, const struct oci_pair *pairs,
 		      size_t count)
 {
@@ -45,7 +54,7 @@ static void pairs_put(struct json_writer *w, const char *key, const struct oci_p
 	json_end_object(w);
 }
 
-static const char *now_text(struct arena *arena)
+const char *volume_now(struct arena *arena)
 {
 	char text[32];
 	time_t now = time(NULL);
@@ -114,25 +123,45 @@ static int read_record(int dir, const char *root, const char *name, struct arena
 	return 0;
 }
 
+/* "VOLUME@SNAPSHOT": the snapshot takes the place of the volume's own data. */
+static int use_snapshot(int root_fd, const char *root, const char *name, const char *snapshot,
+			struct arena *arena, struct volume *volume, struct masu_error *err)
+{
+	char path[2 * VOLUME_PATH_MAX + sizeof(VOLUME_SNAPSHOTS)];
+	if (!name_valid(snapshot) || volume_data_path(name, path, sizeof(path)) < 0 ||
+	    faccessat(root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_set(err, -ENOENT, "%.600s: no such snapshot", name);
+	volume->snapshot = true;
+	volume->name = arena_strdup(arena, name);
+	volume->mountpoint = arena_printf(arena, "%s/%s", root, path);
+	return volume->name && volume->mountpoint ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
 int volume_open(int root_fd, const char *root, struct arena *arena, const char *name,
 		struct volume *ret, int *ret_fd, struct masu_error *err)
 {
 	char path[VOLUME_PATH_MAX];
-	int r = volume_path(name, path, err);
+	const char *at = strchr(name, '@');
+	const char *base = at ? arena_strndup(arena, name, (size_t)(at - name)) : name;
+	int r = base ? volume_path(base, path, err) : error_set(err, -ENOMEM, "out of memory");
 	if (r < 0)
 		return r;
 	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = dir < 0 ? -errno : read_record(dir, root, name, arena, ret, err);
+	r = dir < 0 ? -errno : read_record(dir, root, base, arena, ret, err);
 	if (r == -ENOENT)
-		return error_set(err, r, "get %.255s: no such volume", name);
+		return error_set(err, r, "get %.255s: no such volume", base);
 	if (r < 0)
 		return dir < 0 ? error_errno(err, r, "%s/%s", root, path)
-			       : error_wrap(err, "volume %s", name);
-	if (!ret_fd)
-		return 0;
-	int data = openat(dir, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			       : error_wrap(err, "volume %s", base);
+	r = at ? use_snapshot(root_fd, root, name, at + 1, arena, ret, err) : 0;
+	if (r < 0 || !ret_fd)
+		return r;
+	char below[2 * VOLUME_PATH_MAX + sizeof(VOLUME_SNAPSHOTS)];
+	r = volume_data_path(name, below, sizeof(below));
+	int data =
+		r < 0 ? r : openat(root_fd, below, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (data < 0)
-		return error_errno(err, -errno, "%s/%s/_data", root, path);
+		return error_errno(err, r < 0 ? r : -errno, "%s", ret->mountpoint);
 	*ret_fd = data;
 	return 0;
 }
@@ -159,22 +188,45 @@ static int sync_volume(int root_fd, int dir)
 /* Takes away what was made of a volume that came to nothing, and returns @r. Its lock is held. */
 static int unmake(int root_fd, const char *path, int dir, int r)
 {
-	unlinkat(dir, "_data", AT_REMOVEDIR);
+	fs_remove_tree(dir, "_data");
 	unlinkat(dir, "lock", 0);
 	unlinkat(root_fd, path, AT_REMOVEDIR);
 	return r;
 }
 
+/* How a volume is to be made. */
+struct making {
+	const struct volume *request;
+	volume_fill fill; /* NULL: it is empty */
+	void *fill_data;
+};
+
+/* An empty directory, whatever a killed creation left there, and what is to be in it. */
+static int make_data(int dir, const struct making *making, struct masu_error *err)
+{
+	int r = fs_remove_tree(dir, "_data");
+	if (r == 0 && mkdirat(dir, "_data", DATA_MODE) < 0)
+		r = -errno;
+	if (r < 0)
+		return error_errno(err, r, "volume %s: _data", making->request->name);
+	if (!making->fill)
+		return 0;
+	_cleanup_close_ int data =
+		openat(dir, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return data < 0 ? error_errno(err, -errno, "volume %s: _data", making->request->name)
+			: making->fill(making->fill_data, data, err);
+}
+
 /* Under the volume's lock: its data directory and, last, its record. */
 static int complete(int root_fd, const char *root, struct arena *arena, const char *path, int dir,
-		    struct volume *volume, struct masu_error *err)
+		    const struct making *making, struct volume *volume, struct masu_error *err)
 {
-	volume->created = now_text(arena);
+	volume->created = volume_now(arena);
 	volume->mountpoint = arena_printf(arena, "%s/%s/_data", root, path);
 	int r = volume->created && volume->mountpoint ? 0
 						      : error_set(err, -ENOMEM, "out of memory");
-	if (r == 0 && mkdirat(dir, "_data", DATA_MODE) < 0 && errno != EEXIST)
-		r = error_errno(err, -errno, "%s", volume->mountpoint);
+	if (r == 0)
+		r = make_data(dir, making, err);
 	if (r == 0 && (r = write_record(dir, volume, err)) < 0)
 		error_wrap(err, "volume %s", volume->name);
 	if (r < 0)
@@ -184,10 +236,11 @@ static int complete(int root_fd, const char *root, struct arena *arena, const ch
 }
 
 /* -EAGAIN: another maker failed meanwhile and took the directory away. */
-static int make(int root_fd, const char *root, struct arena *arena, const struct volume *request,
+static int make(int root_fd, const char *root, struct arena *arena, const struct making *making,
 		const char *path, struct volume *ret, struct masu_error *err)
 {
-	struct volume volume = *request;
+	struct volume volume = *making->request;
+	const char *name = volume.name;
 	volume.driver = "local";
 	if ((mkdirat(root_fd, path, VOLUME_MODE) < 0 && errno != EEXIST))
 		return error_errno(err, -errno, "%s/%s", root, path);
@@ -199,23 +252,38 @@ static int make(int root_fd, const char *root, struct arena *arena, const struct
 		return -EAGAIN;
 	if (lock < 0) {
 		unlinkat(root_fd, path, AT_REMOVEDIR); /* unless somebody is making it */
-		return error_wrap(err, "volume %s", request->name);
+		return error_wrap(err, "volume %s", name);
 	}
 	/* Somebody else may have made it meanwhile. */
-	int r = read_record(dir, root, request->name, arena, ret, NULL);
+	int r = read_record(dir, root, name, arena, ret, NULL);
+	if (r == 0 && making->fill)
+		return error_set(err, -EEXIST, "a volume named %s exists already", name);
 	if (r != -ENOENT)
-		return r < 0 ? error_set(err, r, "volume %s: volume.json is damaged", request->name)
-			     : 0;
-	r = complete(root_fd, root, arena, path, dir, &volume, err);
+		return r < 0 ? error_set(err, r, "volume %s: volume.json is damaged", name) : 0;
+	r = complete(root_fd, root, arena, path, dir, making, &volume, err);
 	if (r == 0)
 		*ret = volume;
 	return r;
+}
+
+static int make_somehow(int root_fd, const char *root, struct arena *arena,
+			const struct making *making, const char *path, struct volume *ret,
+			struct masu_error *err)
+{
+	int r = -EAGAIN;
+	for (int tries = 0; r == -EAGAIN && tries < MAKE_TRIES; tries++)
+		r = make(root_fd, root, arena, making, path, ret, err);
+	return r == -EAGAIN ? error_errno(err, r, "%s/%s", root, path) : r;
 }
 
 int volume_ensure(int root_fd, const char *root, struct arena *arena, const struct volume *request,
 		  struct volume *ret, bool *ret_made, struct masu_error *err)
 {
 	char path[VOLUME_PATH_MAX];
+	const struct making making = { .request = request };
+	*ret_made = false;
+	if (strchr(request->name, '@')) /* a snapshot is there or not */
+		return volume_open(root_fd, root, arena, request->name, ret, NULL, err);
 	int r = volume_path(request->name, path, err);
 	if (r == 0)
 		r = check_request(arena, request, err);
@@ -223,12 +291,17 @@ int volume_ensure(int root_fd, const char *root, struct arena *arena, const stru
 		return r;
 	r = volume_open(root_fd, root, arena, request->name, ret, NULL, err);
 	*ret_made = r == -ENOENT;
-	if (r != -ENOENT)
-		return r;
-	r = -EAGAIN;
-	for (int tries = 0; r == -EAGAIN && tries < MAKE_TRIES; tries++)
-		r = make(root_fd, root, arena, request, path, ret, err);
-	return r == -EAGAIN ? error_errno(err, r, "%s/%s", root, path) : r;
+	return r == -ENOENT ? make_somehow(root_fd, root, arena, &making, path, ret, err) : r;
+}
+
+int volume_make_filled(int root_fd, const char *root, struct arena *arena,
+		       const struct volume *request, volume_fill fill, void *data,
+		       struct volume *ret, struct masu_error *err)
+{
+	char path[VOLUME_PATH_MAX];
+	const struct making making = { .request = request, .fill = fill, .fill_data = data };
+	int r = volume_path(request->name, path, err);
+	return r < 0 ? r : make_somehow(root_fd, root, arena, &making, path, ret, err);
 }
 
 int volume_rename(int root_fd, const char *root, struct arena *arena, const char *from,

@@ -16,6 +16,7 @@ struct volume {
 	struct oci_pair *labels, *options;
 	size_t label_count, option_count;
 	bool anonymous;
+	bool snapshot; /* it is one of a volume (snapshot.h) and is never written to */
 };
 
 enum volume_kind {
@@ -36,13 +37,19 @@ struct volume_source {
 int volume_source(struct arena *arena, const struct volume *volume, struct volume_source *ret,
 		  struct masu_error *err);
 
+/* Where the files of a volume or "VOLUME@SNAPSHOT" are below the root; -ENAMETOOLONG. */
+int volume_data_path(const char *name, char *ret, size_t size);
+
 /*
  * Makes the volume (durable), or finds the one that exists; of many that ask for one name at once
- * one makes it. *ret_made: this call did.
+ * one makes it. *ret_made: this call did. A snapshot is only found.
  */
 int volume_ensure(int root_fd, const char *root, struct arena *arena, const struct volume *request,
 		  struct volume *ret, bool *ret_made, struct masu_error *err);
-/* -ENOENT: "no such volume". *ret_fd (may be NULL): its _data directory. */
+/*
+ * -ENOENT: "no such volume". *ret_fd (may be NULL): its _data directory. "VOLUME@SNAPSHOT" is the
+ * volume with the snapshot's files (snapshot.h).
+ */
 int volume_open(int root_fd, const char *root, struct arena *arena, const char *name,
 		struct volume *ret, int *ret_fd, struct masu_error *err);
 /* Durable. That no container refers to it is the engine's to check. -ENOENT: "no such volume". */

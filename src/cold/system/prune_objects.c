@@ -12,6 +12,7 @@
 #include "cli/session.h"
 #include "cli/time_text.h"
 #include "engine/disk_usage.h"
+#include "engine/volume_users.h"
 #include "engine/events.h"
 #include "engine/images.h"
 #include "state/record.h"
@@ -163,10 +164,8 @@ int prune_containers(struct prune_run *run, struct masu_error *err)
 static bool is_used(const struct container *list, size_t count, const char *volume)
 {
 	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < list[i].config.mount_count; k++)
-			if (list[i].config.mounts[k].kind == MOUNT_VOLUME &&
-			    streq_null(list[i].config.mounts[k].source, volume))
-				return true;
+		if (volume_is_mounted_by(&list[i], volume))
+			return true;
 	return false;
 }
 
@@ -200,15 +199,6 @@ static int check_all_known(struct engine *engine, struct arena *arena, const str
 	return r;
 }
 
-static uint64_t volume_bytes(struct engine *engine, const char *name)
-{
-	char path[300];
-	uint64_t bytes = 0, inodes;
-	if (str_format(path, sizeof(path), "volumes/%s/_data", name) == 0)
-		storage_usage(engine->root_fd, path, &bytes, &inodes);
-	return bytes;
-}
-
 static int prune_volumes_locked(struct prune_run *run, struct masu_error *err)
 {
 	struct listing listing = { .heading = "Deleted Volumes:" };
@@ -227,7 +217,7 @@ static int prune_volumes_locked(struct prune_run *run, struct masu_error *err)
 		    is_used(containers, container_count, volume->name) ||
 		    !prune_labels_match(run->filters, volume->labels, volume->label_count))
 			continue;
-		uint64_t bytes = volume_bytes(engine, volume->name);
+		uint64_t bytes = disk_usage_of_volume(engine, volume->name);
 		r = volume_remove(engine->root_fd, volume->name, err);
 		if (r == -ENOENT)
 			r = 0;
