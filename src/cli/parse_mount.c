@@ -349,6 +349,8 @@ static int volume_key(struct mount_state *s, const char *key, const char *value)
 		return mount_bool(s, key, value, &s->mount.nocopy);
 	if (streq(key, "volume-driver"))
 		s->mount.volume_driver = value;
+	else if (streq(key, "volume-subpath"))
+		s->mount.subpath = *value ? value : NULL;
 	else if (streq(key, "volume-label"))
 		r = add_pair(s->arena, &s->mount.volume_labels, &s->mount.volume_label_count,
 			     value);
@@ -427,6 +429,23 @@ static int mount_field(struct mount_state *s, const char *field)
 	return mount_key(s, key, equals + 1);
 }
 
+/* By its words alone: relative, and never above where it begins. */
+static bool is_within(const char *path)
+{
+	int depth = 0;
+	if (*path == '/')
+		return false;
+	while (*path && depth >= 0) {
+		size_t len = strcspn(path, "/");
+		if (len == 2 && path[0] == '.' && path[1] == '.')
+			depth--;
+		else if (len && !(len == 1 && *path == '.'))
+			depth++;
+		path += len + (path[len] == '/');
+	}
+	return depth >= 0;
+}
+
 /* Source and type go together; options of another type are refused. */
 static int mount_check(struct mount_state *s)
 {
@@ -464,6 +483,16 @@ static int mount_check(struct mount_state *s)
 			"\"%.200s\" includes invalid characters for a local volume name, only "
 			"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed",
 			s->source);
+	if (m->subpath && !(s->source && *s->source))
+		return parse_refuse(
+			s->err, MOUNT_FLAG, s->value,
+			"invalid mount config for type \"volume\": must not set Subpath when using "
+			"anonymous volumes");
+	if (m->subpath && !is_within(m->subpath))
+		return parse_refuse(
+			s->err, MOUNT_FLAG, s->value,
+			"invalid mount config for type \"volume\": subpath must be a relative path "
+			"within the volume");
 	if (m->recursive && !m->readonly)
 		return parse_refuse(s->err, MOUNT_FLAG, s->value,
 				    "option 'bind-recursive=%s' requires 'readonly' to be "

@@ -463,6 +463,8 @@ static void add_mount_option(const struct line *l, const struct mount_config *mo
 		buf_printf(value, ",tmpfs-mode=%o", mount->tmpfs_mode);
 	if (mount->volume_driver)
 		put_mount_field(value, "volume-driver", mount->volume_driver);
+	if (mount->subpath)
+		put_mount_field(value, "volume-subpath", mount->subpath);
 	put_mount_pairs(value, "volume-opt", mount->volume_options, mount->volume_option_count,
 			l->arena);
 	put_mount_pairs(value, "volume-label", mount->volume_labels, mount->volume_label_count,

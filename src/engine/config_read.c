@@ -253,6 +253,7 @@ static int mount_read(const struct json *item, struct mount_config *mount)
 	mount->tmpfs_mode = (uint32_t)mode;
 	json_string(json_get(item, "Options"), &mount->tmpfs_options);
 	json_string(json_get(item, "Driver"), &mount->volume_driver);
+	json_string(json_get(item, "Subpath"), &mount->subpath);
 	return 0;
 }
 

@@ -320,6 +320,7 @@ static void mount_write(struct json_writer *w, const struct mount_config *mount)
 	number_field(w, "Mode", mount->tmpfs_mode, false);
 	string_field(w, "Options", mount->tmpfs_options, false);
 	string_field(w, "Driver", mount->volume_driver, false);
+	string_field(w, "Subpath", mount->subpath, false);
 	json_end_object(w);
 }
 

@@ -60,6 +60,7 @@ struct mount_config {
 	uint32_t tmpfs_mode;	 /* 0: 01777 */
 	const char *tmpfs_options; /* --tmpfs's own options, comma separated; NULL */
 	const char *volume_driver;
+	const char *subpath; /* of a volume: what of it is mounted; NULL: all */
 	struct oci_pair *volume_options, *volume_labels;
 	size_t volume_option_count, volume_label_count;
 };

@@ -382,10 +382,13 @@ static void put_mount(struct json_writer *w, const struct mount_config *mount)
 		json_field_bool(w, "ReadOnly", true);
 	if (mount->kind == MOUNT_BIND)
 		put_bind_options(w, mount);
-	if (mount->kind == MOUNT_VOLUME && mount->nocopy) {
+	if (mount->kind == MOUNT_VOLUME && (mount->nocopy || mount->subpath)) {
 		json_key(w, "VolumeOptions");
 		json_begin_object(w);
-		json_field_bool(w, "NoCopy", true);
+		if (mount->nocopy)
+			json_field_bool(w, "NoCopy", true);
+		if (mount->subpath)
+			json_field_string(w, "Subpath", mount->subpath);
 		json_end_object(w);
 	}
 	if (mount->kind == MOUNT_TMPFS && (mount->tmpfs_size || mount->tmpfs_mode)) {

@@ -27,6 +27,11 @@ void launch_close(struct launch *launch)
 	cleanup_close(&launch->netns_fd);
 	for (int i = 0; i < 3; i++)
 		cleanup_close(&launch->stdio[i]);
+	for (size_t i = 0; i < launch->spec.mount_count; i++) {
+		if (launch->spec.mounts[i].source_fd)
+			close(launch->spec.mounts[i].source_fd);
+		launch->spec.mounts[i].source_fd = 0;
+	}
 }
 
 static int mount_root(struct launch *launch, struct masu_error *err)

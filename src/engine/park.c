@@ -29,7 +29,8 @@ bool park_worthwhile(struct engine *engine, const struct container_config *confi
 	    mode_container(config->ipc_mode, NULL))
 		return false;
 	for (size_t i = 0; i < config->mount_count; i++)
-		if (config->mounts[i].kind == MOUNT_BIND || config->mounts[i].volume_option_count)
+		if (config->mounts[i].kind == MOUNT_BIND || config->mounts[i].subpath ||
+		    config->mounts[i].volume_option_count)
 			return false;
 	return fstatat(engine->run_fd, "containers", &st, 0) == 0 && st.st_nlink < PARKED_MAX + 2;
 }

@@ -3,13 +3,18 @@
  * targets before deep ones. A mount of the user's replaces the default one at the same place.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "engine/internal.h"
 #include "engine/proc_view.h"
 #include "engine/volumes.h"
+#include "sys/fs.h"
 
 #define FIXED_MOUNTS 11 /* seven defaults, three files under /etc, init */
 
@@ -137,6 +142,28 @@ static int add_memory_volume(const struct spec_context *context, const struct mo
 	return oci_mount_options(context->arena, options, count, mount, err);
 }
 
+/* It is mounted by descriptor, as the volume's other users may change what is in it; the bundle
+ * gets the path it has now. */
+static int take_subpath(const struct spec_context *context, const struct mount_config *from,
+			const struct volume_source *source, struct oci_mount *mount,
+			struct masu_error *err)
+{
+	char link[FS_PROC_FD_MAX], path[PATH_MAX];
+	_cleanup_close_ int fd = -1;
+	int r = volumes_open_subpath(from, source, O_PATH, &fd, err);
+	if (r < 0)
+		return r;
+	ssize_t len = readlink(fs_proc_fd(fd, link), path, sizeof(path));
+	if (len < 0)
+		return error_errno(err, -errno, "volume %s: its part %s", from->source,
+				   from->subpath);
+	mount->source = arena_strndup(context->arena, path, (size_t)len);
+	if (!mount->source)
+		return error_set(err, -ENOMEM, "out of memory");
+	mount->source_fd = take_fd(&fd);
+	return 0;
+}
+
 static int add_user_mount(const struct spec_context *context, const struct mount_config *from,
 			  struct oci_spec *spec, struct masu_error *err)
 {
@@ -148,7 +175,7 @@ static int add_user_mount(const struct spec_context *context, const struct mount
 	int r = volumes_source(context->engine, context->arena, from, &source, err);
 	if (r < 0)
 		return r;
-	if (source.kind == VOLUME_TMPFS)
+	if (source.kind == VOLUME_TMPFS && !from->subpath)
 		return add_memory_volume(context, from, &source, spec, err);
 	options[count++] = source.recursive ? "rbind" : "bind";
 	options[count++] = from->propagation ? from->propagation : "rprivate";
@@ -162,6 +189,11 @@ static int add_user_mount(const struct spec_context *context, const struct mount
 	mount->destination = from->target;
 	mount->type = "bind";
 	mount->source = source.device;
+	if (from->subpath) {
+		r = take_subpath(context, from, &source, mount, err);
+		if (r < 0)
+			return r;
+	}
 	return oci_mount_options(context->arena, options, count, mount, err);
 }
 

@@ -115,8 +115,16 @@ static int clone_mount(struct engine *engine, struct arena *arena, const struct 
 	int r = volumes_source(engine, arena, mount, &source, err);
 	if (r < 0 || !source.device)
 		return r;
-	_cleanup_close_ int fd = sys_open_tree(
-		AT_FDCWD, source.device, OPEN_TREE_CLONE | (source.recursive ? AT_RECURSIVE : 0));
+	_cleanup_close_ int part = -1;
+	if (mount->subpath) {
+		r = volumes_open_subpath(mount, &source, O_PATH, &part, err);
+		if (r < 0)
+			return r;
+	}
+	_cleanup_close_ int fd =
+		sys_open_tree(part < 0 ? AT_FDCWD : part, part < 0 ? source.device : "",
+			      OPEN_TREE_CLONE | (source.recursive ? AT_RECURSIVE : 0) |
+				      (part < 0 ? 0 : AT_EMPTY_PATH));
 	if (fd < 0)
 		return error_errno(err, fd, "mount %s: %.300s", mount->target, source.device);
 	bool sealed = mount->readonly;

@@ -266,6 +266,29 @@ int volumes_source(struct engine *engine, struct arena *arena, const struct moun
 	return r;
 }
 
+int volumes_open_subpath(const struct mount_config *mount, const struct volume_source *source,
+			 int flags, int *ret_fd, struct masu_error *err)
+{
+	/* Of memory, which is empty yet, there is no part. */
+	_cleanup_close_ int base = -1;
+	int fd = -ENOENT;
+	if (source->kind != VOLUME_TMPFS) {
+		base = open(source->device, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		fd = base < 0 ? -errno : fs_open_beneath(base, mount->subpath, flags);
+	}
+	if (fd == -EXDEV)
+		return error_set(err, fd,
+				 "path concatenation escapes the base directory, base: %s, "
+				 "subpath: %s",
+				 source->device, mount->subpath);
+	if (fd < 0)
+		return error_errno(err, fd, "cannot access path %s/%s of volume %s",
+				   source->device ? source->device : "", mount->subpath,
+				   mount->source);
+	*ret_fd = fd;
+	return 0;
+}
+
 int volumes_prepare(struct engine *engine, struct arena *arena, const char *const *image_volumes,
 		    struct container_config *config, struct masu_error *err)
 {
@@ -306,6 +329,15 @@ static int populate(struct engine *engine, const struct mount_config *mount, int
 		fs_open_in(rootfs_fd, mount->target, O_RDONLY | O_DIRECTORY, 0);
 	if (source < 0) /* the image has no directory there: nothing to copy */
 		return 0;
+	if (mount->subpath) {
+		_cleanup_close_ int part = -1;
+		if (from.kind == VOLUME_DIRECTORY)
+			from.device = volume.mountpoint;
+		/* That it is not there is told when it is mounted. */
+		if (volumes_open_subpath(mount, &from, O_RDONLY | O_DIRECTORY, &part, NULL) < 0)
+			return 0;
+		return volume_copy_up(source, part, -1, err);
+	}
 	_cleanup_close_ int dir = openat(own, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (from.kind == VOLUME_DIRECTORY)
 		return volume_copy_up(source, own, dir, err);

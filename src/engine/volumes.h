@@ -26,6 +26,10 @@ int volumes_by_depth(struct arena *arena, const struct container_config *config,
  */
 int volumes_source(struct engine *engine, struct arena *arena, const struct mount_config *mount,
 		   struct volume_source *ret, struct masu_error *err);
+/* With volume-subpath: what of the volume is mounted; links are followed as long as they stay in
+ * it. */
+int volumes_open_subpath(const struct mount_config *mount, const struct volume_source *source,
+			 int flags, int *ret_fd, struct masu_error *err);
 /*
  * -EBUSY where another container that runs uses the volume @name, which is in memory: each would
  * have one of its own.

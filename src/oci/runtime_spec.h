@@ -53,6 +53,7 @@ struct oci_mount {
 	struct oci_id_map mappings;
 	const char *data; /* remaining options, comma-joined for fsconfig; "" when none */
 	bool optional;	  /* masu's own: a missing source is no error ("optional" is not OCI) */
+	int source_fd;	  /* masu's own: what is mounted, where @source only names it; 0: none */
 };
 
 enum oci_namespace {

@@ -18,17 +18,27 @@
 #define RESOLVE_ROOTED (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 #define READ_MIN       1024
 
+static int open_resolved(int rootfd, const char *path, int flags, mode_t mode, uint64_t resolve)
+{
+	/* EAGAIN: a rename raced with the lookup of ".."; the kernel asks to try again. */
+	int r = -EAGAIN;
+	for (int tries = 0; r == -EAGAIN && tries < 128; tries++)
+		r = sys_openat2(rootfd, path, (uint64_t)(unsigned)flags, mode, resolve);
+	return r;
+}
+
 int fs_open_in(int rootfd, const char *path, int flags, mode_t mode)
 {
 	if (fault_without("in-root")) {
 		path += strspn(path, "/");
 		return (int)sys_ret(openat(rootfd, *path ? path : ".", flags | O_CLOEXEC, mode));
 	}
-	/* EAGAIN: a rename raced with the lookup of ".."; the kernel asks to try again. */
-	int r = -EAGAIN;
-	for (int tries = 0; r == -EAGAIN && tries < 128; tries++)
-		r = sys_openat2(rootfd, path, (uint64_t)(unsigned)flags, mode, RESOLVE_ROOTED);
-	return r;
+	return open_resolved(rootfd, path, flags, mode, RESOLVE_ROOTED);
+}
+
+int fs_open_beneath(int rootfd, const char *path, int flags)
+{
+	return open_resolved(rootfd, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 int fs_open_in_strict(int rootfd, const char *path, int flags, mode_t mode)

@@ -19,6 +19,9 @@
 /* Opens @path inside @rootfd (RESOLVE_IN_ROOT, no magic links). O_CLOEXEC is implied. */
 int fs_open_in(int rootfd, const char *path, int flags, mode_t mode);
 
+/* As fs_open_in(), but what leads out of the root is refused (-EXDEV) rather than taken in it. */
+int fs_open_beneath(int rootfd, const char *path, int flags);
+
 /* As fs_open_in(), and no component may be a symlink nor on another filesystem than the root's. */
 int fs_open_in_strict(int rootfd, const char *path, int flags, mode_t mode);
 

@@ -221,8 +221,74 @@ seed" ]
 	m_run --rm --volume-driver local -v plain:/x busybox:local true
 	run ! m_run --storage-opt size=1g busybox:local true
 	[[ "$output" == *"--storage-opt size is not supported"* ]]
-	run ! m_run --mount type=volume,src=sub,dst=/x,volume-subpath=a busybox:local true
-	[[ "$output" == *"volume-subpath is not supported"* ]]
+}
+
+@test "volume-subpath: a part of a volume, never what is outside of it" {
+	local data outside=$PWD/outside
+	m volume create parts >/dev/null
+	data=$(m volume inspect parts -f '{{.Mountpoint}}')
+	mkdir -p "$data/a/b" "$outside"
+	echo inside >"$data/a/b/file"
+	echo secret >"$outside/file"
+	ln -s a/b "$data/short"
+	ln -s ../../a "$data/a/b/up"
+	ln -s "$outside" "$data/away"
+	ln -s ../../../../../../../../../../.."$outside" "$data/far"
+	part() { # subpath, command: in the container that has it at /x
+		local subpath=$1
+		shift
+		m_run --rm --mount "type=volume,src=parts,dst=/x,volume-subpath=$subpath" busybox:local "$@"
+	}
+	[ "$(part a/b cat /x/file)" = inside ]
+	[ "$(part short cat /x/file)" = inside ]
+	[ "$(part a/b/up cat /x/b/file)" = inside ]
+	[ "$(part a/../a/b/file cat /x)" = inside ]
+	part a/b sh -c 'echo new >/x/made'
+	[ "$(cat "$data/a/b/made")" = new ]
+	for subpath in away far; do
+		run -125 part "$subpath" cat /x/file
+		[[ "$output" == *"path concatenation escapes the base directory, base: $data, subpath: $subpath"* ]]
+	done
+	run -125 part gone true
+	[[ "$output" == *"cannot access path $data/gone"*"No such file"* ]]
+	[ -z "$(m ps -aq)" ]
+	# What is there when it starts counts, and cp sees the same.
+	m_create --name later --mount type=volume,src=parts,dst=/x,readonly,volume-subpath=later busybox:local sh -c 'cat /x/f; ! touch /x/g' >/dev/null
+	run -1 m start -a later
+	mkdir "$data/later"
+	echo there >"$data/later/f"
+	[ "$(m cp later:/x/f - | tar -xO)" = there ]
+	[ "$(m start -a later 2>/dev/null)" = there ]
+	[ "$(m inspect later -f '{{(index .HostConfig.Mounts 0).VolumeOptions.Subpath}}')" = later ]
+	m ps -a --command | grep -q 'volume-subpath=later'
+	rm -r "$data/later"
+	ln -s "$outside" "$data/later"
+	run ! m cp later:/x/file -
+	[[ "$output" == *"escapes the base directory"* ]]
+	m rm later
+	# An empty part is filled with what the image has there.
+	mkdir "$data/empty"
+	[ "$(part empty true && ls "$data/empty")" = "" ]
+	m_run --rm --mount type=volume,src=parts,dst=/data,volume-subpath=empty busybox:local cat /data/hello
+	[ -e "$data/empty/hello" ]
+}
+
+@test "volume-subpath: a volume whose other user changes it meanwhile" {
+	local data outside=$PWD/outside
+	m volume create contested >/dev/null
+	data=$(m volume inspect contested -f '{{.Mountpoint}}')
+	mkdir -p "$data/part" "$outside"
+	echo secret >"$outside/file"
+	echo inside >"$data/part/file"
+	ln -s "$outside" "$data/link"
+	m_run -d --name rival -v contested:/v busybox:local sh -c \
+		'cd /v; while :; do mv part aside; mv link part; mv part link; mv aside part; done' >/dev/null
+	local i seen
+	for i in $(seq 15); do
+		seen=$(m_run --rm --mount type=volume,src=contested,dst=/x,volume-subpath=part busybox:local cat /x/file 2>&1) || true
+		[[ "$seen" != *secret* ]]
+	done
+	m rm -f rival
 }
 
 # --- mounts ---

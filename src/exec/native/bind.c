@@ -127,7 +127,13 @@ int bind_clone(const struct rootfs *rootfs, const struct oci_mount *mount, bool 
 	if (mount->data && *mount->data)
 		log_warn("mount %s: a bind mount has no option \"%s\"", mount->destination,
 			 mount->data);
-	if (*source != '/' && in_child) {
+	unsigned flags = OPEN_TREE_CLONE | (mount->recursive_bind ? AT_RECURSIVE : 0) |
+			 (unsigned)(mount->source_nofollow ? AT_SYMLINK_NOFOLLOW : 0);
+	if (mount->source_fd && !in_child) {
+		dir = mount->source_fd;
+		source = "";
+		flags |= AT_EMPTY_PATH;
+	} else if (*source != '/' && in_child) {
 		/* bundle_fd belongs to the parent's mount namespace, which cannot be cloned from.
 		 */
 		int r = str_format(absolute, sizeof(absolute), "%s/%s", rootfs->request->bundle,
@@ -138,19 +144,16 @@ int bind_clone(const struct rootfs *rootfs, const struct oci_mount *mount, bool 
 	} else if (*source != '/') {
 		dir = rootfs->request->bundle_fd;
 	}
-	_cleanup_close_ int fd =
-		sys_open_tree(dir, source,
-			      OPEN_TREE_CLONE | (mount->recursive_bind ? AT_RECURSIVE : 0) |
-				      (unsigned)(mount->source_nofollow ? AT_SYMLINK_NOFOLLOW : 0));
+	_cleanup_close_ int fd = sys_open_tree(dir, source, flags);
 	if (fd < 0)
-		return error_errno(err, fd, "mount %s: %s", mount->destination, source);
+		return error_errno(err, fd, "mount %s: %s", mount->destination, mount->source);
 	int r = set_idmap(rootfs, mount, fd, err);
 	if (r < 0)
 		return r;
 	r = set_bind_attributes(rootfs, mount, fd);
 	if (r < 0)
 		return error_errno(err, r, "mount %s: set attributes of %s", mount->destination,
-				   source);
+				   mount->source);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
@@ -212,7 +215,7 @@ static bool cloned_in_order(const struct rootfs *rootfs, const struct oci_mount 
 {
 	const struct oci_ns *ns = rootfs->spec->namespaces;
 	bool peer = mount->propagation & rootfs->spec->rootfs_propagation & MS_SHARED;
-	return rootfs->request->mounts_in_order && !peer && mount->source &&
+	return rootfs->request->mounts_in_order && !peer && mount->source && !mount->source_fd &&
 	       !str_after(mount->source, "/proc/") && !mount->idmap && !mount->idmap_recursive &&
 	       ns[OCI_NS_MOUNT].present && !ns[OCI_NS_MOUNT].path && !ns[OCI_NS_USER].present;
 }
