@@ -143,7 +143,7 @@ static void __attribute__((noreturn)) serve(int port)
 
 static int dial(const struct bench_case *c, int type, int port)
 {
-	const struct timeval limit = { .tv_sec = 5 };
+	const struct timeval limit = { .tv_sec = 2 };
 	const int on = 1;
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	int fd = socket(AF_INET, type, 0);
@@ -179,8 +179,11 @@ static void time_rr(struct bench_case *c, int test)
 	for (size_t i = 0; i < TRANSACTIONS + 20; i++) {
 		double start = now_us();
 		if (send(fd, request, len, MSG_NOSIGNAL) != (ssize_t)len ||
-		    recv(fd, block, sizeof(block), 0) <= 0)
-			die(c->name);
+		    recv(fd, block, sizeof(block), 0) <= 0) {
+			if (test != UDP_RR)
+				die(c->name);
+			break; /* a way that UDP does not take: nothing is printed */
+		}
 		if (i >= 20)
 			note(&c->series[test], now_us() - start);
 	}

@@ -18,8 +18,8 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "cgroup/internal.h"
+#include "sys/bpf.h"
 #include "sys/fs.h"
-#include "sys/syscalls.h"
 
 _Static_assert(DEVICE_ACCESS_MKNOD == BPF_DEVCG_ACC_MKNOD, "access bits are the kernel's");
 _Static_assert(DEVICE_ACCESS_READ == BPF_DEVCG_ACC_READ, "access bits are the kernel's");
@@ -27,65 +27,41 @@ _Static_assert(DEVICE_ACCESS_WRITE == BPF_DEVCG_ACC_WRITE, "access bits are the 
 
 #define MAX_INSNS_PER_RULE 7
 #define MAX_PREFIX_INSNS   16
-#define MAX_ATTACHED	   64 /* BPF_CGROUP_MAX_PROGS */
 
-enum { R0, R1, R2, R3, R4, R5 };
-
-struct emitter {
-	struct bpf_insn *insn;
-	size_t count;
-};
-
-static void emit(struct emitter *e, uint8_t code, uint8_t dst, uint8_t src, int16_t off,
-		 int32_t imm)
-{
-	e->insn[e->count++] = (struct bpf_insn) {
-		.code = code, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm
-	};
-}
-
-static void emit_load(struct emitter *e, uint8_t dst, size_t offset)
-{
-	emit(e, BPF_LDX | BPF_MEM | BPF_W, dst, R1, (int16_t)offset, 0);
-}
-
-static void emit_return(struct emitter *e, int value)
-{
-	emit(e, BPF_ALU | BPF_MOV | BPF_K, R0, 0, 0, value);
-	emit(e, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-}
+static const struct bpf_kind device_kind = { BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE,
+					     "masu_devices" };
 
 /* Tests of one rule; those that fail jump to @skip instructions past the last one. */
-static void emit_rule(struct emitter *e, const struct device_rule *rule)
+static void emit_rule(struct bpf_code *e, const struct device_rule *rule)
 {
 	size_t tests[4], test_count = 0;
 	/* 32-bit compares: major and minor of a bpf_cgroup_dev_ctx are u32. */
 	if (rule->type != 'a') {
 		tests[test_count++] = e->count;
-		emit(e, BPF_JMP32 | BPF_JNE | BPF_K, R2, 0, 0,
-		     rule->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+		bpf_emit(e, BPF_JMP32 | BPF_JNE | BPF_K, R2, 0, 0,
+			 rule->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
 	}
 	if (rule->major != DEVICE_ANY) {
 		tests[test_count++] = e->count;
-		emit(e, BPF_JMP32 | BPF_JNE | BPF_K, R4, 0, 0, (int32_t)rule->major);
+		bpf_emit(e, BPF_JMP32 | BPF_JNE | BPF_K, R4, 0, 0, (int32_t)rule->major);
 	}
 	if (rule->minor != DEVICE_ANY) {
 		tests[test_count++] = e->count;
-		emit(e, BPF_JMP32 | BPF_JNE | BPF_K, R5, 0, 0, (int32_t)rule->minor);
+		bpf_emit(e, BPF_JMP32 | BPF_JNE | BPF_K, R5, 0, 0, (int32_t)rule->minor);
 	}
 	if (!rule->allow) {
 		/* Skip the "no" unless an undecided access is denied. */
-		emit(e, BPF_JMP32 | BPF_JSET | BPF_K, R3, 0, 1, (int32_t)rule->access);
-		emit(e, BPF_JMP | BPF_JA, 0, 0, 2, 0);
-		emit_return(e, 0);
+		bpf_emit(e, BPF_JMP32 | BPF_JSET | BPF_K, R3, 0, 1, (int32_t)rule->access);
+		bpf_emit(e, BPF_JMP | BPF_JA, 0, 0, 2, 0);
+		bpf_emit_return(e, 0);
 	} else {
-		emit(e, BPF_ALU | BPF_AND | BPF_K, R3, 0, 0,
-		     (int32_t)(~rule->access & DEVICE_ACCESS_ALL));
-		emit(e, BPF_JMP32 | BPF_JNE | BPF_K, R3, 0, 2, 0);
-		emit_return(e, 1);
+		bpf_emit(e, BPF_ALU | BPF_AND | BPF_K, R3, 0, 0,
+			 (int32_t)(~rule->access & DEVICE_ACCESS_ALL));
+		bpf_emit(e, BPF_JMP32 | BPF_JNE | BPF_K, R3, 0, 2, 0);
+		bpf_emit_return(e, 1);
 	}
 	for (size_t i = 0; i < test_count; i++)
-		e->insn[tests[i]].off = (int16_t)(e->count - tests[i] - 1);
+		bpf_emit_target(e, tests[i]);
 }
 
 int device_rules_to_bpf(struct arena *arena, const struct device_rules *rules,
@@ -93,17 +69,17 @@ int device_rules_to_bpf(struct arena *arena, const struct device_rules *rules,
 {
 	if (rules->count > (BPF_MAXINSNS - MAX_PREFIX_INSNS) / MAX_INSNS_PER_RULE)
 		return -E2BIG;
-	struct emitter e = { .insn = arena_array(arena, struct bpf_insn,
-						 rules->count * MAX_INSNS_PER_RULE +
-							 MAX_PREFIX_INSNS) };
+	struct bpf_code e = { .insn = arena_array(arena, struct bpf_insn,
+						  rules->count * MAX_INSNS_PER_RULE +
+							  MAX_PREFIX_INSNS) };
 	if (!e.insn)
 		return -ENOMEM;
-	emit_load(&e, R2, offsetof(struct bpf_cgroup_dev_ctx, access_type));
-	emit(&e, BPF_ALU | BPF_MOV | BPF_X, R3, R2, 0, 0);
-	emit(&e, BPF_ALU | BPF_AND | BPF_K, R2, 0, 0, 0xffff);
-	emit(&e, BPF_ALU | BPF_RSH | BPF_K, R3, 0, 0, 16);
-	emit_load(&e, R4, offsetof(struct bpf_cgroup_dev_ctx, major));
-	emit_load(&e, R5, offsetof(struct bpf_cgroup_dev_ctx, minor));
+	bpf_emit_load(&e, R2, R1, offsetof(struct bpf_cgroup_dev_ctx, access_type));
+	bpf_emit(&e, BPF_ALU | BPF_MOV | BPF_X, R3, R2, 0, 0);
+	bpf_emit(&e, BPF_ALU | BPF_AND | BPF_K, R2, 0, 0, 0xffff);
+	bpf_emit(&e, BPF_ALU | BPF_RSH | BPF_K, R3, 0, 0, 16);
+	bpf_emit_load(&e, R4, R1, offsetof(struct bpf_cgroup_dev_ctx, major));
+	bpf_emit_load(&e, R5, R1, offsetof(struct bpf_cgroup_dev_ctx, minor));
 	for (size_t i = rules->count; i-- > 0;) {
 		const struct device_rule *rule = &rules->list[i];
 		/* No device has such a number, so nothing can match. */
@@ -114,43 +90,10 @@ int device_rules_to_bpf(struct arena *arena, const struct device_rules *rules,
 		    rule->access == DEVICE_ACCESS_ALL)
 			break; /* nothing is undecided past it */
 	}
-	emit_return(&e, 0);
+	bpf_emit_return(&e, 0);
 	*ret = e.insn;
 	*ret_count = e.count;
 	return 0;
-}
-
-static int sys_bpf(int command, union bpf_attr *attr)
-{
-	return (int)sys_ret(syscall(SYS_bpf, command, attr, sizeof(*attr)));
-}
-
-static int load(const struct bpf_insn *insns, size_t count)
-{
-	union bpf_attr attr;
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-	attr.insns = (uintptr_t)insns;
-	attr.insn_cnt = (uint32_t)count;
-	attr.license = (uintptr_t) "Apache-2.0";
-	memcpy(attr.prog_name, "masu_devices", sizeof("masu_devices"));
-	/* The verifier gives way to a signal with EAGAIN. */
-	int fd = -EAGAIN;
-	for (int tries = 0; fd == -EAGAIN && tries < 30; tries++)
-		fd = sys_bpf(BPF_PROG_LOAD, &attr);
-	return fd;
-}
-
-static int attach(int cgroup_fd, int program_fd, int replace_fd)
-{
-	union bpf_attr attr;
-	memset(&attr, 0, sizeof(attr));
-	attr.target_fd = (uint32_t)cgroup_fd;
-	attr.attach_bpf_fd = (uint32_t)program_fd;
-	attr.attach_type = BPF_CGROUP_DEVICE;
-	attr.attach_flags = BPF_F_ALLOW_MULTI | (replace_fd >= 0 ? BPF_F_REPLACE : 0);
-	attr.replace_bpf_fd = replace_fd >= 0 ? (uint32_t)replace_fd : 0;
-	return sys_bpf(BPF_PROG_ATTACH, &attr);
 }
 
 static int detach(int cgroup_fd, int program_fd)
@@ -164,14 +107,14 @@ static int detach(int cgroup_fd, int program_fd)
 }
 
 /* Ids of the device programs attached to this very group. */
-static int attached(int cgroup_fd, uint32_t ids[MAX_ATTACHED], size_t *ret_count)
+static int attached(int cgroup_fd, uint32_t ids[BPF_GROUP_MAX], size_t *ret_count)
 {
 	union bpf_attr attr;
 	memset(&attr, 0, sizeof(attr));
 	attr.query.target_fd = (uint32_t)cgroup_fd;
 	attr.query.attach_type = BPF_CGROUP_DEVICE;
 	attr.query.prog_ids = (uintptr_t)ids;
-	attr.query.prog_cnt = MAX_ATTACHED;
+	attr.query.prog_cnt = BPF_GROUP_MAX;
 	int r = sys_bpf(BPF_PROG_QUERY, &attr);
 	*ret_count = r < 0 ? 0 : attr.query.prog_cnt;
 	return r;
@@ -213,7 +156,7 @@ static int obtain(int mount_fd, const struct bpf_insn *insns, size_t count)
 	str_format(keeper, sizeof(keeper), "masu/.devices-%016llx%016llx",
 		   (unsigned long long)hash_bytes(HASH_SEED, insns, size),
 		   (unsigned long long)hash_bytes(SECOND_SEED, insns, size));
-	uint32_t ids[MAX_ATTACHED];
+	uint32_t ids[BPF_GROUP_MAX];
 	size_t kept = 0;
 	_cleanup_close_ int dir = openat(mount_fd, keeper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir >= 0 && attached(dir, ids, &kept) == 0 && kept > 0) {
@@ -221,7 +164,8 @@ static int obtain(int mount_fd, const struct bpf_insn *insns, size_t count)
 		if (program >= 0)
 			return program;
 	}
-	int program = load(insns, count);
+	const struct bpf_code code = { (struct bpf_insn *)insns, count };
+	int program = bpf_load(&device_kind, &code);
 	if (program < 0)
 		return program;
 	/* Several at once attach the same program twice, which does no harm. */
@@ -230,7 +174,7 @@ static int obtain(int mount_fd, const struct bpf_insn *insns, size_t count)
 	if (dir < 0 && fs_mkdirs(mount_fd, keeper, 0755) == 0)
 		dir = openat(mount_fd, keeper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir >= 0)
-		attach(dir, program, -1);
+		bpf_attach(dir, &device_kind, program, -1);
 	return program;
 }
 
@@ -240,17 +184,17 @@ static int obtain(int mount_fd, const struct bpf_insn *insns, size_t count)
  */
 static int replace(int cgroup_fd, int program_fd)
 {
-	uint32_t ids[MAX_ATTACHED];
+	uint32_t ids[BPF_GROUP_MAX];
 	size_t count;
 	int r = attached(cgroup_fd, ids, &count);
 	if (r < 0)
 		return r;
 	if (count == 1) {
 		_cleanup_close_ int old = program_by_id(ids[0]);
-		if (old >= 0 && attach(cgroup_fd, program_fd, old) == 0)
+		if (old >= 0 && bpf_attach(cgroup_fd, &device_kind, program_fd, old) == 0)
 			return 0;
 	}
-	r = attach(cgroup_fd, program_fd, -1);
+	r = bpf_attach(cgroup_fd, &device_kind, program_fd, -1);
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		_cleanup_close_ int old = program_by_id(ids[i]);
 		/* One that may not be opened is the security policy's, and can only restrict. */
@@ -262,7 +206,7 @@ static int replace(int cgroup_fd, int program_fd)
 
 bool v2_has_device_program(struct cgroup *cgroup)
 {
-	uint32_t ids[MAX_ATTACHED];
+	uint32_t ids[BPF_GROUP_MAX];
 	size_t count;
 	struct cgroup_tree *tree = &cgroup->trees[cgroup->unified];
 	return tree->used && tree_open(tree) == 0 && attached(tree->dir_fd, ids, &count) == 0 &&
@@ -284,7 +228,7 @@ int v2_devices(struct cgroup *cgroup, const struct device_rules *rules, struct m
 		return error_errno(err, r, "cgroup %s%s: devices", tree->mount, tree->path);
 	_cleanup_close_ int program = obtain(tree->mount_fd, insns, count);
 	r = program < 0		   ? program
-	    : tree->depth_made > 0 ? attach(tree->dir_fd, program, -1)
+	    : tree->depth_made > 0 ? bpf_attach(tree->dir_fd, &device_kind, program, -1)
 				   : replace(tree->dir_fd, program);
 	if (r < 0)
 		return error_errno(err, r, "cgroup %s%s: device program", tree->mount, tree->path);

@@ -115,7 +115,9 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	       "What /proc tells of memory and CPUs: the host's (\"host\") or the container's "
 	       "limits "
 	       "(\"limits\", by lxcfs)"),
-	LIST(publish, "publish", 'p', "Publish a container's port(s) to the host"),
+	LIST(publish, "publish", 'p',
+	     "Publish a container's port(s) to the host (\",mode=direct\" behind it: without "
+	     "translation)"),
 	BOOL(publish_all, "publish-all", 'P', "Publish all exposed ports to random ports"),
 	STRING(pull, "pull", 0,
 	       "Pull image before running (\"always\", \"missing\", \"never\") (default "

@@ -365,6 +365,8 @@ static void add_ports(const struct line *l, struct buf *value)
 		if (port->host_port || port->host_ip_set)
 			buf_putc(value, ':');
 		buf_printf(value, "%u/%s", port->container_port, protocols[port->protocol]);
+		if (port->mode != NETWORK_MODE_DEFAULT)
+			buf_printf(value, ",mode=%s", network_mode_name(port->mode));
 		add_built(l, "--publish", value);
 	}
 }

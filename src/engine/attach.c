@@ -39,7 +39,7 @@ int monitor_connect_id(struct engine *engine, const char *id, int *ret_fd)
 
 /* One message that is answered with CTL_OK. The monitor answers at once; one that is stopped by
  * somebody must not hold up its callers. */
-static int tell(const struct container *container, enum ctl_type type, unsigned flags)
+static int tell(const struct container *container, enum ctl_type type, unsigned flags, int fd)
 {
 	const struct timeval patience = { .tv_sec = 10 };
 	struct ctl_message message = { .type = type, .flags = flags };
@@ -48,7 +48,7 @@ static int tell(const struct container *container, enum ctl_type type, unsigned 
 	if (r < 0)
 		return r;
 	setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	r = ctl_send(control, &message, -1);
+	r = ctl_send(control, &message, fd);
 	if (r == 0)
 		r = ctl_receive(control, &message, NULL);
 	return r < 0 ? r : message.type == CTL_OK ? 0 : -EPROTO;
@@ -56,13 +56,18 @@ static int tell(const struct container *container, enum ctl_type type, unsigned 
 
 int monitor_reload(const struct container *container)
 {
-	int r = tell(container, CTL_RELOAD, 0);
+	int r = tell(container, CTL_RELOAD, 0, -1);
 	return r == -EPIPE || r == -ENOENT || r == -ECONNREFUSED ? 0 : r;
+}
+
+int monitor_trap(const struct container *container, int listener_fd)
+{
+	return tell(container, CTL_TRAP, 0, listener_fd);
 }
 
 int monitor_announce_stop(struct container *container, unsigned flags)
 {
-	int r = tell(container, CTL_STOPPING, flags);
+	int r = tell(container, CTL_STOPPING, flags, -1);
 	if (r < 0 && !(flags & CTL_STOP_SYSTEM)) {
 		container->manually_stopped = true;
 		store_write_state(container, true, NULL);

@@ -18,3 +18,5 @@ int monitor_announce_stop(struct container *container, unsigned flags);
 /* Has the monitor take note that the container's record or cgroups have changed. 0 also where there
  * is none. */
 int monitor_reload(const struct container *container);
+/* Hands over the seccomp listener of a process that was started in the container. */
+int monitor_trap(const struct container *container, int listener_fd);

@@ -95,13 +95,16 @@ static int fields_read(struct arena *arena, const struct config_field *fields,
 
 static int port_binding_read(const struct json *binding, struct network_port *port)
 {
-	const char *ip = "", *number = "";
+	const char *ip = "", *number = "", *mode = "";
 	uint32_t value = 0;
 	json_string(json_get(binding, "HostIp"), &ip);
 	json_string(json_get(binding, "HostPort"), &number);
 	if (*number && (str_to_u32(number, &value) < 0 || value > UINT16_MAX))
 		return -EBADMSG;
 	port->host_port = (uint16_t)value;
+	json_string(json_get(binding, "Mode"), &mode);
+	if (network_mode_parse(mode, &port->mode) < 0)
+		return -EBADMSG;
 	if (!*ip)
 		return 0;
 	port->host_ip_set = true;

@@ -134,6 +134,8 @@ static void port_binding_write(struct json_writer *w, const struct network_port 
 	if (port->host_port)
 		snprintf(text, sizeof(text), "%u", port->host_port);
 	json_field_string(w, "HostPort", port->host_port ? text : "");
+	if (port->mode != NETWORK_MODE_DEFAULT)
+		json_field_string(w, "Mode", network_mode_name(port->mode));
 	json_end_object(w);
 }
 

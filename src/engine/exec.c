@@ -14,9 +14,11 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/trace.h"
+#include "engine/attach.h"
 #include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
+#include "engine/network.h"
 #include "sys/proc.h"
 #include "sys/syscalls.h"
 
@@ -137,6 +139,18 @@ static int follow_update(struct exec_run *run, const struct exec_container *proc
 	return r;
 }
 
+/* Without somebody to answer, its calls of listen(2) would fail. */
+static int hand_over_trap(struct exec_run *run, struct exec_container *process,
+			  struct masu_error *err)
+{
+	int r = monitor_trap(&run->container, process->trap_fd);
+	cleanup_close(&process->trap_fd);
+	if (r == 0)
+		return 0;
+	sys_pidfd_send_signal(process->pidfd, SIGKILL);
+	return error_errno(err, r, "the container's monitor does not answer for its ports");
+}
+
 static int start_process(struct exec_run *run, struct exec_container *ret, struct masu_error *err)
 {
 	const char *runtime = run->container.config.runtime;
@@ -158,10 +172,14 @@ static int start_process(struct exec_run *run, struct exec_container *ret, struc
 		.process = &run->spec.process,
 		.cgroup = run->cgroup,
 		.stdio = { run->theirs[0], run->theirs[1], run->theirs[2] },
+		.traps = run->spec.seccomp.present ? engine_network_traps(&run->container.config)
+						   : 0,
 	};
 	trace_mark("exec prepared");
 	r = driver->exec(&request, ret, err);
 	trace_mark("exec started");
+	if (r == 0 && ret->trap_fd >= 0)
+		r = hand_over_trap(run, ret, err);
 	if (r == 0 && run->cgroup && !joined && container_has_joined(&run->container))
 		r = follow_update(run, ret, err);
 	return r;

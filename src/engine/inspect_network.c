@@ -9,6 +9,8 @@
 #include "base/str.h"
 #include "engine/config.h"
 #include "engine/inspect.h"
+#include "engine/network.h"
+#include "network/direct.h"
 #include "engine/internal.h"
 #include "state/record.h"
 
@@ -97,8 +99,21 @@ static void networks_write(struct json_writer *w, const struct container *contai
 	json_end_object(w);
 }
 
+/* How it is reached, and why that is not how it was asked for. */
+static void mode_write(struct json_writer *w, const struct network_port *port, int family,
+		       const char *refusal)
+{
+	bool direct = port->direct & (family == AF_INET ? NETWORK_DIRECT_V4 : NETWORK_DIRECT_V6);
+	json_field_string(w, "Mode",
+			  network_mode_name(direct ? NETWORK_MODE_DIRECT : NETWORK_MODE_NAT));
+	if (port->mode == NETWORK_MODE_DIRECT && !direct)
+		json_field_string(w, "ModeReason",
+				  refusal ? refusal : "no server has listened on it yet");
+}
+
 /* An address that was not chosen is all of them. */
-static void binding_write(struct json_writer *w, const struct network_port *port, int family)
+static void binding_write(struct json_writer *w, const struct network_port *port, int family,
+			  const char *refusal)
 {
 	char text[INET6_ADDRSTRLEN] = "", number[8];
 	if (port->host_ip_set)
@@ -109,6 +124,7 @@ static void binding_write(struct json_writer *w, const struct network_port *port
 	json_begin_object(w);
 	json_field_string(w, "HostIp", text);
 	json_field_string(w, "HostPort", number);
+	mode_write(w, port, family, refusal);
 	json_end_object(w);
 }
 
@@ -126,8 +142,10 @@ static const char *port_name(const struct network_port *port, char ret[16])
 	return ret;
 }
 
-static void published_write(struct json_writer *w, const struct network_endpoint *e)
+static void published_write(struct json_writer *w, const struct container_config *config,
+			    const struct network_endpoint *e)
 {
+	const char *all = engine_network_refuses_direct(config);
 	char name[16];
 	for (size_t i = 0; i < e->port_count; i++) {
 		bool first = true;
@@ -141,9 +159,12 @@ static void published_write(struct json_writer *w, const struct network_endpoint
 			const struct network_port *port = &e->ports[k];
 			if (!same_port(port, &e->ports[i]))
 				continue;
-			binding_write(w, port, port->host_ip_set ? port->host_family : AF_INET);
+			const char *refusal =
+				all ? all : direct_refusal(e->ports, e->port_count, k);
+			binding_write(w, port, port->host_ip_set ? port->host_family : AF_INET,
+				      refusal);
 			if (!port->host_ip_set && e->has_ipv6)
-				binding_write(w, port, AF_INET6);
+				binding_write(w, port, AF_INET6, refusal);
 		}
 		json_end_array(w);
 	}
@@ -157,7 +178,7 @@ static void ports_write(struct json_writer *w, const struct container *container
 	json_key(w, "Ports");
 	json_begin_object(w);
 	if (e)
-		published_write(w, e);
+		published_write(w, &container->config, e);
 	for (const char **expose = container->config.expose; e && expose && *expose; expose++) {
 		bool published = false;
 		for (size_t i = 0; i < e->port_count && !published; i++)

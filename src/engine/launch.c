@@ -289,6 +289,7 @@ static struct exec_request request_of(struct launch *launch)
 		.sysctl_last = m->container.config.sysctl_count > 0,
 		/* A terminal gets its size between ready and start. */
 		.start_at_once = !launch->parked && !m->container.config.tty,
+		.traps = engine_network_traps(&m->container.config),
 		.waits_filtered = launch->parked && spec_filter_is_default(&m->container.config),
 		.on_namespaces = on_namespaces,
 		.opaque = launch,

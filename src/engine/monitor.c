@@ -171,6 +171,7 @@ void monitor_report_start(struct monitor *m, int client_fd, int stream_fd)
 {
 	const struct ctl_message message = { .type = CTL_STARTED, .value = m->process.pid };
 	bool promised = m->container.config.restart != RESTART_NO;
+	direct_begin(m);
 	restart_note_start(m);
 	event_started(m->engine, &m->container);
 	if (promised)
@@ -200,6 +201,9 @@ void monitor_dispatch(struct monitor *m, const struct epoll_event *event)
 		break;
 	case SOURCE_HEALTH:
 		health_event(m, index);
+		break;
+	case SOURCE_DIRECT:
+		direct_event(m, index, event->events);
 		break;
 	case SOURCE_OUTPUT:
 		if ((event->events & EPOLLOUT) && m->io.tty)
@@ -351,6 +355,7 @@ static bool end(struct monitor *m)
 	bool recorded = false, discarded = false;
 	trace_mark("exited");
 	health_end(m);
+	direct_end(m);
 	io_finish(&m->io);
 	watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, 0);
 	exec_container_close(&m->process);

@@ -28,7 +28,8 @@ enum source {
 	SOURCE_CONTROL,
 	SOURCE_RESTART, /* the wait before the next start is over */
 	SOURCE_IO,	/* IO_* */
-	SOURCE_HEALTH	/* HEALTH_EVENT_* */
+	SOURCE_HEALTH,	/* HEALTH_EVENT_* */
+	SOURCE_DIRECT	/* a trapped call; which listener */
 };
 
 /* Begins to watch @fd for @events, or ends it with @events 0; the loop gets (@source, @index). */
@@ -228,6 +229,23 @@ void health_event(struct monitor *monitor, unsigned what);
 void health_probe_main(struct monitor *monitor, int64_t since_start, bool stuck)
 	__attribute__((noreturn));
 
+/* ---- monitor_direct.c ---- */
+
+struct direct;
+struct monitor_direct {
+	struct direct *state; /* NULL: trapped calls go on as they are */
+	int *listeners;	      /* -1: has ended */
+	unsigned count;
+};
+
+/* The container runs: answers the calls that are trapped in it, if any are. */
+void direct_begin(struct monitor *monitor);
+/* One more listener, of a process that was started in the container; takes @listener_fd over. */
+int direct_listen(struct monitor *monitor, int listener_fd);
+void direct_event(struct monitor *monitor, unsigned index, uint32_t events);
+/* It has ended. */
+void direct_end(struct monitor *monitor);
+
 /* ---- monitor.c ---- */
 
 struct launch;
@@ -251,6 +269,7 @@ struct monitor {
 	char finished[TIME_TEXT_SIZE];
 	struct monitor_restart restart;
 	struct monitor_health health;
+	struct monitor_direct direct;
 	struct monitor_ctl ctl;
 	struct monitor_io io; /* ends with pages of its own */
 };

@@ -155,7 +155,8 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 {
 	struct ctl_client *client = &monitor->ctl.clients[index];
 	struct ctl_message message;
-	int r = !client->used ? -EAGAIN : ctl_receive(client->fd, &message, NULL);
+	_cleanup_close_ int passed = -1;
+	int r = !client->used ? -EAGAIN : ctl_receive(client->fd, &message, &passed);
 	if (r == -EAGAIN)
 		return false;
 	if (r < 0) {
@@ -191,6 +192,15 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 		/* A restart policy may be new: after a power cut it is to be known that it ran. */
 		store_sync_state(&monitor->container);
 		ctl_reply(client->fd, &ok, -1);
+		break;
+	case CTL_TRAP:
+		r = passed < 0 ? -EINVAL : direct_listen(monitor, passed);
+		if (r == 0) {
+			take_fd(&passed);
+			ctl_reply(client->fd, &ok, -1);
+			break;
+		}
+		reply_error(client->fd, r, "cannot answer for one more process");
 		break;
 	default:
 		reply_error(client->fd, -EINVAL, "not understood by this monitor");

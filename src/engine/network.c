@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include "base/str.h"
 #include "engine/events.h"
 #include "engine/internal.h"
+#include "exec/exec.h"
+#include "network/direct.h"
 
 const char *engine_network_name(const struct container_config *config)
 {
@@ -161,6 +164,42 @@ void engine_network_settle(struct engine *engine, const struct container *contai
 	for (size_t i = 0; i < container->endpoint_count; i++)
 		if (ops && ops->settle && ops->settle(&request, &container->endpoints[i], &err) < 0)
 			log_debug("%s", err.message);
+}
+
+const char *engine_network_refuses_direct(const struct container_config *config)
+{
+	uint64_t capabilities = 0;
+	const uint64_t too_much = UINT64_C(1) << CAP_NET_ADMIN | UINT64_C(1) << CAP_SYS_ADMIN |
+				  UINT64_C(1) << CAP_BPF | UINT64_C(1) << CAP_SYS_MODULE |
+				  UINT64_C(1) << CAP_SYS_RAWIO;
+	if (!engine_network_connects(config))
+		return "the network has no published ports";
+	if (config->privileged)
+		return "the container is privileged";
+	if (!spec_filter_is_default(config))
+		return "the container has a seccomp profile of its own, or none";
+	if (spec_capabilities(config, &capabilities, NULL) < 0 || capabilities & too_much)
+		return "the container has a capability that reaches the host through a socket";
+	return config->runtime ? "another runtime makes the container" : NULL;
+}
+
+unsigned engine_network_traps(const struct container_config *config)
+{
+	return direct_wanted(config->ports, config->port_count) &&
+			       !engine_network_refuses_direct(config)
+		       ? EXEC_TRAP_LISTEN
+		       : 0;
+}
+
+int engine_network_direct(struct engine *engine, struct container *container, size_t port,
+			  unsigned families, struct masu_error *err)
+{
+	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
+	const struct network_request request = request_of(engine, container, -1);
+	if (!ops || !ops->direct || container->endpoint_count == 0 ||
+	    port >= container->endpoints[0].port_count)
+		return error_set(err, -EOPNOTSUPP, "this network has no direct ports");
+	return ops->direct(&request, &container->endpoints[0], port, families, err);
 }
 
 int engine_network_disconnect(struct engine *engine, const struct container *container,

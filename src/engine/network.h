@@ -23,6 +23,13 @@ int engine_network_connect(struct engine *engine, struct arena *arena, struct co
 			   pid_t pid, struct masu_error *err);
 /* What of connecting may follow the reply that the container runs. */
 void engine_network_settle(struct engine *engine, const struct container *container);
+/* Why no port of the container can be direct, whatever `-p …,mode=` says; NULL: they can. */
+const char *engine_network_refuses_direct(const struct container_config *config);
+/* EXEC_TRAP_*: what the monitor is to answer for that. */
+unsigned engine_network_traps(const struct container_config *config);
+/* The server of port @port of the first endpoint listens on the host (network_ops.direct). */
+int engine_network_direct(struct engine *engine, struct container *container, size_t port,
+			  unsigned families, struct masu_error *err);
 /* Gives back what connect took; idempotent, also where the namespace is gone. */
 int engine_network_disconnect(struct engine *engine, const struct container *container,
 			      struct masu_error *err);

@@ -21,6 +21,9 @@
  *   CTL_RELOAD                    ->    CTL_OK: the container's record or its cgroups have changed;
  *                                       what the monitor keeps of them is read again when needed
  *
+ *   CTL_TRAP    + seccomp listener ->  CTL_OK: of a process that was started in the container; the
+ *                                       monitor answers its trapped calls, too
+ *
  * A caller that forked the monitor, or asked for CTL_START or CTL_WAIT, gets CTL_EXIT once, last.
  *
  * Stream: an AF_UNIX SOCK_STREAM connection. With a tty both directions are the terminal's bytes.
@@ -44,6 +47,7 @@ enum ctl_type {
 	CTL_STOPPING,
 	CTL_NETWORK, /* only from who forked the monitor: a network namespace, or none */
 	CTL_RELOAD,
+	CTL_TRAP,
 	CTL_OK = 64,
 	CTL_ATTACHED,
 	CTL_STARTED,

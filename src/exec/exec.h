@@ -14,6 +14,10 @@
 #include "cgroup/cgroup.h"
 #include "oci/runtime_spec.h"
 
+/* listen(2); bind(2). Also of the machine's 32-bit interface. */
+#define EXEC_TRAP_LISTEN 1u
+#define EXEC_TRAP_BIND	 2u
+
 /* What a driver needs to make a container; everything borrowed for the call. */
 struct exec_request {
 	const char *id;
@@ -61,6 +65,10 @@ struct exec_request {
 	 * capset, prctl, execve, and a message on failure), so it is loaded before.
 	 */
 	bool waits_filtered;
+	/* System calls of the container's processes that the caller answers: EXEC_TRAP_*. They need
+	 * a seccomp section in the spec. The listener is in exec_container.trap_fd after start().
+	 */
+	unsigned traps;
 	int (*on_namespaces)(void *opaque, pid_t pid, struct masu_error *err);
 	void *opaque;
 };
@@ -73,13 +81,14 @@ struct exec_container {
 	int gate_fd;	/* socket to the waiting process; -1 after start. While it waits and has not
 			   been detached, closing it (also by dying) ends the process. */
 	int console_fd; /* pty master, or -1 */
+	int trap_fd;	/* seccomp listener for what was to be trapped, or -1 */
 	bool let_go;	/* it was told to start already */
 };
 
 #define EXEC_CONTAINER_NONE                                                                        \
 	(struct exec_container)                                                                    \
 	{                                                                                          \
-		.pidfd = -1, .gate_fd = -1, .console_fd = -1                                       \
+		.pidfd = -1, .gate_fd = -1, .console_fd = -1, .trap_fd = -1                        \
 	}
 
 /* Closes what is open in @container; the process itself is left alone. */
@@ -99,6 +108,7 @@ struct exec_process_request {
 	int preserve_fds;
 	const int *extra_fds;
 	int listen_fds;
+	unsigned traps; /* as in struct exec_request */
 };
 
 struct exec_ops {

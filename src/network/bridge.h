@@ -57,6 +57,10 @@ int bridge_publish(struct bridge *bridge, const struct network_port *ports, size
 int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
 		     struct in_addr ipv4, struct masu_error *err);
 
+/* The same for one port, done when this returns. */
+int bridge_withdraw(struct bridge *bridge, const struct network_port *port, struct in_addr ipv4,
+		    struct masu_error *err);
+
 /* Whether some lease has no interface: its container is gone, or it is being connected just now.
  * False without looking where there are more than @max leases. */
 bool bridge_has_dead_lease(struct bridge *bridge, size_t max);

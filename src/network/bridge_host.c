@@ -243,8 +243,7 @@ static const struct network_port *port_of(const struct network_port *ports, size
 					  uint32_t failed)
 {
 	for (size_t i = 0; i < count; i++) {
-		bool both = !ports[i].host_ip_set && target->has_ipv6;
-		first += both ? 2 : 1;
+		first += nft_port_elements(&ports[i], target);
 		if (failed < first)
 			return &ports[i];
 	}
@@ -287,14 +286,13 @@ int bridge_publish(struct bridge *bridge, const struct network_port *ports, size
 	return r;
 }
 
-int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
-		     struct in_addr ipv4, struct masu_error *err)
+static int unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
+		     struct in_addr ipv4, enum nft_change change, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure = { 0 };
 	struct nft_target target;
 	const char *table = bridge->definition.bridge;
-	enum nft_change change = nft_can_expire() ? NFT_EXPIRE : NFT_DELETE;
 	if (count == 0)
 		return 0;
 	netlink_batch_init(&batch);
@@ -308,11 +306,24 @@ int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, si
 	/* One element that is missing or another's undoes the whole batch: somebody changed the
 	 * table, so what is left goes one port at a time. */
 	for (size_t i = 0; changed && count > 1 && i < count; i++) {
-		int one = bridge_unpublish(bridge, &ports[i], 1, ipv4, err);
+		int one = unpublish(bridge, &ports[i], 1, ipv4, change, err);
 		if (one < 0)
 			return one;
 	}
 	return r < 0 && !changed ? nft_error(err, r, &failure, table) : 0;
+}
+
+int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
+		     struct in_addr ipv4, struct masu_error *err)
+{
+	return unpublish(bridge, ports, count, ipv4, nft_can_expire() ? NFT_EXPIRE : NFT_DELETE,
+			 err);
+}
+
+int bridge_withdraw(struct bridge *bridge, const struct network_port *port, struct in_addr ipv4,
+		    struct masu_error *err)
+{
+	return unpublish(bridge, port, 1, ipv4, NFT_DELETE, err);
 }
 
 bool bridge_has_dead_lease(struct bridge *bridge, size_t max)

@@ -20,6 +20,10 @@ static void save_port(struct json_writer *w, const struct network_port *port)
 		save_address(w, "HostIp", port->host_family, &port->host_ip);
 	json_field_u64(w, "HostPort", port->host_port);
 	json_field_u64(w, "ContainerPort", port->container_port);
+	if (port->mode != NETWORK_MODE_DEFAULT)
+		json_field_string(w, "Mode", network_mode_name(port->mode));
+	if (port->direct)
+		json_field_u64(w, "Direct", port->direct);
 	json_end_object(w);
 }
 
@@ -78,8 +82,8 @@ static int load_number(const struct json *object, const char *key, uint64_t max,
 static int load_port(const struct json *saved, struct network_port *ret)
 {
 	struct network_port port = { 0 };
-	const char *protocol, *address;
-	uint64_t host_port, container_port;
+	const char *protocol, *address, *mode;
+	uint64_t host_port, container_port, direct;
 	if (!json_string(json_get(saved, "Protocol"), &protocol) ||
 	    port_protocol_parse(protocol, &port.protocol) < 0 ||
 	    load_number(saved, "HostPort", UINT16_MAX, &host_port) < 0 ||
@@ -87,6 +91,14 @@ static int load_port(const struct json *saved, struct network_port *ret)
 		return -EINVAL;
 	port.host_port = (uint16_t)host_port;
 	port.container_port = (uint16_t)container_port;
+	if (json_string(json_get(saved, "Mode"), &mode) && network_mode_parse(mode, &port.mode) < 0)
+		return -EINVAL;
+	if (json_get(saved, "Direct")) {
+		if (load_number(saved, "Direct", NETWORK_DIRECT_V4 | NETWORK_DIRECT_V6, &direct) <
+		    0)
+			return -EINVAL;
+		port.direct = (unsigned)direct;
+	}
 	if (json_string(json_get(saved, "HostIp"), &address)) {
 		port.host_ip_set = true;
 		port.host_family = strchr(address, ':') ? AF_INET6 : AF_INET;

@@ -80,15 +80,32 @@ static void set_hint(struct lease_pool *pool, uint32_t address)
 	(void)!pwrite(pool->lock_fd, &address, sizeof(address), 0);
 }
 
+static int lease_format(const struct lease *lease, struct buf *content)
+{
+	buf_printf(content, "%s\n%s\n", lease->id, lease->interface);
+	for (size_t i = 0; i < lease->port_count; i++)
+		port_put_line(content, &lease->ports[i]);
+	return buf_error(content);
+}
+
+int lease_write(struct lease_pool *pool, const struct lease *lease)
+{
+	char name[INET_ADDRSTRLEN];
+	_cleanup_buf_ struct buf content;
+	buf_init(&content, LEASE_MAX_BYTES);
+	int r = lease_format(lease, &content);
+	return r < 0 ? r
+		     : fs_write_atomic(pool->dir_fd, lease_name(lease->ipv4, name), content.data,
+				       content.len, 0600, false);
+}
+
 int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix, struct lease *lease)
 {
 	_cleanup_buf_ struct buf content;
 	buf_init(&content, LEASE_MAX_BYTES);
-	buf_printf(&content, "%s\n%s\n", lease->id, lease->interface);
-	for (size_t i = 0; i < lease->port_count; i++)
-		port_put_line(&content, &lease->ports[i]);
-	if (buf_error(&content))
-		return buf_error(&content);
+	int formatted = lease_format(lease, &content);
+	if (formatted < 0)
+		return formatted;
 	if (lease->ipv4.s_addr) {
 		int r = take_address(pool, lease->ipv4, &content);
 		return r == 0 ? -EADDRINUSE : r < 0 ? r : 0;

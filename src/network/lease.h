@@ -4,7 +4,8 @@
  * daemon. It says what is needed to make the container's part of the network again:
  *   <container id>
  *   <host interface>
- *   <protocol> <host address|*> <host port> <container port>	for each published port
+ *   <protocol> <host address|*> <host port> <container port> [direct<families>]
+ * the last for each published port.
  * The lease lives as long as the host interface, which the kernel removes with the container's
  * network namespace; so a lease whose interface is gone is free, whoever crashed. The file "lock"
  * beside them is held shared while a connection is being made and exclusively to take leases away.
@@ -47,6 +48,9 @@ int lease_lock(struct lease_pool *pool, int operation);
  */
 int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix,
 	       struct lease *lease);
+
+/* Writes @lease again, which is the caller's, under its address. */
+int lease_write(struct lease_pool *pool, const struct lease *lease);
 
 /* Gives @ipv4 back if it still is @id's: 1 if so, 0 if it was not, or -errno. */
 int lease_give(struct lease_pool *pool, struct in_addr ipv4, const char *id);

@@ -15,9 +15,22 @@
 
 enum network_protocol { NETWORK_TCP, NETWORK_UDP, NETWORK_SCTP };
 
+/* How a published port is to be reached: `-p …,mode=`. */
+enum network_mode {
+	NETWORK_MODE_DEFAULT, /* nat */
+	NETWORK_MODE_NAT,
+	NETWORK_MODE_DIRECT, /* direct once a server listens, where that can be; nat till then */
+};
+
+/* The address families of a port whose server listens in the host's namespace. */
+#define NETWORK_DIRECT_V4 1u
+#define NETWORK_DIRECT_V6 2u
+
 /* One published port (a range is as many of these). */
 struct network_port {
 	enum network_protocol protocol;
+	enum network_mode mode;
+	unsigned direct; /* NETWORK_DIRECT_*: those are not translated any more */
 	uint16_t container_port;
 	uint16_t host_port; /* 0: any free one; filled in by connect */
 	bool host_ip_set;
@@ -89,6 +102,12 @@ struct network_ops {
 	 */
 	int (*repair)(const struct network_request *request,
 		      const struct network_endpoint *endpoint, struct masu_error *err);
+	/*
+	 * The server of port @index listens on the host itself (direct.h), so it is no longer
+	 * translated in @families (NETWORK_DIRECT_*), which the endpoint says from then on.
+	 */
+	int (*direct)(const struct network_request *request, struct network_endpoint *endpoint,
+		      size_t index, unsigned families, struct masu_error *err);
 };
 
 /* "none", "host", "container" or "container:<id>", "bridge" or "default"; NULL: there is no such
@@ -119,8 +138,10 @@ int network_loopback_up(int netns_fd, struct masu_error *err);
 
 /*
  * Parses docker's -p forms ("80", "8080:80", "127.0.0.1:8080:80/udp", "[::1]:8080:80",
- * "8000-8010:80-90", "127.0.0.1::80") and appends to the array in the arena. Port 0 where a number
- * is meant, 65536, reversed or unequal ranges, and duplicates are refused.
+ * "8000-8010:80-90", "127.0.0.1::80"), with ",mode=direct" or ",mode=nat" behind, and the long form
+ * "published=8080,target=80,protocol=tcp,mode=…", and appends to the array in the arena. In the
+ * long form mode may also be swarm's "host" or "ingress", which say nothing here. Port 0 where a
+ * number is meant, 65536, reversed or unequal ranges, and duplicates are refused.
  */
 int network_port_parse(struct arena *arena, const char *text, struct network_port **ports,
 		       size_t *count, struct masu_error *err);
@@ -131,6 +152,10 @@ int network_port_parse(struct arena *arena, const char *text, struct network_por
  * -EINVAL.
  */
 int network_port_name_parse(const char *name, struct network_port *ret);
+
+/* "nat" or "direct". NETWORK_MODE_DEFAULT has no name: "". */
+const char *network_mode_name(enum network_mode mode);
+int network_mode_parse(const char *name, enum network_mode *ret); /* -EINVAL */
 
 void network_endpoint_save(const struct network_endpoint *endpoint, struct json_writer *w);
 int network_endpoint_load(struct arena *arena, const struct json *saved,

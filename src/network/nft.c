@@ -309,9 +309,11 @@ static size_t make_elements(const struct network_port *port, const struct nft_ta
 			    struct element ret[2])
 {
 	size_t count = 0;
-	if (!port->host_ip_set || port->host_family == AF_INET)
+	if ((!port->host_ip_set || port->host_family == AF_INET) &&
+	    !(port->direct & NETWORK_DIRECT_V4))
 		make_element(port, target, false, &ret[count++]);
-	if ((!port->host_ip_set || port->host_family == AF_INET6) && target->has_ipv6)
+	if ((!port->host_ip_set || port->host_family == AF_INET6) && target->has_ipv6 &&
+	    !(port->direct & NETWORK_DIRECT_V6))
 		make_element(port, target, true, &ret[count++]);
 	return count;
 }
@@ -350,6 +352,12 @@ void nft_put_port(struct netlink_batch *batch, const char *table, const struct n
 	for (size_t i = 0; i < count; i++)
 		put_element(batch, change == NFT_DELETE ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM,
 			    change == NFT_DELETE ? 0 : NLM_F_CREATE, table, &elements[i], change);
+}
+
+uint32_t nft_port_elements(const struct network_port *port, const struct nft_target *target)
+{
+	struct element elements[2];
+	return (uint32_t)make_elements(port, target, elements);
 }
 
 bool nft_can_expire(void)

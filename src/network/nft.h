@@ -43,9 +43,12 @@ void nft_put_table(struct netlink_batch *batch, const struct nft_network *networ
  */
 enum nft_change { NFT_ADD, NFT_EXPIRE, NFT_DELETE };
 
-/* Appends one or two messages, one for each address family of the port. */
+/* Appends up to two messages, one for each address family of the port that is translated. */
 void nft_put_port(struct netlink_batch *batch, const char *table, const struct network_port *port,
 		  const struct nft_target *target, enum nft_change change);
+
+/* How many messages that is: none where every family of the port is direct. */
+uint32_t nft_port_elements(const struct network_port *port, const struct nft_target *target);
 
 /* Whether the kernel can change the time an element has left. */
 bool nft_can_expire(void);

@@ -162,7 +162,7 @@ static struct hold *holds;
 static void hold_free(struct hold *hold)
 {
 	for (size_t i = 0; i < hold->count; i++)
-		close(hold->fds[i]);
+		cleanup_close(&hold->fds[i]);
 	free(hold);
 }
 
@@ -177,16 +177,23 @@ int port_hold(const char *id, struct network_port *ports, size_t count, struct m
 	allow_files(count);
 	for (size_t i = 0; i < count; i++) {
 		int fd = hold_one(&ports[i], err);
-		if (fd >= 0) {
-			hold->fds[hold->count++] = fd;
-		} else if (fd != NOT_HELD) {
+		if (fd < 0 && fd != NOT_HELD) {
 			hold_free(hold);
 			return fd;
 		}
+		hold->fds[hold->count++] = fd;
 	}
 	hold->next = holds;
 	holds = hold;
 	return 0;
+}
+
+int port_held(const char *id, size_t index)
+{
+	const struct hold *hold = holds;
+	while (hold && !streq(hold->id, id))
+		hold = hold->next;
+	return hold && index < hold->count && hold->fds[index] >= 0 ? hold->fds[index] : -ENOENT;
 }
 
 void port_release(const char *id)
@@ -207,8 +214,11 @@ void port_put_line(struct buf *out, const struct network_port *port)
 	char text[INET6_ADDRSTRLEN] = "*";
 	if (port->host_ip_set)
 		inet_ntop(port->host_family, &port->host_ip, text, sizeof(text));
-	buf_printf(out, "%s %s %u %u\n", protocol_names[port->protocol], text, port->host_port,
+	buf_printf(out, "%s %s %u %u", protocol_names[port->protocol], text, port->host_port,
 		   port->container_port);
+	if (port->direct)
+		buf_printf(out, " direct%u", port->direct);
+	buf_putc(out, '\n');
 }
 
 int port_parse_line(const char *line, struct network_port *ret)
@@ -216,10 +226,13 @@ int port_parse_line(const char *line, struct network_port *ret)
 	char protocol[8], host[INET6_ADDRSTRLEN];
 	unsigned host_port, container_port;
 	struct network_port port = { 0 };
-	int end = 0;
+	int end = 0, more = 0;
 	if (sscanf(line, "%7s %45s %5u %5u%n", protocol, host, &host_port, &container_port, &end) !=
 		    4 ||
-	    line[end] || host_port == 0 || host_port > UINT16_MAX || container_port == 0 ||
+	    (line[end] &&
+	     (sscanf(line + end, " direct%1u%n", &port.direct, &more) != 1 || line[end + more] ||
+	      port.direct > (NETWORK_DIRECT_V4 | NETWORK_DIRECT_V6))) ||
+	    host_port == 0 || host_port > UINT16_MAX || container_port == 0 ||
 	    container_port > UINT16_MAX || port_protocol_parse(protocol, &port.protocol) < 0)
 		return -EINVAL;
 	port.host_port = (uint16_t)host_port;

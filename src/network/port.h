@@ -14,10 +14,15 @@ int port_hold(const char *id, struct network_port *ports, size_t count, struct m
 /* Closes what this process holds for the container. */
 void port_release(const char *id);
 
+/* The socket that holds the port at @index of those given to port_hold(), still this module's;
+ * -ENOENT. */
+int port_held(const char *id, size_t index);
+
 /* Docker's refusal of a port that is taken. */
 int port_conflict(const struct network_port *port, struct masu_error *err);
 
-/* One line of a lease: "tcp 0.0.0.0 8080 80" ("*" as address: every one of both families). */
+/* One line of a lease: "tcp 0.0.0.0 8080 80" ("*" as address: every one of both families);
+ * " direct1" behind it (a bitmap, NETWORK_DIRECT_*): families that are not translated. */
 void port_put_line(struct buf *out, const struct network_port *port);
 /* Parses such a line (without newline); -EINVAL. */
 int port_parse_line(const char *line, struct network_port *ret);

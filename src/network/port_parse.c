@@ -124,6 +124,84 @@ static int split(char *spec, char **ret_ip, char **ret_host, char **ret_containe
 	return 0;
 }
 
+static const char *const mode_names[] = {
+	[NETWORK_MODE_DEFAULT] = "",
+	[NETWORK_MODE_NAT] = "nat",
+	[NETWORK_MODE_DIRECT] = "direct",
+};
+
+const char *network_mode_name(enum network_mode mode)
+{
+	return mode_names[mode];
+}
+
+int network_mode_parse(const char *name, enum network_mode *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(mode_names); i++) {
+		if (streq(name, mode_names[i])) {
+			*ret = (enum network_mode)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* What stands in the fields of the long form, or behind the short one. */
+struct fields {
+	const char *published, *target, *protocol, *mode;
+};
+
+static int parse_fields(char *text, bool whole, struct fields *ret)
+{
+	for (char *field; (field = strsep(&text, ","));) {
+		char *value = strchr(field, '=');
+		if (!value)
+			return -EINVAL;
+		*value++ = '\0';
+		const char **at = streq(field, "mode")	      ? &ret->mode
+				  : !whole		      ? NULL
+				  : streq(field, "published") ? &ret->published
+				  : streq(field, "target")    ? &ret->target
+				  : streq(field, "protocol")  ? &ret->protocol
+							      : NULL;
+		if (!at || !*value)
+			return -EINVAL;
+		*at = value;
+	}
+	return 0;
+}
+
+/* @text without what says how: docker's short form in @ret, and the mode. Docker's `run` takes the
+ * long form of `service create` as well, and does nothing with its mode. */
+static int parse_mode(const char *text, char ret[SPEC_MAX], enum network_mode *ret_mode,
+		      struct masu_error *err)
+{
+	char copy[SPEC_MAX];
+	struct fields fields = { .protocol = "tcp" };
+	if (str_format(copy, sizeof(copy), "%s", text) < 0)
+		return error_set(err, -EINVAL, "invalid publish \"%.32s...\": too long", text);
+	size_t first = strcspn(copy, ",");
+	bool whole = memchr(copy, '=', first) != NULL, more = copy[first];
+	copy[first] = whole && more ? ',' : '\0';
+	if ((whole || more) && parse_fields(whole ? copy : copy + first + 1, whole, &fields) < 0)
+		return error_set(err, -EINVAL, "invalid publish \"%s\": known fields are %s", text,
+				 whole ? "published, target, protocol and mode" : "mode");
+	if (whole && !fields.target)
+		return error_set(err, -EINVAL, "invalid publish \"%s\": target is missing", text);
+	int r = !whole ? str_format(ret, SPEC_MAX, "%s", copy)
+		: fields.published
+			? str_format(ret, SPEC_MAX, "%s:%s/%s", fields.published, fields.target,
+				     fields.protocol)
+			: str_format(ret, SPEC_MAX, "%s/%s", fields.target, fields.protocol);
+	bool swarm = whole && fields.mode &&
+		     (streq(fields.mode, "host") || streq(fields.mode, "ingress"));
+	*ret_mode = NETWORK_MODE_DEFAULT;
+	if (r == 0 && fields.mode && !swarm && network_mode_parse(fields.mode, ret_mode) < 0)
+		return error_set(err, -EINVAL, "invalid publish \"%s\": mode is direct or nat",
+				 text);
+	return r < 0 ? error_set(err, -EINVAL, "invalid publish \"%s\": too long", text) : 0;
+}
+
 static int parse_spec(const char *text, struct network_port *port, struct range *host,
 		      struct range *container, struct masu_error *err)
 {
@@ -169,9 +247,14 @@ int network_port_parse(struct arena *arena, const char *text, struct network_por
 {
 	struct network_port port = { 0 };
 	struct range host = { 0 }, container = { 0 };
-	int r = parse_spec(text, &port, &host, &container, err);
+	char spec[SPEC_MAX];
+	enum network_mode mode = NETWORK_MODE_DEFAULT;
+	int r = parse_mode(text, spec, &mode, err);
+	if (r == 0)
+		r = parse_spec(spec, &port, &host, &container, err);
+	port.mode = mode;
 	if (r == 0 && host.first)
-		r = refuse_overlap(text, *ports, *count, &port, &host, err);
+		r = refuse_overlap(spec, *ports, *count, &port, &host, err);
 	if (r < 0)
 		return r;
 	size_t added = container.last - container.first + 1;

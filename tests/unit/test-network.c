@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "network/lease.h"
 #include "network/network.h"
+#include "network/direct.h"
 #include "network/nft.h"
 #include "network/nft_expr.h"
 #include "network/port.h"
@@ -296,12 +297,90 @@ static void test_lease_lines_are_strict(void **state)
 					   "tcp 1.2.3 1 1",
 					   "tcp * 1 1 1",
 					   "tcp ::g 1 1",
-					   "tcp * -1 1" };
+					   "tcp * -1 1",
+					   "tcp * 1 1 direct",
+					   "tcp * 1 1 direct4",
+					   "tcp * 1 1 direct1 x" };
 	struct network_port port;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(port_parse_line(bad[i], &port), -EINVAL);
 	assert_int_equal(port_parse_line("udp fd00::1 1 65535", &port), 0);
 	assert_int_equal(port.container_port, 65535);
+	assert_int_equal(port.direct, 0);
+	assert_int_equal(port_parse_line("tcp * 8080 80 direct2", &port), 0);
+	assert_int_equal(port.direct, NETWORK_DIRECT_V6);
+}
+
+static void test_publish_modes(void **state)
+{
+	static const struct {
+		const char *text;
+		enum network_mode mode;
+		uint16_t host, container;
+		enum network_protocol protocol;
+	} good[] = {
+		{ "8080:80,mode=direct", NETWORK_MODE_DIRECT, 8080, 80, NETWORK_TCP },
+		{ "80/udp,mode=nat", NETWORK_MODE_NAT, 0, 80, NETWORK_UDP },
+		{ "published=8080,target=80", NETWORK_MODE_DEFAULT, 8080, 80, NETWORK_TCP },
+		{ "target=53,protocol=udp", NETWORK_MODE_DEFAULT, 0, 53, NETWORK_UDP },
+		{ "published=8080,target=80,mode=host", NETWORK_MODE_DEFAULT, 8080, 80,
+		  NETWORK_TCP },
+		{ "mode=ingress,published=1,target=2,protocol=tcp", NETWORK_MODE_DEFAULT, 1, 2,
+		  NETWORK_TCP },
+		{ "target=80,published=127.0.0.1:8080,mode=direct", NETWORK_MODE_DIRECT, 8080, 80,
+		  NETWORK_TCP },
+	};
+	static const char *const bad[] = {
+		"8080:80,mode=host",   "8080:80,mode=",	 "8080:80,",	     "8080:80,protocol=udp",
+		"8080:80,mode=bridge", "published=8080", "target=80,size=1", "target=80,mode",
+		"target=80,,mode=nat", "=,target=1"
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		_cleanup_arena_ struct arena arena;
+		struct network_port *ports = NULL;
+		size_t count = 0;
+		arena_init(&arena, 0);
+		assert_int_equal(network_port_parse(&arena, good[i].text, &ports, &count, NULL), 0);
+		assert_int_equal(count, 1);
+		assert_int_equal(ports[0].mode, good[i].mode);
+		assert_int_equal(ports[0].host_port, good[i].host);
+		assert_int_equal(ports[0].container_port, good[i].container);
+		assert_int_equal(ports[0].protocol, good[i].protocol);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_arena_ struct arena arena;
+		struct network_port *ports = NULL;
+		size_t count = 0;
+		arena_init(&arena, 0);
+		assert_int_equal(network_port_parse(&arena, bad[i], &ports, &count, NULL), -EINVAL);
+	}
+}
+
+static void test_direct_ports(void **state)
+{
+	const struct network_port ports[] = {
+		{ .protocol = NETWORK_TCP, .mode = NETWORK_MODE_DIRECT, .container_port = 80 },
+		{ .protocol = NETWORK_TCP, .mode = NETWORK_MODE_DIRECT, .container_port = 81 },
+		{ .protocol = NETWORK_TCP, .mode = NETWORK_MODE_NAT, .container_port = 81 },
+		{ .protocol = NETWORK_UDP, .mode = NETWORK_MODE_DIRECT, .container_port = 80 },
+	};
+	assert_null(direct_refusal(ports, 4, 0));
+	assert_non_null(direct_refusal(ports, 4, 1)); /* published twice */
+	assert_non_null(direct_refusal(ports, 4, 3)); /* UDP */
+	assert_true(direct_wanted(ports, 4));
+	assert_false(direct_wanted(ports + 1, 3));
+}
+
+/* What is direct has no element. */
+static void test_direct_elements(void **state)
+{
+	const struct nft_target target = { .has_ipv6 = true };
+	struct network_port port = { .host_port = 8080, .container_port = 80 };
+	assert_int_equal(nft_port_elements(&port, &target), 2);
+	port.direct = NETWORK_DIRECT_V4;
+	assert_int_equal(nft_port_elements(&port, &target), 1);
+	port.direct = NETWORK_DIRECT_V4 | NETWORK_DIRECT_V6;
+	assert_int_equal(nft_port_elements(&port, &target), 0);
 }
 
 static bool contains(const struct netlink_batch *batch, const char *hex)
@@ -422,6 +501,9 @@ int main(void)
 		cmocka_unit_test(test_endpoints_survive_saving),
 		cmocka_unit_test(test_leases),
 		cmocka_unit_test(test_lease_lines_are_strict),
+		cmocka_unit_test(test_publish_modes),
+		cmocka_unit_test(test_direct_ports),
+		cmocka_unit_test(test_direct_elements),
 		cmocka_unit_test(test_rules_are_what_nft_sends),
 		cmocka_unit_test(test_elements_are_what_nft_sends),
 		cmocka_unit_test(test_netlink_attributes_from_outside),

@@ -49,6 +49,7 @@ static int plan_process(struct create_plan *plan, struct masu_error *err)
 	*process = (struct process_plan) {
 		.process = spec->process.present ? &spec->process : &plan->no_process,
 		.seccomp = plan->seccomp,
+		.traps = request->traps,
 		.spec = spec,
 		.id = request->id,
 		.bundle = request->bundle,
@@ -264,6 +265,9 @@ static int serve_child(struct create_plan *plan, struct exec_container *containe
 	case SYNC_CONSOLE:
 		r = console_hand_over(plan->console_fd, &message.passed_fd, &container->console_fd,
 				      err);
+		break;
+	case SYNC_TRAP:
+		container->trap_fd = take_fd(&message.passed_fd);
 		break;
 	case SYNC_JOINED:
 	case SYNC_READY:

@@ -170,6 +170,7 @@ static int plan_make(struct exec_plan *plan, struct masu_error *err)
 	plan->process = (struct process_plan) {
 		.process = request->process,
 		.seccomp = plan->seccomp,
+		.traps = request->traps,
 		.spec = spec,
 		.id = request->id,
 		.bundle = request->bundle,
@@ -248,6 +249,9 @@ static int serve_child(const struct exec_plan *plan, struct sync_message *messag
 	case SYNC_READY:
 		r = limits_apply(process->pid, request->process, plan->process.user_ns, err);
 		return r < 0 ? r : sync_send(plan->parent_sync, SYNC_START, 0, -1);
+	case SYNC_TRAP:
+		process->trap_fd = take_fd(&message->passed_fd);
+		return 0;
 	case SYNC_LISTENER:
 		return listener_send(&listener, message->passed_fd, err);
 	default:

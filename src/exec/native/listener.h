@@ -23,6 +23,7 @@ int listener_check(const struct oci_seccomp *seccomp, struct masu_error *err);
 /* Sends the notify fd with the container process state to seccomp.listenerPath. */
 int listener_send(const struct listener_context *context, int notify_fd, struct masu_error *err);
 
-/* start.c: says SYNC_START and waits until the process has exec'd (or failed). */
-int start_process(int gate_fd, bool let_go, const struct listener_context *listener,
+/* start.c: says SYNC_START and waits until the process has exec'd (or failed). *trap_fd is set
+ * where the process hands that over. */
+int start_process(int gate_fd, bool let_go, const struct listener_context *listener, int *trap_fd,
 		  struct masu_error *err);

@@ -24,6 +24,7 @@
 #include "exec/native/lookup.h"
 #include "exec/native/lsm.h"
 #include "exec/native/sync.h"
+#include "exec/native/trap.h"
 #include "sys/syscalls.h"
 
 #define NODES_MAX 1024
@@ -203,6 +204,17 @@ int process_prepare(struct process_plan *plan, int *const keep[], size_t keep_co
 	return r;
 }
 
+/* Before the container's own filter, which may forbid seccomp(2). */
+static int load_traps(unsigned traps, int sync_fd, struct masu_error *err)
+{
+	_cleanup_close_ int listener = -1;
+	int r = trap_load(traps, &listener, err);
+	if (r < 0)
+		return r;
+	r = sync_send(sync_fd, SYNC_TRAP, 0, listener);
+	return r < 0 ? error_errno(err, r, "cannot hand over the listener of trapped calls") : 0;
+}
+
 int process_filter(struct process_plan *plan, int sync_fd, struct masu_error *err)
 {
 	int r = 0;
@@ -212,6 +224,8 @@ int process_filter(struct process_plan *plan, int sync_fd, struct masu_error *er
 	plan->filtered = true;
 	if (seccomp_needs_privilege(plan))
 		r = caps_set(plan->full_caps, plan->full_caps, 0, err);
+	if (r == 0 && plan->traps)
+		r = load_traps(plan->traps, sync_fd, err);
 	if (r == 0)
 		r = seccomp_load(plan->seccomp, &listener, err);
 	if (r == 0 && listener >= 0) {

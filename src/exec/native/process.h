@@ -16,6 +16,7 @@ struct process_plan {
 	const struct oci_process *process;
 	struct oci_capabilities capabilities; /* clamped to what can be granted */
 	const struct seccomp_filter *seccomp; /* NULL: none */
+	unsigned traps;			      /* EXEC_TRAP_*, in a filter of their own */
 	const struct oci_spec *spec;	      /* personality, memory policy, startContainer hooks */
 	const char *id, *bundle;
 	bool user_ns;

@@ -19,6 +19,7 @@ void exec_container_close(struct exec_container *container)
 	cleanup_close(&container->pidfd);
 	cleanup_close(&container->gate_fd);
 	cleanup_close(&container->console_fd);
+	cleanup_close(&container->trap_fd);
 }
 
 void reap_pid(pid_t pid)
@@ -43,7 +44,7 @@ int native_detach(struct exec_container *container, struct masu_error *err)
 	return r < 0 ? error_errno(err, r, "the container's process is gone") : 0;
 }
 
-int start_process(int gate_fd, bool let_go, const struct listener_context *listener,
+int start_process(int gate_fd, bool let_go, const struct listener_context *listener, int *trap_fd,
 		  struct masu_error *err)
 {
 	int r = let_go ? 0 : sync_send(gate_fd, SYNC_START, 0, -1);
@@ -56,7 +57,9 @@ int start_process(int gate_fd, bool let_go, const struct listener_context *liste
 			return 0; /* closed by execve */
 		if (r < 0)
 			return r;
-		if (message.kind == SYNC_LISTENER)
+		if (message.kind == SYNC_TRAP)
+			*trap_fd = take_fd(&message.passed_fd);
+		else if (message.kind == SYNC_LISTENER)
 			r = listener_send(listener, message.passed_fd, err);
 		else
 			r = error_set(err, -EPROTO, "unexpected message at the start");
@@ -90,7 +93,8 @@ int native_start(const struct exec_request *request, struct exec_container *cont
 		.pid = container->pid,
 		.init_pid = container->pid,
 	};
-	int r = start_process(container->gate_fd, container->let_go, &listener, err);
+	int r = start_process(container->gate_fd, container->let_go, &listener, &container->trap_fd,
+			      err);
 	cleanup_close(&container->gate_fd);
 	trace_mark("started");
 	if (r == 0)

@@ -21,6 +21,7 @@ enum sync_kind {
 	SYNC_DETACH,	/* parent: wait at the gate socket from now on */
 	SYNC_START,	/* parent: execve */
 	SYNC_LISTENER,	/* child: carries the seccomp notify fd */
+	SYNC_TRAP,	/* child: carries that of the engine's own filter */
 };
 
 /* Both ends CLOEXEC. 0 or -errno. */

@@ -1,0 +1,432 @@
+#include "network/direct.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "network/direct_guard.h"
+#include "network/direct_twin.h"
+#include "network/port.h"
+#include "sys/fs.h"
+#include "sys/socket_calls.h"
+#include "sys/syscalls.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* Linux 6.9 */
+#endif
+
+struct direct_port {
+	struct network_port port;
+	size_t index; /* in the endpoint */
+};
+
+struct direct {
+	char id[ID_LENGTH + 1];
+	struct guard guard;
+	struct in_addr ipv4;
+	struct in6_addr ipv6;
+	size_t count;
+	struct direct_port ports[];
+};
+
+const char *direct_refusal(const struct network_port *ports, size_t count, size_t index)
+{
+	size_t before = 0;
+	if (ports[index].protocol != NETWORK_TCP)
+		return "only TCP ports can be direct";
+	for (size_t i = 0; i < count; i++) {
+		if (i != index && ports[i].protocol == NETWORK_TCP &&
+		    ports[i].container_port == ports[index].container_port)
+			return "the container's port is published more than once";
+		before += i < index && ports[i].mode == NETWORK_MODE_DIRECT;
+	}
+	return before >= GUARD_PORTS_MAX ? "too many ports are to be direct" : NULL;
+}
+
+bool direct_wanted(const struct network_port *ports, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ports[i].mode == NETWORK_MODE_DIRECT && !direct_refusal(ports, count, i))
+			return true;
+	return false;
+}
+
+static uint64_t netns_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
+}
+
+/* What the kernel and this program think a notification is. */
+static bool notifications_fit(void)
+{
+	struct seccomp_notif_sizes sizes;
+	return syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) == 0 &&
+	       sizes.seccomp_notif <= sizeof(struct seccomp_notif) &&
+	       sizes.seccomp_notif_resp <= sizeof(struct seccomp_notif_resp);
+}
+
+int direct_open(const struct direct_request *request, struct direct **ret)
+{
+	const struct network_endpoint *endpoint = request->endpoint;
+	_cleanup_close_ int probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint64_t host = probe < 0 ? 0 : netns_of(probe);
+	if (!host || !notifications_fit())
+		return -EOPNOTSUPP;
+	struct direct *direct =
+		calloc(1, sizeof(*direct) + endpoint->port_count * sizeof(direct->ports[0]));
+	if (!direct)
+		return -ENOMEM;
+	direct->guard = (struct guard) {
+		.cgroup_fd = fcntl(request->cgroup_fd, F_DUPFD_CLOEXEC, 3),
+		.host_netns = host,
+		.addresses = { .gateway4 = endpoint->gateway4,
+			       .own4 = endpoint->ipv4,
+			       .has_ipv6 = endpoint->has_ipv6,
+			       .gateway6 = endpoint->gateway6,
+			       .own6 = endpoint->ipv6 },
+		.connect_fds = { -1, -1 },
+	};
+	direct->ipv4 = endpoint->ipv4;
+	direct->ipv6 = endpoint->ipv6;
+	int r = direct->guard.cgroup_fd < 0
+			? -errno
+			: str_format(direct->id, sizeof(direct->id), "%s", request->container_id);
+	for (size_t i = 0; i < endpoint->port_count; i++)
+		if (endpoint->ports[i].mode == NETWORK_MODE_DIRECT &&
+		    !direct_refusal(endpoint->ports, endpoint->port_count, i))
+			direct->ports[direct->count++] =
+				(struct direct_port) { .port = endpoint->ports[i], .index = i };
+	if (r < 0) {
+		direct_close(direct);
+		return r;
+	}
+	*ret = direct;
+	return 0;
+}
+
+void direct_close(struct direct *direct)
+{
+	if (!direct)
+		return;
+	guard_close(&direct->guard);
+	cleanup_close(&direct->guard.cgroup_fd);
+	free(direct);
+}
+
+/* ---- which server of which port ---- */
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static socklen_t address_size(const union address *address)
+{
+	return address->any.sa_family == AF_INET ? sizeof(address->v4) : sizeof(address->v6);
+}
+
+/* The families in which the translation would have led to the server: bound to every address, or
+ * to the container's own. */
+static unsigned families_served(const struct direct *direct, int fd, const union address *bound)
+{
+	const struct in6_addr *address = &bound->v6.sin6_addr;
+	if (bound->any.sa_family == AF_INET) {
+		uint32_t own = bound->v4.sin_addr.s_addr;
+		return own == htonl(INADDR_ANY) || own == direct->ipv4.s_addr ? NETWORK_DIRECT_V4
+									      : 0;
+	}
+	if (bound->any.sa_family != AF_INET6)
+		return 0;
+	if (IN6_IS_ADDR_UNSPECIFIED(address))
+		return NETWORK_DIRECT_V6 |
+		       (twin_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) ? 0 : NETWORK_DIRECT_V4);
+	if (IN6_IS_ADDR_V4MAPPED(address)) {
+		uint32_t own = address->s6_addr32[3];
+		return own == htonl(INADDR_ANY) || own == direct->ipv4.s_addr ? NETWORK_DIRECT_V4
+									      : 0;
+	}
+	return IN6_ARE_ADDR_EQUAL(address, &direct->ipv6) ? NETWORK_DIRECT_V6 : 0;
+}
+
+/* What the host's socket is bound to. */
+static void host_address(const struct network_port *port, const union address *bound,
+			 unsigned families, union address *ret)
+{
+	*ret = (union address) { .any.sa_family = bound->any.sa_family };
+	if (ret->any.sa_family == AF_INET) {
+		ret->v4.sin_port = htons(port->host_port);
+		if (port->host_ip_set)
+			ret->v4.sin_addr = port->host_ip.v4;
+		return;
+	}
+	ret->v6.sin6_port = htons(port->host_port);
+	if (port->host_ip_set && port->host_family == AF_INET6)
+		ret->v6.sin6_addr = port->host_ip.v6;
+	if (families != NETWORK_DIRECT_V4)
+		return;
+	/* An IPv6 socket that serves IPv4 only: ::ffff:a.b.c.d. */
+	ret->v6.sin6_addr.s6_addr32[2] = htonl(0xffff);
+	if (port->host_ip_set)
+		ret->v6.sin6_addr.s6_addr32[3] = port->host_ip.v4.s_addr;
+}
+
+static struct direct_port *port_served(struct direct *direct, int fd, const union address *bound,
+				       unsigned *ret_families)
+{
+	/* sin_port and sin6_port are in the same place. */
+	uint16_t number = ntohs(bound->v4.sin_port);
+	unsigned families = families_served(direct, fd, bound);
+	for (size_t i = 0; families && number && i < direct->count; i++) {
+		const struct network_port *port = &direct->ports[i].port;
+		if (port->container_port != number)
+			continue;
+		if (port->host_ip_set)
+			families &= port->host_family == AF_INET ? NETWORK_DIRECT_V4
+								 : NETWORK_DIRECT_V6;
+		*ret_families = families;
+		return families ? &direct->ports[i] : NULL;
+	}
+	return NULL;
+}
+
+/* ---- taking it ---- */
+
+struct call {
+	int listener_fd;
+	uint64_t id;
+	pid_t tid;
+	int pidfd;
+	int fd; /* of the process */
+	int backlog;
+	int original; /* the same file here */
+};
+
+static int respond(const struct call *call, int error, uint32_t flags)
+{
+	struct seccomp_notif_resp response = { .id = call->id, .error = error, .flags = flags };
+	return ioctl(call->listener_fd, SECCOMP_IOCTL_NOTIF_SEND, &response) < 0 ? -errno : 0;
+}
+
+/* The guard must know a port as taken only when it is. */
+static int guard_update(struct direct *direct)
+{
+	struct guard_port ports[GUARD_PORTS_MAX];
+	for (size_t i = 0; i < direct->count; i++) {
+		const struct network_port *port = &direct->ports[i].port;
+		/* What is bound to one address of the host cannot be reached at the gateway's. */
+		ports[i] = (struct guard_port) { .container_port = port->container_port,
+						 .host_port = port->host_port,
+						 .taken = port->host_ip_set ? 0 : port->direct };
+	}
+	return guard_attach(&direct->guard, ports, direct->count);
+}
+
+static int reuse(int fd, int on)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+/* Beside the socket that holds the port, which lets nobody else in before or after. The twin keeps
+ * the option: what is left of its connections must not keep the container from starting again. */
+static int bind_and_listen(const struct direct *direct, const struct direct_port *port, int twin,
+			   const union address *address, int backlog)
+{
+	int held = port_held(direct->id, port->index);
+	int r = held < 0 ? held : reuse(held, 1);
+	if (r == 0)
+		r = reuse(twin, 1);
+	if (r == 0 && bind(twin, &address->any, address_size(address)) < 0)
+		r = -errno;
+	if (r == 0 && listen(twin, backlog) < 0)
+		r = -errno;
+	if (held >= 0)
+		reuse(held, 0);
+	return r;
+}
+
+/* Whether the process's descriptor is closed on exec. */
+static uint32_t descriptor_flags(const struct call *call)
+{
+	char path[64], text[512];
+	unsigned flags = 0;
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", call->tid, call->fd);
+	int len = fs_read_small(AT_FDCWD, path, text, sizeof(text));
+	const char *line = len < 0 ? NULL : strstr(text, "flags:");
+	return line && sscanf(line, "flags: %o", &flags) == 1 ? flags & O_CLOEXEC : 0;
+}
+
+static int inject(const struct call *call, int twin)
+{
+	struct twin_watches watches;
+	struct seccomp_notif_addfd add = {
+		.id = call->id,
+		.flags = SECCOMP_ADDFD_FLAG_SETFD,
+		.srcfd = (uint32_t)twin,
+		.newfd = (uint32_t)call->fd,
+		.newfd_flags = descriptor_flags(call),
+	};
+	twin_note_watches(call->tid, call->fd, &watches);
+	if (ioctl(call->listener_fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0)
+		return -errno;
+	if (watches.count)
+		twin_restore_watches(&watches, call->pidfd, call->fd, twin);
+	return 0;
+}
+
+/* true: the server listens on the host, or has been told why it cannot. */
+static bool substitute(struct direct *direct, const struct call *call,
+		       int (*taken)(void *, size_t, unsigned), void *opaque)
+{
+	union address bound = { 0 }, address;
+	socklen_t size = sizeof(bound);
+	unsigned families = 0;
+	if (getsockname(call->original, &bound.any, &size) < 0)
+		return false;
+	struct direct_port *port = port_served(direct, call->original, &bound, &families);
+	if (!port)
+		return false;
+	unsigned before = port->port.direct;
+	_cleanup_close_ int twin = twin_make(call->original, direct->guard.cgroup_fd);
+	int r = twin < 0 ? twin : 0;
+	if (r == 0 && direct->guard.connect_fds[0] < 0)
+		r = guard_update(direct);
+	host_address(&port->port, &bound, families, &address);
+	if (r == 0)
+		r = bind_and_listen(direct, port, twin, &address, call->backlog);
+	if (r == -EADDRINUSE && before & families) {
+		/* The container's earlier server, which it could not have bound beside either. */
+		respond(call, r, 0);
+		return true;
+	}
+	port->port.direct |= families;
+	if (r == 0 && port->port.direct != before)
+		r = guard_update(direct);
+	if (r == 0 && port->port.direct != before)
+		r = taken(opaque, port->index, families);
+	if (r == 0)
+		r = inject(call, twin);
+	if (r == 0) {
+		respond(call, 0, 0);
+		return true;
+	}
+	port->port.direct = before;
+	log_debug("port %u stays translated: %s", port->port.container_port, strerror(-r));
+	return false;
+}
+
+/* ---- calls ---- */
+
+/*
+ * listen() on the very file, from here: what the process has under that number by now does not
+ * matter. A Unix socket remembers who listens (SO_PEERCRED), so that call goes on in the process.
+ */
+static void listen_here(const struct direct *direct, const struct call *call)
+{
+	int domain = twin_option(call->original, SOL_SOCKET, SO_DOMAIN, -1);
+	if (domain != AF_INET && domain != AF_INET6) {
+		respond(call, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+		return;
+	}
+	/* A listener of the host may get another backlog; what was accepted and then disconnected
+	 * would listen on a port that the kernel chooses. */
+	if (netns_of(call->original) == direct->guard.host_netns &&
+	    !twin_option(call->original, SOL_SOCKET, SO_ACCEPTCONN, 0) &&
+	    !fault_without("direct-listen")) {
+		respond(call, -EACCES, 0);
+		return;
+	}
+	respond(call, listen(call->original, call->backlog) < 0 ? -errno : 0, 0);
+}
+
+static bool is_fresh_tcp(const struct direct *direct, int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof(info);
+	return twin_option(fd, SOL_SOCKET, SO_PROTOCOL, -1) == IPPROTO_TCP &&
+	       netns_of(fd) != direct->guard.host_netns &&
+	       getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+	       info.tcpi_state == TCP_CLOSE;
+}
+
+/* The arguments of socketcall(2) are in memory; a copy is what is acted on. */
+static int read_arguments(const struct seccomp_notif *notification, uint32_t word,
+			  struct call *call)
+{
+	uint64_t raw[2];
+	const struct iovec to = { raw, 2 * word };
+	const struct iovec from = { (void *)(uintptr_t)notification->data.args[1], 2 * word };
+	if (process_vm_readv((pid_t)notification->pid, &to, 1, &from, 1, 0) != (ssize_t)to.iov_len)
+		return -EFAULT;
+	call->fd = word == 4 ? ((int32_t *)raw)[0] : (int)raw[0];
+	call->backlog = word == 4 ? ((int32_t *)raw)[1] : (int)raw[1];
+	return 0;
+}
+
+static int read_call(const struct seccomp_notif *notification, struct call *call)
+{
+	const struct seccomp_data *data = &notification->data;
+	call->fd = (int)data->args[0];
+	call->backlog = (int)data->args[1];
+	for (size_t i = 0; i < ARRAY_SIZE(socket_calls); i++)
+		if (data->arch == socket_calls[i].arch && socket_calls[i].socketcall &&
+		    (uint32_t)data->nr == socket_calls[i].socketcall)
+			return read_arguments(notification, socket_calls[i].word, call);
+	return 0;
+}
+
+/* Before Linux 6.9 only a process's first thread can be opened; another one's call goes on as it
+ * is. */
+static int open_thread(pid_t tid)
+{
+	int fd = sys_pidfd_open(tid, PIDFD_THREAD);
+	return fd == -EINVAL ? sys_pidfd_open(tid, 0) : fd;
+}
+
+int direct_answer(struct direct *direct, int listener_fd, int (*taken)(void *, size_t, unsigned),
+		  void *opaque)
+{
+	struct seccomp_notif notification = { 0 };
+	if (ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &notification) < 0)
+		return errno == ENOENT || errno == EINTR ? 0 : -errno;
+	struct call call = { .listener_fd = listener_fd,
+			     .id = notification.id,
+			     .tid = (pid_t)notification.pid };
+	if (!direct)
+		return respond(&call, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE) == -EBADF ? -EBADF : 0;
+	int r = read_call(&notification, &call);
+	_cleanup_close_ int pidfd = open_thread(call.tid);
+	_cleanup_close_ int original = r < 0	   ? r
+				       : pidfd < 0 ? pidfd
+						   : sys_pidfd_getfd(pidfd, call.fd);
+	/* The id is good as long as the call waits, and so does the pid. */
+	if (ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id) < 0)
+		return 0;
+	call.pidfd = pidfd;
+	call.original = original;
+	if (original < 0)
+		respond(&call, original == -EBADF ? original : 0,
+			original == -EBADF ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+	else if (!is_fresh_tcp(direct, original) || !substitute(direct, &call, taken, opaque))
+		listen_here(direct, &call);
+	return 0;
+}

@@ -1,0 +1,197 @@
+#include "network/direct_guard.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/str.h"
+#include "network/network.h"
+#include "sys/bpf.h"
+
+#define INSNS_PER_PORT 14
+#define INSNS_MAX      (64 + GUARD_PORTS_MAX * INSNS_PER_PORT)
+
+#define CTX(field) offsetof(struct bpf_sock_addr, field)
+
+enum guard_hook { CONNECT4, CONNECT6, BIND4, BIND6, SOCKNAME4, SOCKNAME6, HOOKS };
+
+static const struct bpf_kind hooks[HOOKS] = {
+	[CONNECT4] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, "masu_connect4" },
+	[CONNECT6] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET6_CONNECT, "masu_connect6" },
+	[BIND4] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_BIND, "masu_bind4" },
+	[BIND6] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET6_BIND, "masu_bind6" },
+	[SOCKNAME4] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETSOCKNAME,
+			"masu_sockname4" },
+	[SOCKNAME6] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET6_GETSOCKNAME,
+			"masu_sockname6" },
+};
+
+/* r6 = the context, and a jump, to be given its target, where the socket is the host's. */
+static size_t emit_if_host(struct bpf_code *code, uint64_t host_netns)
+{
+	bpf_emit(code, BPF_ALU64 | BPF_MOV | BPF_X, R6, R1, 0, 0);
+	bpf_emit(code, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_get_netns_cookie);
+	bpf_emit(code, BPF_LD | BPF_IMM | BPF_DW, R1, 0, 0, (int32_t)host_netns);
+	bpf_emit(code, 0, 0, 0, 0, (int32_t)(host_netns >> 32));
+	bpf_emit(code, BPF_JMP | BPF_JEQ | BPF_X, R0, R1, 0, 0);
+	return code->count - 1;
+}
+
+/* Goes on behind the instruction at the returned place, unless the word at @offset is @value. */
+static size_t emit_unless(struct bpf_code *code, size_t offset, uint32_t value)
+{
+	bpf_emit_load(code, R2, R6, offset);
+	bpf_emit(code, BPF_JMP32 | BPF_JNE | BPF_K, R2, 0, 0, (int32_t)value);
+	return code->count - 1;
+}
+
+static void emit_store(struct bpf_code *code, size_t offset, uint32_t value)
+{
+	bpf_emit(code, BPF_ALU | BPF_MOV | BPF_K, R2, 0, 0, (int32_t)value);
+	bpf_emit(code, BPF_STX | BPF_MEM | BPF_W, R6, R2, (int16_t)offset, 0);
+}
+
+/* ---- connect ---- */
+
+/* Jumps, to be given their targets, where a word of the IPv6 address is another. */
+static void emit_unless_address6(struct bpf_code *code, const uint32_t words[4], size_t ret[4])
+{
+	for (size_t i = 0; i < 4; i++)
+		ret[i] = emit_unless(code, CTX(user_ip6) + 4 * i, words[i]);
+}
+
+/* Jumps, at most four, where the address is not the container itself; how many. */
+static size_t emit_unless_itself(struct bpf_code *code, const struct guard *guard, bool v6,
+				 size_t ret[4])
+{
+	const struct guard_addresses *at = &guard->addresses;
+	if (!v6) {
+		bpf_emit_load(code, R2, R6, CTX(user_ip4));
+		bpf_emit(code, BPF_JMP32 | BPF_JEQ | BPF_K, R2, 0, 2, (int32_t)at->own4.s_addr);
+		bpf_emit(code, BPF_ALU | BPF_AND | BPF_K, R2, 0, 0, (int32_t)htonl(0xff000000));
+		bpf_emit(code, BPF_JMP32 | BPF_JNE | BPF_K, R2, 0, 0, (int32_t)htonl(0x7f000000));
+		ret[0] = code->count - 1;
+		return 1;
+	}
+	uint32_t own[4], loopback[4] = { 0, 0, 0, htonl(1) };
+	size_t others[4];
+	memcpy(own, &at->own6, sizeof(own));
+	emit_unless_address6(code, loopback, others);
+	bpf_emit(code, BPF_JMP | BPF_JA, 0, 0, 0, 0);
+	size_t is_loopback = code->count - 1;
+	for (size_t i = 0; i < 4; i++)
+		bpf_emit_target(code, others[i]);
+	emit_unless_address6(code, own, ret);
+	bpf_emit_target(code, is_loopback);
+	return 4;
+}
+
+static void emit_to_gateway(struct bpf_code *code, const struct guard *guard, bool v6,
+			    const struct guard_port *port)
+{
+	uint32_t gateway[4];
+	size_t other = emit_unless(code, CTX(user_port), htons(port->container_port));
+	memcpy(gateway, &guard->addresses.gateway6, sizeof(gateway));
+	for (size_t i = 0; v6 && i < 4; i++)
+		emit_store(code, CTX(user_ip6) + 4 * i, gateway[i]);
+	if (!v6)
+		emit_store(code, CTX(user_ip4), guard->addresses.gateway4.s_addr);
+	emit_store(code, CTX(user_port), htons(port->host_port));
+	bpf_emit_target(code, other);
+}
+
+static void write_connect(struct bpf_code *code, const struct guard *guard, bool v6,
+			  const struct guard_port *ports, size_t count)
+{
+	size_t host = emit_if_host(code, guard->host_netns), others[5];
+	unsigned family = v6 ? NETWORK_DIRECT_V6 : NETWORK_DIRECT_V4;
+	if (!v6 || guard->addresses.has_ipv6) {
+		size_t other_count = 1;
+		others[0] = emit_unless(code, CTX(protocol), IPPROTO_TCP);
+		other_count += emit_unless_itself(code, guard, v6, others + 1);
+		for (size_t i = 0; i < count; i++)
+			if (ports[i].taken & family)
+				emit_to_gateway(code, guard, v6, &ports[i]);
+		for (size_t i = 0; i < other_count; i++)
+			bpf_emit_target(code, others[i]);
+	}
+	bpf_emit_return(code, 1);
+	bpf_emit_target(code, host);
+	bpf_emit_return(code, fault_without("direct-guard"));
+}
+
+/* ---- bind and getsockname ---- */
+
+static void write_bind(struct bpf_code *code, const struct guard *guard,
+		       const struct guard_port *ports, size_t count)
+{
+	size_t host = emit_if_host(code, guard->host_netns);
+	bpf_emit_return(code, 1);
+	bpf_emit_target(code, host);
+	for (size_t i = 0; i < count; i++) {
+		size_t other = emit_unless(code, CTX(user_port), htons(ports[i].host_port));
+		bpf_emit_return(code, 1);
+		bpf_emit_target(code, other);
+	}
+	bpf_emit_return(code, fault_without("direct-guard"));
+}
+
+static void write_sockname(struct bpf_code *code, const struct guard *guard,
+			   const struct guard_port *ports, size_t count)
+{
+	size_t host = emit_if_host(code, guard->host_netns);
+	bpf_emit_return(code, 1);
+	bpf_emit_target(code, host);
+	for (size_t i = 0; i < count; i++) {
+		size_t other = emit_unless(code, CTX(user_port), htons(ports[i].host_port));
+		emit_store(code, CTX(user_port), htons(ports[i].container_port));
+		bpf_emit_return(code, 1);
+		bpf_emit_target(code, other);
+	}
+	bpf_emit_return(code, 1);
+}
+
+/* ---- attaching ---- */
+
+static int attach(const struct guard *guard, enum guard_hook hook, const struct guard_port *ports,
+		  size_t count, int replace_fd)
+{
+	struct bpf_insn insns[INSNS_MAX];
+	struct bpf_code code = { insns, 0 };
+	if (hook == CONNECT4 || hook == CONNECT6)
+		write_connect(&code, guard, hook == CONNECT6, ports, count);
+	else if (hook == BIND4 || hook == BIND6)
+		write_bind(&code, guard, ports, count);
+	else
+		write_sockname(&code, guard, ports, count);
+	_cleanup_close_ int program = bpf_load(&hooks[hook], &code);
+	if (program < 0)
+		return program;
+	int r = bpf_attach(guard->cgroup_fd, &hooks[hook], program, replace_fd);
+	return r < 0 ? r : take_fd(&program);
+}
+
+int guard_attach(struct guard *guard, const struct guard_port *ports, size_t count)
+{
+	bool first = guard->connect_fds[0] < 0;
+	for (unsigned hook = 0; hook < HOOKS; hook++) {
+		int *kept = hook <= CONNECT6 ? &guard->connect_fds[hook] : NULL;
+		if (!kept && !first)
+			continue;
+		_cleanup_close_ int program = attach(guard, hook, ports, count, kept ? *kept : -1);
+		if (program < 0)
+			return program;
+		if (kept) {
+			cleanup_close(kept);
+			*kept = take_fd(&program);
+		}
+	}
+	return 0;
+}
+
+void guard_close(struct guard *guard)
+{
+	cleanup_close(&guard->connect_fds[0]);
+	cleanup_close(&guard->connect_fds[1]);
+}

@@ -1,0 +1,45 @@
+/*
+ * What a socket of the host's network namespace may do in the hands of a container: programs on the
+ * container's control group (Documentation/bpf/prog_cgroup_sockopt.rst and bpf(2)), which every
+ * socket made in that group passes for as long as it lives, whoever holds it. Private to
+ * src/network.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A port whose server may be in the host's namespace. */
+struct guard_port {
+	uint16_t container_port, host_port;
+	unsigned taken; /* NETWORK_DIRECT_* by which the container reaches its own server there */
+};
+
+/* Where a container reaches what listens on every address of the host, and its own addresses. */
+struct guard_addresses {
+	struct in_addr gateway4, own4;
+	bool has_ipv6;
+	struct in6_addr gateway6, own6;
+};
+
+#define GUARD_PORTS_MAX 32
+
+struct guard {
+	int cgroup_fd;	     /* borrowed */
+	uint64_t host_netns; /* SO_NETNS_COOKIE */
+	struct guard_addresses addresses;
+	int connect_fds[2]; /* the programs that change when a port is taken; -1: none yet */
+};
+
+/*
+ * Attaches the guard, or brings it up to date. Without it no socket may be handed out. For a socket
+ * of the host's namespace
+ *  - connect(2), also by MSG_FASTOPEN or after connect(AF_UNSPEC), is refused;
+ *  - bind(2) is refused for all but the host ports of @ports;
+ *  - getsockname(2) tells the container's port instead of the host's.
+ * For one of the container's own, a connection to a taken port at a loopback address or at the
+ * container's own goes to the gateway, where its server is.
+ */
+int guard_attach(struct guard *guard, const struct guard_port *ports, size_t count);
+void guard_close(struct guard *guard);

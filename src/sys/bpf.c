@@ -1,0 +1,64 @@
+#include "sys/bpf.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "sys/syscalls.h"
+
+void bpf_emit(struct bpf_code *code, uint8_t op, uint8_t dst, uint8_t src, int16_t off, int32_t imm)
+{
+	code->insn[code->count++] = (struct bpf_insn) {
+		.code = op, .dst_reg = dst, .src_reg = src, .off = off, .imm = imm
+	};
+}
+
+void bpf_emit_load(struct bpf_code *code, uint8_t dst, uint8_t base, size_t offset)
+{
+	bpf_emit(code, BPF_LDX | BPF_MEM | BPF_W, dst, base, (int16_t)offset, 0);
+}
+
+void bpf_emit_return(struct bpf_code *code, int value)
+{
+	bpf_emit(code, BPF_ALU | BPF_MOV | BPF_K, R0, 0, 0, value);
+	bpf_emit(code, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
+void bpf_emit_target(struct bpf_code *code, size_t from)
+{
+	code->insn[from].off = (int16_t)(code->count - from - 1);
+}
+
+int sys_bpf(int command, union bpf_attr *attr)
+{
+	return (int)sys_ret(syscall(SYS_bpf, command, attr, sizeof(*attr)));
+}
+
+int bpf_load(const struct bpf_kind *kind, const struct bpf_code *code)
+{
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = kind->type;
+	attr.expected_attach_type = kind->attach;
+	attr.insns = (uintptr_t)code->insn;
+	attr.insn_cnt = (uint32_t)code->count;
+	attr.license = (uintptr_t) "Apache-2.0";
+	str_format(attr.prog_name, sizeof(attr.prog_name), "%s", kind->name);
+	/* The verifier gives way to a signal with EAGAIN. */
+	int fd = -EAGAIN;
+	for (int tries = 0; fd == -EAGAIN && tries < 30; tries++)
+		fd = sys_bpf(BPF_PROG_LOAD, &attr);
+	return fd;
+}
+
+int bpf_attach(int cgroup_fd, const struct bpf_kind *kind, int program_fd, int replace_fd)
+{
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = (uint32_t)cgroup_fd;
+	attr.attach_bpf_fd = (uint32_t)program_fd;
+	attr.attach_type = kind->attach;
+	attr.attach_flags = BPF_F_ALLOW_MULTI | (replace_fd >= 0 ? BPF_F_REPLACE : 0);
+	attr.replace_bpf_fd = replace_fd >= 0 ? (uint32_t)replace_fd : 0;
+	return sys_bpf(BPF_PROG_ATTACH, &attr);
+}

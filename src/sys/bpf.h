@@ -1,0 +1,42 @@
+/*
+ * bpf(2) itself, for programs of a few instructions that are assembled here and attached to a
+ * control group: no library. Contract: bpf(2), Documentation/bpf/prog_cgroup_*.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* BPF_CGROUP_MAX_PROGS: how many programs a group can have for one attach type. */
+#define BPF_GROUP_MAX 64
+
+/* Instructions being written; the caller has room for all it emits. */
+struct bpf_code {
+	struct bpf_insn *insn;
+	size_t count;
+};
+
+enum { R0, R1, R2, R3, R4, R5, R6, R7 };
+
+void bpf_emit(struct bpf_code *code, uint8_t op, uint8_t dst, uint8_t src, int16_t off,
+	      int32_t imm);
+/* @dst = the 32 bits at @offset of what @base points to. */
+void bpf_emit_load(struct bpf_code *code, uint8_t dst, uint8_t base, size_t offset);
+/* The program ends with @value. */
+void bpf_emit_return(struct bpf_code *code, int value);
+/* A jump to here for the instruction at @from, which was emitted without a target. */
+void bpf_emit_target(struct bpf_code *code, size_t from);
+
+int sys_bpf(int command, union bpf_attr *attr);
+
+struct bpf_kind {
+	enum bpf_prog_type type;
+	enum bpf_attach_type attach;
+	const char *name; /* as bpftool shows it; at most 15 bytes */
+};
+
+/* Loads a program: its fd or -errno. */
+int bpf_load(const struct bpf_kind *kind, const struct bpf_code *code);
+/* Attaches it to a group beside others, or in the place of @replace_fd unless that is -1. */
+int bpf_attach(int cgroup_fd, const struct bpf_kind *kind, int program_fd, int replace_fd);

@@ -1,0 +1,253 @@
+#!/usr/bin/env bats
+# Direct ports: the server's listening socket is replaced by one of the host (docs/networking.md).
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	load ../lib/oracle.bash
+	export MASU_ROOT=$BATS_FILE_TMPDIR/lib MASU_RUNROOT=$BATS_FILE_TMPDIR/run
+	local root=$BATS_FILE_TMPDIR/rootfs
+	mkdir "$root"
+	make_busybox_root "$root"
+	# Debian's programs, from the host, with -v /usr:/usr:ro.
+	mkdir "$root/usr"
+	ln -s usr/lib "$root/lib"
+	ln -s usr/lib64 "$root/lib64"
+	cc -O1 -D_GNU_SOURCE -static -o "$root/bin/direct-escape" "$REPO/tests/integration/src/direct-escape.c"
+	cc -O1 -D_GNU_SOURCE -static -o "$root/bin/direct-servers" "$REPO/tests/integration/src/direct-servers.c"
+	tar -C "$root" -c . | "$MASU" import - busybox:local
+	ip netns add lan
+	ip link add lan0 type veth peer name eth0 netns lan
+	ip addr add 10.9.0.1/24 dev lan0
+	ip -6 addr add fd09::1/64 dev lan0 nodad
+	ip link set lan0 up
+	ip -n lan addr add 10.9.0.2/24 dev eth0
+	ip -n lan -6 addr add fd09::2/64 dev eth0 nodad
+	ip -n lan link set eth0 up
+}
+
+setup() {
+	load ../lib/oracle.bash
+	export MASU_DEBUG=${MASU_DEBUG:-$REPO/build-debug/bin/masu}
+	DEBIAN=(-v /usr:/usr:ro)
+}
+
+teardown() {
+	local id
+	for id in $("$MASU" ps -aq); do
+		"$MASU" rm -f "$id" >/dev/null || true
+	done
+	[ -z "${HOST_SERVER:-}" ] || kill "$HOST_SERVER" 2>/dev/null || true
+	wait_until 10 nothing_is_left
+}
+
+nothing_is_left() {
+	! ip link show masu0 2>/dev/null && [ -z "$(nft list ruleset)" ] &&
+		[ -z "$(find "$MASU_RUNROOT/networks" -name '[0-9]*' 2>/dev/null)" ]
+} >/dev/null
+
+m() { "$MASU" "$@" 3>&- 4>&-; }
+
+# start NAME [OPTION...] -- COMMAND...: detached, on a host port 8080 that is to be direct.
+start() {
+	local name=$1 options=()
+	shift
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
+	shift
+	m run -d --name "$name" "${options[@]}" busybox:local "$@" >/dev/null
+}
+
+# The modes of a published port: "direct nat" is IPv4 direct and IPv6 not.
+modes() { m inspect "$1" | jq -r ".[0].NetworkSettings.Ports[\"${2:-80/tcp}\"] | map(.Mode) | join(\" \")"; }
+is_direct() { [ "$(modes "$@")" = "direct direct" ] || [ "$(modes "$@")" = direct ] || [ "$(modes "$@")" = "direct nat" ]; }
+page() { wait_until 5 curl -fs -o /dev/null --max-time 1 "$1" && curl -fs --max-time 1 "$1"; }
+from_lan() { ip netns exec lan "$@"; }
+address_of() { m inspect "$1" | jq -r ".[0].NetworkSettings.$2"; }
+HTTPD='mkdir -p /www; echo served >/www/page; exec httpd -f -p 80 -h /www'
+
+@test "a server becomes direct when it listens, and nothing is translated any more" {
+	start web -p 8080:80,mode=direct -- sh -c "$HTTPD"
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	[ "$(modes web)" = "direct direct" ]
+	[ "$(page 'http://[::1]:8080/page')" = served ]
+	[ "$(from_lan curl -fs http://10.9.0.1:8080/page)" = served ]
+	[ "$(from_lan curl -fs 'http://[fd09::1]:8080/page')" = served ]
+	! nft list map inet masu0 port4 | grep 8080
+	! nft list map inet masu0 port6 | grep 8080
+	# It listens in the host's namespace, and in the container's there is nothing.
+	ss -Hltn sport = :8080 | grep -q LISTEN
+	[ -z "$(nsenter -n -t "$(address_of web SandboxID >/dev/null; m inspect -f '{{.State.Pid}}' web)" ss -Hltn)" ]
+}
+
+@test "until a server listens, and where it is not asked for, a port is translated" {
+	start web -p 8080:80 -p 8081:81,mode=nat -p 8082:82,mode=direct -- sh -c "$HTTPD"
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	[ "$(modes web)" = "nat nat" ]
+	[ "$(modes web 81/tcp)" = "nat nat" ]
+	[ "$(modes web 82/tcp)" = "nat nat" ]
+	nft list map inet masu0 port4 | grep -q 8082
+}
+
+@test "the client's own address is what the server sees, from the host's loopback too" {
+	start web -p 8080:80,mode=direct -- direct-servers peer 80
+	wait_until 5 is_direct web
+	[ "$(from_lan nc -w 1 10.9.0.1 8080 </dev/null)" = "10.9.0.2 80" ]
+	[ "$(nc -w 1 127.0.0.1 8080 </dev/null)" = "127.0.0.1 80" ]
+}
+
+@test "the host port is reserved from the start, and stays so when the server is gone" {
+	start web -p 8080:80,mode=direct -- sh -c 'sleep 1000'
+	run m run --rm -p 8080:80 busybox:local true
+	[ "$status" -eq 125 ]
+	[[ $output == *"Bind for 0.0.0.0:8080 failed: port is already allocated"* ]]
+	m exec -d web sh -c "$HTTPD"
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	is_direct web
+	m exec web killall httpd
+	run python3 -c 'import socket; s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(("", 8080))'
+	[[ $output == *"Address already in use"* ]]
+}
+
+@test "a server that ends and listens again, by restart and by exec, is direct again" {
+	start web -p 8080:80,mode=direct -- sh -c 'mkdir /www; echo served >/www/page; while :; do httpd -f -p 80 -h /www; done'
+	for _ in 1 2 3; do
+		[ "$(page http://127.0.0.1:8080/page)" = served ]
+		is_direct web
+		m exec web killall httpd
+	done
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	m restart -t 0 web >/dev/null
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	is_direct web
+}
+
+@test "a port of 127.0.0.1 is the host's alone; one of an address is that address's alone" {
+	start web -p 127.0.0.1:8080:80,mode=direct -- sh -c "$HTTPD"
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	is_direct web
+	run from_lan curl -s --max-time 1 http://10.9.0.1:8080/page
+	[ "$status" -eq 7 ]
+	m rm -f web >/dev/null
+	start web2 -p 10.9.0.1:8080:80,mode=direct -- sh -c "$HTTPD"
+	[ "$(from_lan curl -fs --retry 5 --retry-connrefused http://10.9.0.1:8080/page)" = served ]
+	is_direct web2
+	run curl -s --max-time 1 http://127.0.0.1:8080/page
+	[ "$status" -eq 7 ]
+}
+
+@test "inside, the server is reached at the loopback addresses and at the container's own" {
+	start web -p 8080:80,mode=direct -- sh -c "$HTTPD"
+	page http://127.0.0.1:8080/page
+	is_direct web
+	[ "$(m exec web wget -qO- http://127.0.0.1/page)" = served ]
+	[ "$(m exec web wget -qO- http://127.9.9.9/page)" = served ]
+	[ "$(m exec web wget -qO- "http://$(address_of web IPAddress)/page")" = served ]
+	[ "$(m exec web wget -qO- 'http://[::1]/page')" = served ]
+	[ "$(m exec web wget -qO- "http://[$(address_of web GlobalIPv6Address)]/page")" = served ]
+	# Another port, and another protocol, are the container's own.
+	run m exec web wget -qO- http://127.0.0.1:8080/page
+	[ "$status" -ne 0 ]
+}
+
+@test "what cannot be direct is translated, and works as ever" {
+	local option
+	for option in --privileged "--cap-add NET_ADMIN" "--cap-add SYS_ADMIN" "--security-opt seccomp=unconfined"; do
+		# shellcheck disable=SC2086 # words
+		start web $option -p 8080:80,mode=direct -- sh -c "$HTTPD"
+		[ "$(page http://127.0.0.1:8080/page)" = served ]
+		[ "$(modes web)" = "nat nat" ]
+		m inspect web | jq -e '.[0].NetworkSettings.Ports["80/tcp"][0].ModeReason | length > 10'
+		m rm -f web >/dev/null
+	done
+	# Twice the same port of the container, and UDP.
+	start web -p 8080:80,mode=direct -p 8081:80,mode=direct -p 8080:80/udp,mode=direct -- sh -c "$HTTPD"
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	[ "$(page http://127.0.0.1:8081/page)" = served ]
+	[ "$(modes web)" = "nat nat nat nat" ]
+}
+
+@test "a server on the container's loopback alone is not published" {
+	start web -p 8080:80,mode=direct -- sh -c 'mkdir /www; echo served >/www/page; exec httpd -f -p 127.0.0.1:80 -h /www'
+	wait_until 5 m exec web wget -qO- http://127.0.0.1/page
+	[ "$(modes web)" = "nat nat" ]
+	run curl -s --max-time 1 http://10.9.0.1:8080/page
+	[ "$status" -ne 0 ]
+}
+
+@test "options, descriptor flags and what epoll was asked survive" {
+	local way
+	for way in options cloexec nonblock epoll-before dup-after fork reuseport ipv6only; do
+		start web -p 8080:80,mode=direct -- direct-servers "$way" 80
+		wait_until 5 nc -z -w 1 ::1 8080 || wait_until 5 nc -z -w 1 127.0.0.1 8080
+		run nc -w 2 "$([ $way = ipv6only ] && echo ::1 || echo 127.0.0.1)" 8080 </dev/null
+		[ "$output" = ok ] || { echo "$way: $output"; m logs web; return 1; }
+		is_direct web || [ "$(modes web)" = "nat direct" ]
+		m rm -f web >/dev/null
+	done
+}
+
+@test "the translation comes back to nobody when others make the table again" {
+	start web -p 8080:80,mode=direct -- sh -c "$HTTPD"
+	page http://127.0.0.1:8080/page
+	nft flush ruleset
+	m run --rm -p 8090:90 busybox:local true
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	! nft list map inet masu0 port4 | grep 8080
+}
+
+@test "a listener that is a Unix socket knows who listens" {
+	start web -p 8080:80,mode=direct -- direct-servers unix-peer 80
+	wait_until 5 eval 'm logs web | grep -q .'
+	[ "$(m logs web)" = "uid 0 own pid" ]
+}
+
+# --- the guard ---
+
+# A server of the host that nobody published; its port is in PORT.
+host_server() {
+	PORT=7777
+	nc -lk 127.0.0.1 $PORT >/dev/null 2>&1 3>&- 4>&- &
+	HOST_SERVER=$!
+	wait_until 5 nc -z 127.0.0.1 $PORT
+}
+
+# attempt WAY: its verdict. MASU is the program that makes the container.
+attempt() {
+	m run -d --name attack -p 8080:80,mode=direct busybox:local direct-escape "$1" $PORT >/dev/null
+	if [[ $1 == accepted-* ]]; then
+		wait_until 5 eval 'm logs attack | grep -q waiting'
+		nc -w 2 127.0.0.1 8080 </dev/null >/dev/null 2>&1 || true
+	fi
+	wait_until 5 eval 'm logs attack 2>&1 | grep -qE "held|breached"'
+	m logs attack 2>&1 | grep -oE "held|breached"
+	[ "$(modes attack)" = "direct nat" ] || echo "not direct"
+	m rm -f attack >/dev/null
+}
+
+with_debug_without() { # defence, command
+	[ -x "$MASU_DEBUG" ] || skip "$MASU_DEBUG is missing; run tools/build debug"
+	local defence=$1
+	shift
+	ASAN_OPTIONS=detect_leaks=0 MASU_TEST_WITHOUT=$defence MASU=$MASU_DEBUG \
+		MASU_LIBEXEC=${MASU_DEBUG%/*}/libexec/masu "$@"
+}
+
+escape() { # way, defence
+	host_server
+	[ "$(attempt "$1")" = held ]
+	[ "$(with_debug_without "$2" attempt "$1")" = breached ]
+}
+
+@test "the listening socket cannot be disconnected and connected to the host" { escape connect direct-guard; }
+@test "nor by sending with MSG_FASTOPEN" { escape fastopen direct-guard; }
+@test "an accepted connection cannot be disconnected and connected to the host" { escape accepted-connect direct-guard; }
+@test "nor by sending with MSG_FASTOPEN " { escape accepted-fastopen direct-guard; }
+@test "an accepted connection cannot be bound to another port of the host" { escape accepted-bind direct-guard; }
+@test "an accepted connection cannot listen on a port the kernel chooses" { escape accepted-autobind direct-listen; }
+@test "a socket of the host gives neither its namespace nor power over its interfaces" {
+	host_server
+	[ "$(attempt ioctl)" = held ]
+}

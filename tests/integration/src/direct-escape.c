@@ -1,0 +1,109 @@
+/*
+ * Inside a container whose port 80 is direct: tries to get from the socket that listens on the
+ * host, or from a connection it accepted, into the host's network. Says "held" or "breached", with
+ * what happened. Usage: direct-escape WAY PORT    PORT: of a server on the host's loopback, which
+ * nobody published direct-escape listen      only listens, and accepts for ever
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct sockaddr_in to(const char *ip, int port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	inet_pton(AF_INET, ip, &address.sin_addr);
+	return address;
+}
+
+/* And waits, so that the container can be looked at. */
+static int verdict(int breached, const char *what)
+{
+	printf("%s: %s (%s)\n", breached ? "breached" : "held", what, strerror(errno));
+	fflush(stdout);
+	pause();
+	return 0;
+}
+
+static int server(void)
+{
+	const struct sockaddr_in any = to("0.0.0.0", 80);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 5) < 0) {
+		perror("listen");
+		exit(1);
+	}
+	return fd;
+}
+
+static void disconnect(int fd)
+{
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	if (connect(fd, &nobody, sizeof(nobody)) < 0)
+		perror("connect(AF_UNSPEC)");
+}
+
+static int reaches(int fd, int port)
+{
+	const struct sockaddr_in target = to("127.0.0.1", port);
+	return connect(fd, (const struct sockaddr *)&target, sizeof(target)) == 0;
+}
+
+static int reaches_by_fastopen(int fd, int port)
+{
+	const struct sockaddr_in target = to("127.0.0.1", port);
+	return sendto(fd, "x", 1, MSG_FASTOPEN, (const struct sockaddr *)&target, sizeof(target)) ==
+	       1;
+}
+
+/* An accepted connection does not hold its port, so that it could be bound to any other. */
+static int binds(int fd)
+{
+	const struct sockaddr_in target = to("0.0.0.0", 2222);
+	return bind(fd, (const struct sockaddr *)&target, sizeof(target)) == 0;
+}
+
+static int changes_interface(int fd)
+{
+	struct ifreq request = { .ifr_name = "lo" };
+	/* SIOCGSKNS: the socket's namespace, to enter. */
+	return ioctl(fd, 0x894C) >= 0 ||
+	       (ioctl(fd, SIOCGIFFLAGS, &request) == 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0);
+}
+
+int main(int argc, char **argv)
+{
+	const char *way = argc > 1 ? argv[1] : "listen";
+	int port = argc > 2 ? atoi(argv[2]) : 0, fd = server();
+	if (strcmp(way, "listen") == 0)
+		for (;;)
+			close(accept(fd, NULL, NULL));
+	if (strcmp(way, "ioctl") == 0)
+		return verdict(changes_interface(fd), way);
+	if (strncmp(way, "accepted-", 9) == 0) {
+		puts("waiting");
+		fflush(stdout);
+		int accepted = accept(fd, NULL, NULL);
+		if (accepted < 0)
+			return 1;
+		fd = accepted;
+		way += 9;
+	}
+	disconnect(fd);
+	errno = 0;
+	if (strcmp(way, "connect") == 0)
+		return verdict(reaches(fd, port), way);
+	if (strcmp(way, "fastopen") == 0)
+		return verdict(reaches_by_fastopen(fd, port), way);
+	if (strcmp(way, "bind") == 0)
+		return verdict(binds(fd), way);
+	if (strcmp(way, "autobind") == 0)
+		return verdict(listen(fd, 5) == 0, way);
+	fprintf(stderr, "no such way: %s\n", way);
+	return 2;
+}
