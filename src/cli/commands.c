@@ -51,6 +51,7 @@ static const struct cli_command *const verbs[] = {
 	&login_command,
 	&logout_command,
 	&logs_command,
+	&manifest_command,
 	&oci_command,
 	&pause_command,
 	&port_command,

@@ -32,10 +32,19 @@ void tell_image(const struct cli_context *context, int root_fd, const char *acti
 		image_event(context->runroot, action, &image, name);
 }
 
+/* clang-format off */
 static const struct cli_command *const verbs[] = {
-	&import_command, &load_command, &login_command, &logout_command,
-	&pull_command,	 &push_command, &save_command,	NULL,
+	&import_command,
+	&load_command,
+	&login_command,
+	&logout_command,
+	&manifest_command,
+	&pull_command,
+	&push_command,
+	&save_command,
+	NULL,
 };
+/* clang-format on */
 
 static const struct cli_command root_command = {
 	.name = "masu",

@@ -7,9 +7,10 @@ extern const struct cli_command import_command; /* import.c */
 extern const struct cli_command load_command;	/* load.c */
 extern const struct cli_command login_command;	/* login.c */
 extern const struct cli_command logout_command;
-extern const struct cli_command pull_command; /* pull.c */
-extern const struct cli_command push_command; /* push.c */
-extern const struct cli_command save_command; /* save.c */
+extern const struct cli_command manifest_command; /* manifest.c */
+extern const struct cli_command pull_command;	  /* pull.c */
+extern const struct cli_command push_command;	  /* push.c */
+extern const struct cli_command save_command;	  /* save.c */
 
 /* Opens <root> as the hot program does, making it where it is missing. */
 int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err);
@@ -17,5 +18,9 @@ int open_root(const struct cli_context *context, int *ret_fd, struct masu_error 
 /* Tells `masu events` of the image that has this id; @reference (may be NULL): the name it got. */
 void tell_image(const struct cli_context *context, int root_fd, const char *action, const char *id,
 		const char *reference);
+
+/* `masu manifest inspect` (manifest_inspect.c). */
+int manifest_inspect(struct cli_context *context, void *data, int argc, char **argv,
+		     struct masu_error *err);
 
 #define STORAGE_DRIVER_DEFAULT "overlay"

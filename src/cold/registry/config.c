@@ -255,3 +255,19 @@ void registry_drop_mirrors(struct registry *registry)
 		registry->count--;
 	}
 }
+
+int registry_allow_insecure(struct arena *arena, struct registry *registry, struct masu_error *err)
+{
+	struct registry_endpoint *last = &registry->endpoints[registry->count - 1];
+	const char *location = str_after(last->base, "https://");
+	if (!location)
+		return 0; /* it is already */
+	if (registry->count == REGISTRY_ENDPOINTS_MAX)
+		return error_set(err, -E2BIG, "%s: more than %d mirrors", registry->domain,
+				 REGISTRY_ENDPOINTS_MAX);
+	last->insecure = true;
+	struct registry_endpoint *plain = &registry->endpoints[registry->count++];
+	*plain = *last;
+	plain->base = arena_printf(arena, "http://%s", location);
+	return plain->base ? 0 : error_set(err, -ENOMEM, "out of memory");
+}

@@ -32,8 +32,10 @@ enum fetch_kind {
 	FETCH_DOCUMENT, /* GET path, at most FETCH_DOCUMENT_MAX bytes, any digest */
 	FETCH_BLOB,	/* GET path: exactly @size bytes of @digest */
 	FETCH_EXISTS,	/* HEAD path: status 404 is an answer too, code 0 */
-	FETCH_UPLOAD, /* @size bytes of @digest from file to the blob's path, however that takes */
-	FETCH_PUT     /* PUT path of @size bytes of @type from file: a manifest */
+	/* @size bytes of @digest from file to the blob's path, however that takes; without a file
+	 * only what takes no sending */
+	FETCH_UPLOAD,
+	FETCH_PUT /* PUT path of @size bytes of @type from file: a manifest */
 };
 
 struct fetch_request {

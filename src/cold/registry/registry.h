@@ -50,6 +50,9 @@ int registry_open(struct arena *arena, const char *domain, struct registry *ret,
 /* For writing, and for what a mirror does not know: leaves the registry's own endpoints. */
 void registry_drop_mirrors(struct registry *registry);
 
+/* --insecure: the registry itself is reached without checking its certificate, and over HTTP. */
+int registry_allow_insecure(struct arena *arena, struct registry *registry, struct masu_error *err);
+
 /* ---- auth_file.c ---- */
 
 /* The key docker keeps a registry's credentials under: the domain, docker.io's is a URL. */

@@ -143,6 +143,20 @@ int remote_put_blob(struct remote *remote, const char *digest, int fd, uint64_t 
 	return r < 0 ? r : fetcher_call(remote->fetcher, &request, fd, &reply, err);
 }
 
+int remote_mount_blob(struct remote *remote, const char *digest, uint64_t size, const char *from,
+		      struct masu_error *err)
+{
+	struct fetch_request request;
+	struct fetch_reply reply;
+	int r = request_init(remote, &request, FETCH_UPLOAD, "blobs", digest, err);
+	if (r == 0)
+		r = str_format(request.digest, sizeof(request.digest), "%s", digest);
+	if (r == 0)
+		r = str_format(request.from, sizeof(request.from), "%s", from);
+	request.size = size;
+	return r < 0 ? r : fetcher_call(remote->fetcher, &request, -1, &reply, err);
+}
+
 /* A file of these bytes, for the fetcher to read. */
 static int file_of(const void *data, size_t len, struct masu_error *err)
 {

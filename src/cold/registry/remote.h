@@ -54,7 +54,13 @@ int remote_stat(struct remote *remote, const char *name, bool *ret_exists,
 /* Sends the @size bytes of @fd, which are @digest, unless the repository has them. */
 int remote_put_blob(struct remote *remote, const char *digest, int fd, uint64_t size,
 		    struct masu_error *err);
-/* The same for bytes in memory; their digest to @ret_digest. */
+/*
+ * A blob that is not here: -ENOENT unless the repository has it or the registry takes it from its
+ * repository @from.
+ */
+int remote_mount_blob(struct remote *remote, const char *digest, uint64_t size, const char *from,
+		      struct masu_error *err);
+/* As remote_put_blob() for bytes in memory; their digest to @ret_digest. */
 int remote_put_bytes(struct remote *remote, const void *data, size_t len,
 		     char ret_digest[DIGEST_MAX], struct masu_error *err);
 /*

@@ -286,6 +286,11 @@ static enum transfer_next started(struct transfer *t, long status, const char *b
 		return uploaded(FETCH_MOUNTED, reply);
 	if (status != 202 || !take_place(t, base))
 		return nonsense(base, t, "the registry names no place for the upload", reply);
+	if (t->file < 0)
+		return answer_fail(reply, -ENOENT,
+				   "%s: %.80s is not in the repository, and cannot be mounted "
+				   "from %.200s",
+				   base, t->request.digest, t->request.from);
 	t->mountable = false;
 	t->confirmed = t->bytes = 0;
 	t->step = t->part ? UPLOAD_PART : UPLOAD_WHOLE;
