@@ -205,7 +205,7 @@ const struct cli_command inspect_command = {
 	.options = inspect_options,
 	.option_count = ARRAY_SIZE(inspect_options),
 	.options_size = sizeof(struct inspect_request),
-	.run = inspect_run,
+	CLI_MORE(inspect_run),
 	.min_args = 1,
 	.max_args = -1,
 };
@@ -217,7 +217,7 @@ const struct cli_command container_inspect_command = {
 	.options = container_inspect_options,
 	.option_count = ARRAY_SIZE(container_inspect_options),
 	.options_size = sizeof(struct inspect_request),
-	.run = container_inspect_run,
+	CLI_MORE(container_inspect_run),
 	.min_args = 1,
 	.max_args = -1,
 };

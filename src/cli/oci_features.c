@@ -172,5 +172,5 @@ const struct cli_command oci_features_command = {
 	.name = "features",
 	.synopsis = "",
 	.summary = "Print what this runtime supports, as the specification's features document",
-	.run = features_run,
+	CLI_MORE(features_run),
 };

@@ -209,5 +209,5 @@ const struct cli_command oci_spec_command = {
 	.options = spec_options,
 	.option_count = ARRAY_SIZE(spec_options),
 	.options_size = sizeof(struct spec_options),
-	.run = spec_run,
+	CLI_MORE(spec_run),
 };

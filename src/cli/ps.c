@@ -205,7 +205,7 @@ static int ps_run(struct cli_context *context, void *pointer, int argc, char **a
 		.name = (command_name), .aliases = (other_names), .synopsis = "[OPTIONS]",         \
 		.summary = "List containers", .options = ps_options,                               \
 		.option_count = ARRAY_SIZE(ps_options), .options_size = sizeof(struct ps_options), \
-		.defaults = ps_defaults, .run = ps_run                                             \
+		.defaults = ps_defaults, CLI_MORE(ps_run)                                          \
 	}
 const struct cli_command ps_command = PS_COMMAND("ps", NULL);
 const struct cli_command container_ls_command = PS_COMMAND("ls", "ps list");
