@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdbool.h>
 #include <time.h>
 
 static double scaled(uint64_t bytes, double base, unsigned *ret_unit)
@@ -72,22 +73,40 @@ const char *human_duration(int64_t seconds, char ret[HUMAN_MAX])
 	return ret;
 }
 
+/* @pattern has "0" for each digit, which are the @numbers in turn, and else what stands there; "T"
+ * is also "t" or a blank. What follows, or NULL. */
+static const char *take_numbers(const char *text, const char *pattern, int *numbers)
+{
+	for (; *pattern; text++, pattern++) {
+		bool digit = *text >= '0' && *text <= '9';
+		if (*pattern == '0' && digit)
+			*numbers = *numbers * 10 + (*text - '0');
+		else if (*pattern == '0' || (*text != *pattern &&
+					     !(*pattern == 'T' && (*text == 't' || *text == ' '))))
+			return NULL;
+		if (*pattern == '0' && pattern[1] != '0')
+			numbers++;
+	}
+	return text;
+}
+
 int time_parse_rfc3339(const char *text, int64_t *ret_seconds)
 {
-	struct tm tm = { 0 };
-	int end = 0, hours, minutes;
-	if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6 ||
-	    end == 0)
+	int n[6] = { 0 }, offset[2] = { 0 };
+	const char *zone = take_numbers(text, "0000-00-00T00:00:00", n);
+	if (!zone)
 		return -EINVAL;
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
-	const char *zone = text + end;
+	struct tm tm = { .tm_year = n[0] - 1900,
+			 .tm_mon = n[1] - 1,
+			 .tm_mday = n[2],
+			 .tm_hour = n[3],
+			 .tm_min = n[4],
+			 .tm_sec = n[5] };
 	if (*zone == '.')
 		zone += 1 + strspn(zone + 1, "0123456789");
 	int64_t seconds = timegm(&tm);
-	if ((*zone == '+' || *zone == '-') && sscanf(zone + 1, "%2d:%2d", &hours, &minutes) == 2)
-		seconds -= (*zone == '+' ? 1 : -1) * (hours * 3600 + minutes * 60);
+	if ((*zone == '+' || *zone == '-') && take_numbers(zone + 1, "00:00", offset))
+		seconds -= (*zone == '+' ? 1 : -1) * (offset[0] * 3600 + offset[1] * 60);
 	else if ((*zone != 'Z' && *zone != 'z') || zone[1])
 		return -EINVAL;
 	*ret_seconds = seconds;

@@ -66,13 +66,12 @@ static int render(struct arena *arena, const struct template *template, const st
 
 /* Renders one row and cuts it at its tabs. */
 static int render_cells(struct arena *arena, const struct template *template,
-			const struct json *row, unsigned flags, const char *cells[MAX_COLUMNS + 1],
-			struct masu_error *err)
+			const struct json *row, unsigned flags, struct buf *text,
+			const char *cells[MAX_COLUMNS + 1], struct masu_error *err)
 {
-	_cleanup_buf_ struct buf text;
-	buf_init(&text, 0);
-	int r = render(arena, template, &list_words, row, flags, &text, err);
-	char *copy = r == 0 ? arena_strdup(arena, buf_str(&text)) : NULL;
+	buf_reset(text);
+	int r = render(arena, template, &list_words, row, flags, text, err);
+	char *copy = r == 0 ? arena_strdup(arena, buf_str(text)) : NULL;
 	if (!copy)
 		return r < 0 ? r : no_memory(err);
 	size_t count = 0;
@@ -91,17 +90,20 @@ static int print_table(struct arena *arena, const struct template *template,
 		       size_t count, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena scratch = { 0 };
+	_cleanup_buf_ struct buf
+		text; /* one for all: memory that goes and comes is unmapped each time */
 	const char *cells[MAX_COLUMNS + 1] = { 0 };
 	const struct json *heading = headings_object(arena, headings);
+	buf_init(&text, 0);
 	if (!heading)
 		return no_memory(err);
-	int r = render_cells(arena, template, heading, TEMPLATE_HEADINGS, cells, err);
+	int r = render_cells(arena, template, heading, TEMPLATE_HEADINGS, &text, cells, err);
 	if (r < 0)
 		return r;
 	_cleanup_table_ struct table *table = table_new(cells);
 	for (size_t i = 0; i < count && table; i++) {
 		memset(cells, 0, sizeof(cells));
-		r = render_cells(&scratch, template, rows[i], 0, cells, err);
+		r = render_cells(&scratch, template, rows[i], 0, &text, cells, err);
 		if (r < 0)
 			return r;
 		if (table_row(table, cells) < 0)

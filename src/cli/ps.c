@@ -1,10 +1,12 @@
 /* `masu ps`: what is shown of each container is in ps_row.c. */
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "base/words.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/ps.h"
@@ -43,9 +45,11 @@ static void ps_defaults(void *pointer)
 	((struct ps_options *)pointer)->last = -1;
 }
 
+#define CREATED_SIZE 40 /* whole words */
+
 /* A line to be: what it is sorted by, and what it shows. */
 struct line {
-	char created[40], id[65];
+	char created[CREATED_SIZE], id[65];
 	struct json_builder row;
 	const char *command; /* with --command; else NULL */
 };
@@ -96,7 +100,8 @@ static int line_make(void *opaque, struct arena *scratch, const struct container
 	struct line *line = arena_new(lines->view->arena, struct line);
 	if (!line || lines_add(lines, line) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
-	str_format(line->created, sizeof(line->created), "%s", container->created);
+	memcpy(line->created, container->created,
+	       strnlen(container->created, sizeof(line->created) - 1));
 	memcpy(line->id, container->id, sizeof(line->id));
 	if (!CLI_IS_HOT && lines->commands)
 		return line_command(lines->view, scratch, container, &line->command, err);
@@ -105,7 +110,15 @@ static int line_make(void *opaque, struct arena *scratch, const struct container
 
 static int newest_first(const void *a, const void *b)
 {
-	return strcmp((*(struct line *const *)b)->created, (*(struct line *const *)a)->created);
+	const char *left = (*(struct line *const *)b)->created;
+	const char *right = (*(struct line *const *)a)->created;
+	/* As strcmp(3): that what is behind the end is zero makes words of the same order. */
+	for (size_t at = 0; at < CREATED_SIZE; at += sizeof(uint64_t)) {
+		uint64_t x = be64toh(load_word(left + at)), y = be64toh(load_word(right + at));
+		if (x != y)
+			return x < y ? -1 : 1;
+	}
+	return 0;
 }
 
 static int collect(struct ps_view *view, const struct ps_options *options, const char *format,
@@ -195,6 +208,7 @@ static int ps_run(struct cli_context *context, void *pointer, int argc, char **a
 		return r;
 	ps_view_init(&view, &engine, context->arena, !options->no_trunc, format);
 	r = collect(&view, options, format, &rows, &count, err);
+	ps_view_free(&view);
 	return r < 0 || options->command ? r
 					 : format_rows(context->arena, format, columns, ps_headings,
 						       rows, count, err);

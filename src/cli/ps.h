@@ -18,12 +18,14 @@ struct ps_view {
 	bool truncate;
 	uint32_t fields; /* which of ps_headings[] are wanted */
 	int64_t now;
+	struct buf text;	 /* of one field */
 	struct ps_image *images; /* names that were looked up */
 };
 
 /* The fields that @format can reach: all where it takes the row as a whole. */
 void ps_view_init(struct ps_view *view, struct engine *engine, struct arena *arena, bool truncate,
 		  const char *format);
+void ps_view_free(struct ps_view *view);
 extern const struct format_heading ps_headings[];
 
 /* The object that docker's templates and JSON see of a container; its Size is not measured. */

@@ -327,17 +327,23 @@ void ps_view_init(struct ps_view *view, struct engine *engine, struct arena *are
 	*view = (struct ps_view) {
 		.engine = engine, .arena = arena, .truncate = truncate, .now = time(NULL)
 	};
+	buf_init(&view->text, 0);
 	for (size_t i = 0; ps_headings[i].key; i++)
 		if (whole ? !streq(ps_headings[i].key, "Label")
 			  : strstr(format, ps_headings[i].key) != NULL)
 			view->fields |= 1u << i;
 }
 
+void ps_view_free(struct ps_view *view)
+{
+	buf_free(&view->text);
+}
+
 int ps_row(struct ps_view *view, const struct container *container, struct json_builder *ret,
 	   struct masu_error *err)
 {
-	_cleanup_buf_ struct buf text;
-	buf_init(&text, 0);
+	struct buf *text = &view->text;
+	buf_reset(text);
 	json_builder_init(ret, view->arena, JSON_OBJECT);
 	for (size_t i = 0; ps_headings[i].key; i++) {
 		if (!(view->fields & 1u << i))
@@ -346,14 +352,14 @@ int ps_row(struct ps_view *view, const struct container *container, struct json_
 			put_label_object(view->arena, container, ret);
 		if (!put[i])
 			continue;
-		put[i](view, container, &text);
+		put[i](view, container, text);
 		json_build_string(ret, ps_headings[i].key,
-				  arena_strdup(view->arena, buf_str(&text)));
-		if (buf_error(&text))
+				  arena_strdup(view->arena, buf_str(text)));
+		if (buf_error(text))
 			break;
-		buf_reset(&text);
+		buf_reset(text);
 	}
-	return ret->value && !buf_error(&text) ? 0 : error_set(err, -ENOMEM, "out of memory");
+	return ret->value && !buf_error(text) ? 0 : error_set(err, -ENOMEM, "out of memory");
 }
 
 int ps_row_size(struct ps_view *view, const char *id, const struct json *row,

@@ -189,7 +189,7 @@ struct container {
 	const char *health; /* "starting", "healthy", "unhealthy"; NULL: no check is made */
 	struct network_endpoint *endpoints;
 	size_t endpoint_count;
-	const char *log_path;	   /* absolute; "" with the log driver "none" */
+	const char *log_path;	   /* absolute; "" with the log driver "none", and in lists */
 	const struct json *record; /* container.json as read */
 	const struct json *live;   /* live.json as read, NULL where there is none */
 };

@@ -564,7 +564,7 @@ int store_load_listed(const struct store_listing *listing, struct arena *arena, 
 		r = live_file_read(listing->live, prefix, arena, &c, true, err);
 	if (r < 0)
 		return r;
-	c.log_path = log_path(listing->engine, arena, &c);
+	c.log_path = "";
 	*ret = c;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/words.h"
 
 struct reader {
 	struct arena *arena;
@@ -141,6 +142,14 @@ static int parse_string(struct reader *r, const char **ret, uint32_t *ret_len)
 	char *start = r->strings + (r->at - r->text), *out = start;
 	for (;;) {
 		const char *p = r->at;
+		for (; r->end - p >= (ptrdiff_t)sizeof(uint64_t); p += sizeof(uint64_t)) {
+			uint64_t word = load_word(p);
+			if (bytes_equal(word, '"') | bytes_equal(word, '\\') |
+			    bytes_below(word, 0x20) | (word & HIGH_BITS))
+				break;
+			memcpy(out, &word, sizeof(word));
+			out += sizeof(word);
+		}
 		while (p < r->end && *p != '"' && *p != '\\' && (unsigned char)*p - 0x20u < 0x60u)
 			*out++ = *p++;
 		r->at = p;
@@ -393,7 +402,7 @@ const struct json *json_get(const struct json *object, const char *key)
 	if (!object || object->type != JSON_OBJECT)
 		return NULL;
 	json_foreach (member, object)
-		if (streq(member->key, key))
+		if (member->key[0] == key[0] && streq(member->key, key))
 			return member;
 	return NULL;
 }

@@ -262,18 +262,25 @@ int fs_read_at(int dirfd, const char *path, size_t limit, struct buf *ret)
 int fs_read_arena(int dirfd, const char *path, size_t limit, struct arena *arena, char **ret,
 		  size_t *ret_len)
 {
+	char head[4096];
 	_cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t first = fd < 0 ? -1 : read(fd, head, sizeof(head));
 	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (first < 0 && (fd < 0 || (errno != EISDIR && errno != EAGAIN)))
 		return -errno;
-	if (!S_ISREG(st.st_mode))
+	/* Most are small: what is read whole at once needs no look at what it is. */
+	st.st_size = first;
+	if (first < 0 || (first == (ssize_t)sizeof(head) && fstat(fd, &st) < 0))
+		return first < 0 ? -EINVAL : -errno;
+	if (first == (ssize_t)sizeof(head) && !S_ISREG(st.st_mode))
 		return -EINVAL;
 	if ((uint64_t)st.st_size > limit)
 		return -EFBIG;
-	size_t size = (size_t)st.st_size, len = 0;
+	size_t size = (size_t)st.st_size, len = (size_t)first;
 	char *text = arena_alloc(arena, size + 1);
 	if (!text)
 		return -ENOMEM;
+	memcpy(text, head, len < size ? len : size);
 	while (len < size) {
 		ssize_t got = read(fd, text + len, size - len);
 		if (got < 0 && errno == EINTR)
