@@ -261,3 +261,73 @@ has_event() { # pattern
 	[[ "$output" == *"without a health check"* ]]
 	nothing_left
 }
+
+# "STATUS STREAK" of podman's container after one more check.
+podman_checks() { # name
+	oracle_podman healthcheck run "$1" >/dev/null || true
+	oracle_podman inspect "$1" --format '{{.State.Health.Status}} {{.State.Health.FailingStreak}}'
+}
+
+@test "states and streaks are podman's" {
+	command -v podman >/dev/null || skip "no podman"
+	oracle_crun_ready
+	export ORACLE_PODMAN_RUNROOT=/run/podman-health # the path may not be long
+	tar -C "$BATS_FILE_TMPDIR/tree" -c . | oracle_podman import -q - busybox:local >/dev/null
+	# Without systemd podman makes its checks when it is told to.
+	oracle_podman run -d --name same --network none --health-interval disable --health-cmd 'test -e /ok' --health-retries 2 \
+		busybox:local sleep 1000 >/dev/null
+	local i step
+	for step in true 'touch /ok' 'rm /ok'; do
+		oracle_podman exec same $step
+		for i in $(seq 12); do
+			podman_checks same
+		done
+	done >"$BATS_TEST_TMPDIR/podman"
+	oracle_podman rm -f -t 0 same >/dev/null
+	m_run -d --name same --health-interval 250ms --health-cmd 'test -e /ok' --health-retries 2 busybox:local sleep 1000 >/dev/null
+	seen() { # until STATUS STREAK
+		local pair="" end=$((SECONDS + 10))
+		until [ "$pair" = "$1" ]; do
+			[ $SECONDS -lt $end ]
+			pair=$(m inspect same -f '{{.State.Health.Status}} {{.State.Health.FailingStreak}}')
+			echo "$pair" >>"$BATS_TEST_TMPDIR/masu"
+		done
+	}
+	seen "unhealthy 3"
+	m exec same touch /ok
+	seen "healthy 0"
+	m exec same rm /ok
+	seen "unhealthy 2"
+	m rm -f same
+	sort -u "$BATS_TEST_TMPDIR/masu"
+	# Before the first check it is "starting 0" for both.
+	! grep -vxF -e "starting 0" -f "$BATS_TEST_TMPDIR/podman" "$BATS_TEST_TMPDIR/masu"
+}
+
+@test "results and output are podman's, also in the start period" {
+	command -v podman >/dev/null || skip "no podman"
+	oracle_crun_ready
+	export ORACLE_PODMAN_RUNROOT=/run/podman-health
+	oracle_podman image exists busybox:local || tar -C "$BATS_FILE_TMPDIR/tree" -c . | oracle_podman import -q - busybox:local >/dev/null
+	local check period
+	for check in true false 'exit 2' 'exit 3' nosuch 'echo out; echo err >&2; exit 1' 'echo "a b"'; do
+		for period in 0s 1h; do
+			local -a options=(--name same --network none --health-retries 1 --health-cmd "$check" --health-start-period "$period")
+			oracle_podman run -d "${options[@]}" --health-interval disable busybox:local sleep 1000 >/dev/null
+			oracle_podman healthcheck run same >/dev/null || true
+			oracle_podman inspect same | jq -c '.[0].State.Health | [.Status, (.Log[0] | .ExitCode == 0, (.Output | rtrimstr("\n")))]' \
+				>"$BATS_TEST_TMPDIR/podman"
+			oracle_podman rm -f -t 0 same >/dev/null
+			m_run -d "${options[@]}" --health-interval 100ms --health-start-interval 100ms busybox:local sleep 1000 >/dev/null
+			once() { [ "$(field same '.State.Health.Log | length')" -ge 1 ]; }
+			wait_until 5 once
+			m inspect same | jq -c '.[0].State.Health | [.Status, (.Log[0] | .ExitCode == 0, (.Output | rtrimstr("\n")))]' \
+				>"$BATS_TEST_TMPDIR/masu"
+			m rm -f same >/dev/null
+			diff "$BATS_TEST_TMPDIR/podman" "$BATS_TEST_TMPDIR/masu" || {
+				echo "$check, start period $period"
+				return 1
+			}
+		done
+	done
+}
