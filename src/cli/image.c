@@ -15,6 +15,7 @@ const struct cli_command save_command = { SAVE_COMMAND, .cold_program = "masu-im
 
 /* clang-format off */
 static const struct cli_command *const verbs[] = {
+	&image_key_pair_command,
 	&history_command,
 	&import_command,
 	&image_inspect_command,
@@ -25,7 +26,9 @@ static const struct cli_command *const verbs[] = {
 	&push_command,
 	&image_rm_command,
 	&save_command,
+	&image_sign_command,
 	&tag_command,
+	&image_verify_command,
 	NULL,
 };
 /* clang-format on */

@@ -22,13 +22,9 @@ static const struct cli_command *const verbs[] = { &add,     &annotate, &create,
 						   &inspect, &push,	&rm,	 NULL };
 const struct cli_command manifest_command = { MANIFEST_COMMAND, .subcommands = verbs };
 
-#define OPTIONS(table, size)                                                                       \
-	.options = (table), .option_count = (size), .options_size = sizeof(struct sign_options)
-const struct cli_command image_sign_command = { IMAGE_SIGN_COMMAND, COLD,
-						OPTIONS(image_sign_options, SIGN_COUNT) };
+const struct cli_command image_sign_command = { IMAGE_SIGN_COMMAND, COLD, IMAGE_SIGN_OPTIONS };
 const struct cli_command image_verify_command = { IMAGE_VERIFY_COMMAND, COLD,
-						  OPTIONS(image_verify_options, VERIFY_COUNT) };
-const struct cli_command image_key_pair_command = {
-	IMAGE_KEY_PAIR_COMMAND, COLD, OPTIONS(image_key_pair_options, KEY_PAIR_COUNT)
-};
+						  IMAGE_VERIFY_OPTIONS };
+const struct cli_command image_key_pair_command = { IMAGE_KEY_PAIR_COMMAND, COLD,
+						    IMAGE_KEY_PAIR_OPTIONS };
 #endif

@@ -83,6 +83,15 @@ extern const struct cli_option image_key_pair_options[KEY_PAIR_COUNT];
 #define IMAGE_VERIFY_COMMAND                                                                       \
 	.name = "verify", .synopsis = "--key FILE NAME[:TAG|@DIGEST]",                             \
 	.summary = "Verify the signatures of an image in a registry", .min_args = 1, .max_args = 1
+#define IMAGE_SIGN_OPTIONS                                                                         \
+	.options = image_sign_options, .option_count = SIGN_COUNT,                                 \
+	.options_size = sizeof(struct sign_options)
+#define IMAGE_VERIFY_OPTIONS                                                                       \
+	.options = image_verify_options, .option_count = VERIFY_COUNT,                             \
+	.options_size = sizeof(struct sign_options)
+#define IMAGE_KEY_PAIR_OPTIONS                                                                     \
+	.options = image_key_pair_options, .option_count = KEY_PAIR_COUNT,                         \
+	.options_size = sizeof(struct sign_options)
 #define IMAGE_KEY_PAIR_COMMAND                                                                     \
 	.name = "generate-key-pair", .synopsis = "[OPTIONS]",                                      \
 	.summary = "Generate a key pair for signing images"

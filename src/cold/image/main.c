@@ -34,6 +34,7 @@ void tell_image(const struct cli_context *context, int root_fd, const char *acti
 
 /* clang-format off */
 static const struct cli_command *const verbs[] = {
+	&image_command,
 	&import_command,
 	&load_command,
 	&login_command,

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 
+extern const struct cli_command image_command;	/* sign.c: the group, with what only it has */
 extern const struct cli_command import_command; /* import.c */
 extern const struct cli_command load_command;	/* load.c */
 extern const struct cli_command login_command;	/* login.c */
