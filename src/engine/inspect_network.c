@@ -99,11 +99,14 @@ static void networks_write(struct json_writer *w, const struct container *contai
 	json_end_object(w);
 }
 
-/* How it is reached, and why that is not how it was asked for. */
+/* How it is reached, and why that is not how it was asked for; nothing where nobody asked, as
+ * docker's readers know it. */
 static void mode_write(struct json_writer *w, const struct network_port *port, int family,
 		       const char *refusal)
 {
 	bool direct = port->direct & (family == AF_INET ? NETWORK_DIRECT_V4 : NETWORK_DIRECT_V6);
+	if (port->mode == NETWORK_MODE_DEFAULT)
+		return;
 	json_field_string(w, "Mode",
 			  network_mode_name(direct ? NETWORK_MODE_DIRECT : NETWORK_MODE_NAT));
 	if (port->mode == NETWORK_MODE_DIRECT && !direct)

@@ -83,10 +83,11 @@ HTTPD='mkdir -p /www; echo served >/www/page; exec httpd -f -p 80 -h /www'
 }
 
 @test "until a server listens, and where it is not asked for, a port is translated" {
-	start web -p 8080:80 -p 8081:81,mode=nat -p 8082:82,mode=direct -- sh -c "$HTTPD"
+	start web -p 8080:80,mode=nat -p 8081:81,mode=nat -p 8082:82,mode=direct -- sh -c "$HTTPD"
 	[ "$(page http://127.0.0.1:8080/page)" = served ]
 	[ "$(modes web)" = "nat nat" ]
 	[ "$(modes web 81/tcp)" = "nat nat" ]
+	m inspect web | jq -e '.[0].NetworkSettings.Ports["80/tcp"][0] | has("ModeReason") | not'
 	[ "$(modes web 82/tcp)" = "nat nat" ]
 	nft list map inet masu0 port4 | grep -q 8082
 }
