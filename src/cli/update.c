@@ -13,6 +13,7 @@ struct update_verb {
 	int64_t blkio_weight, cpu_period, cpu_quota, cpu_rt_period, cpu_rt_runtime, cpu_shares;
 	int64_t kernel_memory, memory, memory_reservation, memory_swap, pids_limit;
 	const char *cpus, *cpuset_cpus, *cpuset_mems, *restart;
+	struct cli_list publish_add, publish_rm;
 };
 
 #define OPT(field, name, letter, kind, metavar, help)                                              \
@@ -20,6 +21,8 @@ struct update_verb {
 #define INT(field, name, letter, help)	  OPT(field, name, letter, CLI_INT, "int", help)
 #define BYTES(field, name, letter, help)  OPT(field, name, letter, CLI_BYTES, "bytes", help)
 #define STRING(field, name, letter, help) OPT(field, name, letter, CLI_STRING, "string", help)
+
+#define LIST(field, name, help) OPT(field, name, 0, CLI_LIST, "list", help)
 
 static const struct cli_option update_table[] = {
 	INT(blkio_weight, "blkio-weight", 0,
@@ -38,6 +41,9 @@ static const struct cli_option update_table[] = {
 	BYTES(memory_swap, "memory-swap", 0,
 	      "Swap limit equal to memory plus swap: -1 to enable unlimited swap"),
 	INT(pids_limit, "pids-limit", 0, "Tune container pids limit (set -1 for unlimited)"),
+	LIST(publish_add, "publish-add", "Publish one more port to the host, as -p of \"run\""),
+	LIST(publish_rm, "publish-rm",
+	     "Publish a port no longer ([ip:][host:]container[/protocol])"),
 	STRING(restart, "restart", 0, "Restart policy to apply when a container exits"),
 };
 
@@ -57,6 +63,8 @@ static size_t settle(struct update_verb *verb)
 		char *field = (char *)verb + update_table[i].offset;
 		if (update_table[i].kind == CLI_STRING) {
 			given += *(const char **)field != NULL;
+		} else if (update_table[i].kind == CLI_LIST) {
+			given += ((struct cli_list *)field)->count > 0;
 		} else if (*(int64_t *)field == NOT_GIVEN) {
 			*(int64_t *)field = 0;
 		} else {
@@ -89,6 +97,8 @@ static int update_fill(struct update_verb *verb, struct container_update *ret,
 		.has_pids_limit = has_pids_limit,
 		.pids_limit = verb->pids_limit,
 		.has_restart = verb->restart && *verb->restart,
+		.publish_add = verb->publish_add.items,
+		.publish_rm = verb->publish_rm.items,
 	};
 	int r = verb->cpus ? parse_cpus(verb->cpus, &update.nano_cpus, err) : 0;
 	if (r == 0 && update.has_restart)

@@ -65,6 +65,26 @@ int monitor_trap(const struct container *container, int listener_fd)
 	return tell(container, CTL_TRAP, 0, listener_fd);
 }
 
+int monitor_publish(const struct container *container, struct masu_error *err)
+{
+	struct ctl_message message = { .type = CTL_PUBLISH };
+	const struct timeval patience = { .tv_sec = 10 };
+	_cleanup_close_ int control = -1;
+	int r = container->monitor_pid ? monitor_connect(container, &control) : -ENOENT;
+	if (r == 0) {
+		setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+		r = ctl_send(control, &message, -1);
+	}
+	if (r == 0)
+		r = ctl_receive(control, &message, NULL);
+	if (r < 0)
+		return error_errno(err, r, "the container's monitor does not answer");
+	if (message.type == CTL_ERROR)
+		return error_set(err, message.value < 0 ? message.value : -EPROTO, "%s",
+				 message.text);
+	return message.type == CTL_OK ? 0 : error_set(err, -EPROTO, "unexpected answer");
+}
+
 int monitor_announce_stop(struct container *container, unsigned flags)
 {
 	int r = tell(container, CTL_STOPPING, flags, -1);

@@ -18,5 +18,7 @@ int monitor_announce_stop(struct container *container, unsigned flags);
 /* Has the monitor take note that the container's record or cgroups have changed. 0 also where there
  * is none. */
 int monitor_reload(const struct container *container);
+/* Has the monitor publish what the record says now. */
+int monitor_publish(const struct container *container, struct masu_error *err);
 /* Hands over the seccomp listener of a process that was started in the container. */
 int monitor_trap(const struct container *container, int listener_fd);

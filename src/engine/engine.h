@@ -386,10 +386,12 @@ struct container_update {
 	int64_t pids_limit; /* 0 or less: none */
 	enum restart_policy restart;
 	int restart_max;
+	const char **publish_add, **publish_rm; /* as `-p` takes them; NULL: none */
 };
 /*
- * Changes the limits and the restart policy of a container, running or not; durable. A limit that
- * cannot be set leaves all as it was. *ret_warning: what a user should know besides, or NULL.
+ * Changes the limits, the published ports and the restart policy of a container, running or not;
+ * durable. A limit that cannot be set leaves all as it was. *ret_warning: what a user should know
+ * besides, or NULL.
  */
 int engine_update(struct engine *engine, const char *id, const struct container_update *update,
 		  const char **ret_warning, struct masu_error *err);

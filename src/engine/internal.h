@@ -91,6 +91,9 @@ int spec_resources(const struct spec_context *context, struct oci_spec *spec,
  */
 bool spec_protected_paths(const struct container_config *config, const char *const **ret_masked,
 			  const char *const **ret_readonly);
+/* The configuration's published ports as `update` wants them; they are not published yet. */
+int update_ports(struct arena *arena, struct container *container,
+		 const struct container_update *update, struct masu_error *err);
 /* Memory and swap together, 0: no limit. */
 int64_t spec_memory_swap(const struct container_config *config);
 #define SHM_DEFAULT_BYTES (64 << 20)

@@ -12,6 +12,8 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "engine/monitor.h"
+#include "engine/network.h"
+#include "network/direct.h"
 #include "sys/fs.h"
 
 #define BACKLOG 16
@@ -151,6 +153,31 @@ static void resize(struct monitor *monitor, const struct ctl_message *message)
 		ioctl(monitor->io.outputs[0], TIOCSWINSZ, &size);
 }
 
+static void answer_publish(struct monitor *m, int fd)
+{
+	const struct ctl_message ok = { .type = CTL_OK };
+	struct masu_error err = { 0 };
+	m->stale = true;
+	int r = monitor_remember(m);
+	if (r == 0 && !m->cgroup)
+		r = container_cgroup_open(m->engine, m->arena, &m->container, &m->cgroup, &err);
+	if (r == 0)
+		r = engine_network_change(m->engine, m->arena, &m->container, &err);
+	/* What it had is what the record says again. */
+	m->stale = r < 0;
+	if (r == 0)
+		r = store_write_live(&m->container, m->start_time, m->cgroup, &err);
+	if (r == 0) {
+		direct_moved(m->direct.state, &m->container.endpoints[0]);
+		ctl_reply(fd, &ok, -1);
+		engine_network_settle(m->engine, &m->container);
+		return;
+	}
+	if (!error_is_set(&err))
+		error_errno(&err, r, "its record cannot be read");
+	ctl_send_error(fd, &err);
+}
+
 bool ctl_client_ready(struct monitor *monitor, unsigned index)
 {
 	struct ctl_client *client = &monitor->ctl.clients[index];
@@ -192,6 +219,9 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 		/* A restart policy may be new: after a power cut it is to be known that it ran. */
 		store_sync_state(&monitor->container);
 		ctl_reply(client->fd, &ok, -1);
+		break;
+	case CTL_PUBLISH:
+		answer_publish(monitor, client->fd);
 		break;
 	case CTL_TRAP:
 		r = passed < 0 ? -EINVAL : direct_listen(monitor, passed);

@@ -191,6 +191,19 @@ unsigned engine_network_traps(const struct container_config *config)
 		       : 0;
 }
 
+int engine_network_change(struct engine *engine, struct arena *arena, struct container *container,
+			  struct masu_error *err)
+{
+	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
+	struct network_request request = request_of(engine, container, -1);
+	if (!ops || !ops->change || container->endpoint_count == 0)
+		return error_set(err, -EOPNOTSUPP, "its network has no published ports");
+	int r = container->config.publish_all
+			? publish_all(arena, &container->config, &request, err)
+			: 0;
+	return r < 0 ? r : ops->change(&request, arena, &container->endpoints[0], err);
+}
+
 int engine_network_direct(struct engine *engine, struct container *container, size_t port,
 			  unsigned families, struct masu_error *err)
 {

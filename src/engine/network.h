@@ -27,6 +27,9 @@ void engine_network_settle(struct engine *engine, const struct container *contai
 const char *engine_network_refuses_direct(const struct container_config *config);
 /* EXEC_TRAP_*: what the monitor is to answer for that. */
 unsigned engine_network_traps(const struct container_config *config);
+/* Published are what the configuration says from now on, as far as the container was connected. */
+int engine_network_change(struct engine *engine, struct arena *arena, struct container *container,
+			  struct masu_error *err);
 /* The server of port @port of the first endpoint listens on the host (network_ops.direct). */
 int engine_network_direct(struct engine *engine, struct container *container, size_t port,
 			  unsigned families, struct masu_error *err);

@@ -21,6 +21,8 @@
  *   CTL_RELOAD                    ->    CTL_OK: the container's record or its cgroups have changed;
  *                                       what the monitor keeps of them is read again when needed
  *
+ *   CTL_PUBLISH                   ->    CTL_OK or CTL_ERROR: the published ports of the container's
+ *                                       record have changed, and do so in the network now
  *   CTL_TRAP    + seccomp listener ->  CTL_OK: of a process that was started in the container; the
  *                                       monitor answers its trapped calls, too
  *
@@ -48,6 +50,7 @@ enum ctl_type {
 	CTL_NETWORK, /* only from who forked the monitor: a network namespace, or none */
 	CTL_RELOAD,
 	CTL_TRAP,
+	CTL_PUBLISH,
 	CTL_OK = 64,
 	CTL_ATTACHED,
 	CTL_STARTED,

@@ -339,12 +339,27 @@ static void leave_nothing(struct updating *u)
 		cgroup_remove(u->cgroup, NULL);
 }
 
+/* The record goes back as well, where they cannot be published. */
+static int apply_ports(struct updating *u, struct masu_error *err)
+{
+	if ((!u->update->publish_add && !u->update->publish_rm) || !u->container->pid)
+		return 0;
+	int r = monitor_publish(u->container, err);
+	if (r == 0)
+		return 0;
+	u->container->config = u->before;
+	store_replace_record(u->container, NULL);
+	return r;
+}
+
 static int update_locked(struct updating *u, const char **ret_warning, struct masu_error *err)
 {
 	int r = lifecycle_check(u->container, VERB_CHANGE, err);
 	u->before = u->container->config;
 	if (r == 0)
 		r = merge(&u->container->config, u->update, err);
+	if (r == 0)
+		r = update_ports(u->arena, u->container, u->update, err);
 	/* What waits for the start was made with the old limits. */
 	if (r == 0)
 		r = container_unpark(u->container, err);
@@ -355,6 +370,8 @@ static int update_locked(struct updating *u, const char **ret_warning, struct ma
 	r = apply(u, ret_warning, err);
 	if (r == 0)
 		r = store_replace_record(u->container, err);
+	if (r == 0)
+		r = apply_ports(u, err);
 	if (r < 0)
 		roll_back(u);
 	leave_nothing(u);

@@ -341,36 +341,6 @@ static int bridge_repair(const struct network_request *request,
 	return r < 0 ? r : publish(&bridge, &lease, err);
 }
 
-static int bridge_direct(const struct network_request *request, struct network_endpoint *endpoint,
-			 size_t index, unsigned families, struct masu_error *err)
-{
-	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
-	struct lease lease = { .ipv4 = endpoint->ipv4,
-			       .ports = endpoint->ports,
-			       .port_count = endpoint->port_count };
-	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
-	if (r < 0)
-		return r;
-	if (!lease_is_of(&bridge.pool, lease.ipv4, request->container_id) ||
-	    str_format(lease.id, sizeof(lease.id), "%s", request->container_id) < 0 ||
-	    str_format(lease.interface, sizeof(lease.interface), "%s", endpoint->host_interface) <
-		    0)
-		return error_set(err, -ESTALE, "network %s: the address is not leased",
-				 bridge.definition.name);
-	/* Noted first: whoever makes the table again in between leaves the port out. */
-	struct network_port moved = endpoint->ports[index];
-	moved.direct = ~families;
-	endpoint->ports[index].direct |= families;
-	r = lease_write(&bridge.pool, &lease);
-	if (r < 0)
-		error_errno(err, r, "network %s: cannot write a lease", bridge.definition.name);
-	else
-		r = bridge_withdraw(&bridge, &moved, lease.ipv4, err);
-	if (r < 0)
-		endpoint->ports[index].direct &= ~families;
-	return r;
-}
-
 const struct network_ops network_bridge = {
 	.name = "bridge",
 	.own_namespace = true,
@@ -379,4 +349,5 @@ const struct network_ops network_bridge = {
 	.disconnect = bridge_disconnect,
 	.repair = bridge_repair,
 	.direct = bridge_direct,
+	.change = bridge_change,
 };

@@ -61,6 +61,12 @@ int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, si
 int bridge_withdraw(struct bridge *bridge, const struct network_port *port, struct in_addr ipv4,
 		    struct masu_error *err);
 
+/* bridge_ports.c: network_ops' direct and change. */
+int bridge_direct(const struct network_request *request, struct network_endpoint *endpoint,
+		  size_t index, unsigned families, struct masu_error *err);
+int bridge_change(const struct network_request *request, struct arena *arena,
+		  struct network_endpoint *endpoint, struct masu_error *err);
+
 /* Whether some lease has no interface: its container is gone, or it is being connected just now.
  * False without looking where there are more than @max leases. */
 bool bridge_has_dead_lease(struct bridge *bridge, size_t max);

@@ -132,6 +132,15 @@ void direct_close(struct direct *direct)
 	free(direct);
 }
 
+void direct_moved(struct direct *direct, const struct network_endpoint *endpoint)
+{
+	for (size_t i = 0; direct && i < direct->count; i++)
+		for (size_t k = 0; k < endpoint->port_count; k++)
+			if (endpoint->ports[k].mode == NETWORK_MODE_DIRECT &&
+			    endpoint->ports[k].host_port == direct->ports[i].port.host_port)
+				direct->ports[i].index = k;
+}
+
 /* ---- which server of which port ---- */
 
 union address {

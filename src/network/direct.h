@@ -25,6 +25,8 @@ bool direct_wanted(const struct network_port *ports, size_t count);
  * holds the ports (network_ops.connect). */
 int direct_open(const struct direct_request *request, struct direct **ret);
 void direct_close(struct direct *direct);
+/* Other ports of the endpoint have come or gone. */
+void direct_moved(struct direct *direct, const struct network_endpoint *endpoint);
 
 /*
  * Answers the next call that was trapped; with @direct NULL it goes on. Where it is a server of a

@@ -103,6 +103,13 @@ struct network_ops {
 	int (*repair)(const struct network_request *request,
 		      const struct network_endpoint *endpoint, struct masu_error *err);
 	/*
+	 * Publishes what @request->ports has and the endpoint has not, and the other way round; the
+	 * endpoint's array is in @arena then. All or, where a port is taken, nothing: -EADDRINUSE.
+	 * In the process that connected.
+	 */
+	int (*change)(const struct network_request *request, struct arena *arena,
+		      struct network_endpoint *endpoint, struct masu_error *err);
+	/*
 	 * The server of port @index listens on the host itself (direct.h), so it is no longer
 	 * translated in @families (NETWORK_DIRECT_*), which the endpoint says from then on.
 	 */
@@ -145,6 +152,10 @@ int network_loopback_up(int netns_fd, struct masu_error *err);
  */
 int network_port_parse(struct arena *arena, const char *text, struct network_port **ports,
 		       size_t *count, struct masu_error *err);
+
+/* Appends one port to such an array. */
+int network_port_add(struct arena *arena, const struct network_port *port,
+		     struct network_port **ports, size_t *count, struct masu_error *err);
 
 /*
  * Parses a port of the container as images and Docker's JSON name it: "80/tcp", "53/udp", and "80",

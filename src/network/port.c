@@ -188,11 +188,44 @@ int port_hold(const char *id, struct network_port *ports, size_t count, struct m
 	return 0;
 }
 
-int port_held(const char *id, size_t index)
+static struct hold *hold_of(const char *id)
 {
-	const struct hold *hold = holds;
+	struct hold *hold = holds;
 	while (hold && !streq(hold->id, id))
 		hold = hold->next;
+	return hold;
+}
+
+int port_hold_again(const char *id, struct network_port *ports, size_t count, const int *kept,
+		    struct masu_error *err)
+{
+	struct hold *old = hold_of(id);
+	struct hold *hold = calloc(1, sizeof(*hold) + (count + 1) * sizeof(hold->fds[0]));
+	if (!hold)
+		return error_errno(err, -ENOMEM, "published ports");
+	(void)str_format(hold->id, sizeof(hold->id), "%s", id);
+	allow_files(count);
+	for (; hold->count < count; hold->count++) {
+		size_t i = hold->count;
+		int fd = kept[i] < 0 ? hold_one(&ports[i], err) : NOT_HELD;
+		if (fd < 0 && fd != NOT_HELD) {
+			hold_free(hold);
+			return fd;
+		}
+		hold->fds[i] = fd;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (old && kept[i] >= 0 && (size_t)kept[i] < old->count)
+			hold->fds[i] = take_fd(&old->fds[kept[i]]);
+	port_release(id);
+	hold->next = holds;
+	holds = hold;
+	return 0;
+}
+
+int port_held(const char *id, size_t index)
+{
+	const struct hold *hold = hold_of(id);
 	return hold && index < hold->count && hold->fds[index] >= 0 ? hold->fds[index] : -ENOENT;
 }
 

@@ -11,6 +11,12 @@
  * until port_release() of the same container.
  */
 int port_hold(const char *id, struct network_port *ports, size_t count, struct masu_error *err);
+/*
+ * Holds @ports instead of what was held; @kept[i] is the place before of a port that was, or -1. On
+ * failure all is as it was.
+ */
+int port_hold_again(const char *id, struct network_port *ports, size_t count, const int *kept,
+		    struct masu_error *err);
 /* Closes what this process holds for the container. */
 void port_release(const char *id);
 

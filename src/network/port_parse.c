@@ -242,6 +242,22 @@ static int parse_spec(const char *text, struct network_port *port, struct range 
 	return 0;
 }
 
+int network_port_add(struct arena *arena, const struct network_port *port,
+		     struct network_port **ports, size_t *count, struct masu_error *err)
+{
+	struct network_port *array = *ports;
+	if (!array || *count + 1 > room_for(*count)) {
+		array = arena_array(arena, struct network_port, room_for(*count + 1));
+		if (!array)
+			return error_errno(err, -ENOMEM, "published ports");
+		if (*count)
+			memcpy(array, *ports, *count * sizeof(*array));
+	}
+	array[(*count)++] = *port;
+	*ports = array;
+	return 0;
+}
+
 int network_port_parse(struct arena *arena, const char *text, struct network_port **ports,
 		       size_t *count, struct masu_error *err)
 {
@@ -257,23 +273,12 @@ int network_port_parse(struct arena *arena, const char *text, struct network_por
 		r = refuse_overlap(spec, *ports, *count, &port, &host, err);
 	if (r < 0)
 		return r;
-	size_t added = container.last - container.first + 1;
-	struct network_port *array = *ports;
-	if (!array || *count + added > room_for(*count)) {
-		array = arena_array(arena, struct network_port, room_for(*count + added));
-		if (!array)
-			return error_errno(err, -ENOMEM, "published ports");
-		if (*count)
-			memcpy(array, *ports, *count * sizeof(*array));
-	}
-	for (uint32_t i = 0; i < added; i++) {
+	for (uint32_t i = 0; r == 0 && i <= container.last - container.first; i++) {
 		port.container_port = (uint16_t)(container.first + i);
 		port.host_port = (uint16_t)(host.first ? host.first + i : 0);
-		array[*count + i] = port;
+		r = network_port_add(arena, &port, ports, count, err);
 	}
-	*ports = array;
-	*count += added;
-	return 0;
+	return r;
 }
 
 int network_port_name_parse(const char *name, struct network_port *ret)

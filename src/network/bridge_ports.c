@@ -1,0 +1,144 @@
+/* Published ports that change while the container runs. */
+#include <errno.h>
+
+#include "base/str.h"
+#include "network/bridge.h"
+#include "network/port.h"
+
+/* The container's lease as it is written; its arrays are in @arena. */
+static int find_lease(struct bridge *bridge, struct arena *arena,
+		      const struct network_request *request,
+		      const struct network_endpoint *endpoint, struct lease *ret,
+		      struct masu_error *err)
+{
+	struct lease *leases;
+	size_t count;
+	int r = lease_list(&bridge->pool, arena, &leases, &count);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (leases[i].ipv4.s_addr != endpoint->ipv4.s_addr ||
+		    !streq(leases[i].id, request->container_id))
+			continue;
+		*ret = leases[i];
+		return 0;
+	}
+	return error_errno(err, r < 0 ? r : -ESTALE,
+			   "network %s: the lease of the container's address",
+			   bridge->definition.name);
+}
+
+static int write_ports(struct bridge *bridge, struct lease *lease,
+		       const struct network_endpoint *endpoint, struct masu_error *err)
+{
+	lease->ports = endpoint->ports;
+	lease->port_count = endpoint->port_count;
+	int r = lease_write(&bridge->pool, lease);
+	return r < 0 ? error_errno(err, r, "network %s: cannot write a lease",
+				   bridge->definition.name)
+		     : 0;
+}
+
+int bridge_direct(const struct network_request *request, struct network_endpoint *endpoint,
+		  size_t index, unsigned families, struct masu_error *err)
+{
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
+	_cleanup_arena_ struct arena arena;
+	struct lease lease;
+	arena_init(&arena, 0);
+	int r = bridge_open(request->root_fd, request->run_fd, request->network, &bridge, err);
+	if (r == 0)
+		r = find_lease(&bridge, &arena, request, endpoint, &lease, err);
+	if (r < 0)
+		return r;
+	/* Noted first: whoever makes the table again in between leaves the port out. */
+	struct network_port moved = endpoint->ports[index];
+	moved.direct = ~families;
+	endpoint->ports[index].direct |= families;
+	r = write_ports(&bridge, &lease, endpoint, err);
+	if (r == 0)
+		r = bridge_withdraw(&bridge, &moved, endpoint->ipv4, err);
+	if (r < 0)
+		endpoint->ports[index].direct &= ~families;
+	return r;
+}
+
+/* A binding that was asked for without a host's port is any that the container got. */
+static bool is_same(const struct network_port *asked, const struct network_port *got)
+{
+	return asked->protocol == got->protocol && asked->container_port == got->container_port &&
+	       asked->host_ip_set == got->host_ip_set &&
+	       (!asked->host_port || asked->host_port == got->host_port) &&
+	       (!asked->host_ip_set || (asked->host_family == got->host_family &&
+					memcmp(&asked->host_ip, &got->host_ip,
+					       asked->host_family == AF_INET ? 4 : 16) == 0));
+}
+
+/* What becomes of the endpoint's ports; all in the order of the request. */
+struct change {
+	struct network_port *ports, *added, *gone;
+	int *kept; /* for each of ports: its place before, or -1 */
+	size_t count, added_count, gone_count;
+};
+
+static int plan(const struct network_request *request, const struct network_endpoint *endpoint,
+		struct arena *arena, struct change *ret)
+{
+	size_t before = endpoint->port_count, count = request->port_count;
+	struct change change = {
+		.ports = arena_array(arena, struct network_port, count + 1),
+		.added = arena_array(arena, struct network_port, count + 1),
+		.gone = arena_array(arena, struct network_port, before + 1),
+		.kept = arena_array(arena, int, count + 1),
+		.count = count,
+	};
+	bool *used = arena_array(arena, bool, before + 1);
+	if (!change.ports || !change.added || !change.gone || !change.kept || !used)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		size_t k = 0;
+		while (k < before && (used[k] || !is_same(&request->ports[i], &endpoint->ports[k])))
+			k++;
+		change.kept[i] = k < before ? (int)k : -1;
+		change.ports[i] = k < before ? endpoint->ports[k] : request->ports[i];
+		used[k < before ? k : before] = k < before;
+	}
+	for (size_t k = 0; k < before; k++)
+		if (!used[k])
+			change.gone[change.gone_count++] = endpoint->ports[k];
+	*ret = change;
+	return 0;
+}
+
+int bridge_change(const struct network_request *request, struct arena *arena,
+		  struct network_endpoint *endpoint, struct masu_error *err)
+{
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
+	struct lease lease;
+	struct change change = { 0 };
+	int r = bridge_open(request->root_fd, request->run_fd, request->network, &bridge, err);
+	if (r == 0)
+		r = find_lease(&bridge, arena, request, endpoint, &lease, err);
+	if (r == 0 && (r = plan(request, endpoint, arena, &change)) < 0)
+		error_errno(err, r, "published ports");
+	if (r == 0)
+		r = port_hold_again(request->container_id, change.ports, change.count, change.kept,
+				    err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < change.count; i++)
+		if (change.kept[i] < 0)
+			change.added[change.added_count++] = change.ports[i];
+	struct network_endpoint before = *endpoint;
+	endpoint->ports = change.ports;
+	endpoint->port_count = change.count;
+	r = write_ports(&bridge, &lease, endpoint, err);
+	if (r == 0 && change.added_count)
+		r = bridge_publish(&bridge, change.added, change.added_count, endpoint->ipv4, err);
+	if (r == 0)
+		return bridge_unpublish(&bridge, change.gone, change.gone_count, endpoint->ipv4,
+					err);
+	/* The ports that are held now are those of the record that is kept; what was let go cannot
+	 * be taken again for certain, and is translated all the same. */
+	*endpoint = before;
+	(void)write_ports(&bridge, &lease, endpoint, NULL);
+	return r;
+}
