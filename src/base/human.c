@@ -1,9 +1,9 @@
 #include "base/human.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <stdbool.h>
 #include <time.h>
 
 static double scaled(uint64_t bytes, double base, unsigned *ret_unit)

@@ -104,15 +104,9 @@ static int attach_run(struct cli_context *context, void *options, int argc, char
 	const struct attach_verb *verb = options;
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
 	struct container container;
-	char id[65];
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, argv[0], id, err);
-	if (r == 0)
-		r = engine_load(&engine, context->arena, id, &container, err);
+	int r = session_container(context, argv[0], &engine, &container, err);
 	if (r < 0)
 		return r;
-	container_close(&container);
 	if (container.status == CONTAINER_PAUSED)
 		return error_set(err, -EBUSY,
 				 "you cannot attach to a paused container, unpause it first");
@@ -133,10 +127,10 @@ static int attach_run(struct cli_context *context, void *options, int argc, char
 	int status = 0;
 	r = attach_prepare(&how, &keys, &attach, err);
 	if (r == 0)
-		r = engine_attach(&engine, id, &attach, err);
+		r = engine_attach(&engine, container.id, &attach, err);
 	if (r == 0)
-		r = attach_relay(&engine, context->arena, id, &how, &keys, &attach, &detached,
-				 &status, err);
+		r = attach_relay(&engine, context->arena, container.id, &how, &keys, &attach,
+				 &detached, &status, err);
 	if (r < 0)
 		return r;
 	if (detached) {

@@ -77,9 +77,7 @@ static int cp_run(struct cli_context *context, void *pointer, int argc, char **a
 	if (r == 0)
 		r = check(request.source, request.destination, from, to, err);
 	if (r == 0)
-		r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, from ? from : to, id, err);
+		r = session_resolve(context, from ? from : to, &engine, id, err);
 	if (r < 0)
 		return r;
 	request.id = id;
@@ -134,9 +132,7 @@ static int export_run(struct cli_context *context, void *pointer, int argc, char
 {
 	const struct export_options *options = pointer;
 	struct exported exported = { .engine = ENGINE_CLOSED, .arena = context->arena };
-	int r = session_open(context, &exported.engine, err);
-	if (r == 0)
-		r = engine_resolve(&exported.engine, argv[0], exported.id, err);
+	int r = session_resolve(context, argv[0], &exported.engine, exported.id, err);
 	if (r == 0)
 		r = output_write(context->arena, options->output, export_to, &exported, err);
 	engine_close(&exported.engine);

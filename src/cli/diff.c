@@ -23,9 +23,7 @@ static int diff_run(struct cli_context *context, void *pointer, int argc, char *
 	size_t count = 0;
 	char id[65];
 	bool terminal = isatty(STDOUT_FILENO);
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, argv[0], id, err);
+	int r = session_resolve(context, argv[0], &engine, id, err);
 	if (r == 0)
 		r = engine_diff(&engine, context->arena, id, &changes, &count, err);
 	for (size_t i = 0; r == 0 && i < count; i++) {

@@ -101,9 +101,7 @@ static int exec_run(struct cli_context *context, void *pointer, int argc, char *
 		return error_exit_status(err, 125);
 	if (options->tty && options->interactive && !options->detach && !isatty(STDIN_FILENO))
 		return error_set(err, -ENOTTY, "the input device is not a TTY");
-	r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, argv[0], id, err);
+	r = session_resolve(context, argv[0], &engine, id, err);
 	if (r == 0 && options->detach)
 		return engine_exec_behind(&engine, context->arena, id, &config, err);
 	if (r == 0)

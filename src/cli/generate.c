@@ -80,8 +80,6 @@ int unit_open(struct cli_context *context, const struct unit_options *options, c
 	int r = check_options(options, err);
 	if (r == 0)
 		r = session_container(context, name, engine, ret, err);
-	if (r == 0)
-		container_close(ret);
 	return r;
 }
 

@@ -165,9 +165,7 @@ static int logs_run(struct cli_context *context, void *pointer, int argc, char *
 	if (r == 0 && options->until)
 		r = time_parse_point(context->arena, options->until, &config.until, err);
 	if (r == 0)
-		r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, argv[0], id, err);
+		r = session_resolve(context, argv[0], &engine, id, err);
 	if (r == 0)
 		r = engine_logs(&engine, context->arena, id, &config, print_piece, &printer, err);
 	buf_free(&printer.attrs);

@@ -36,9 +36,7 @@ static int rename_run(struct cli_context *context, void *options, int argc, char
 	char id[65];
 	if (!argv[0][0] || !argv[1][0])
 		return error_set(err, -EINVAL, "Neither old nor new names may be empty");
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, argv[0], id, err);
+	int r = session_resolve(context, argv[0], &engine, id, err);
 	return r < 0 ? r : engine_rename(&engine, id, argv[1], err);
 }
 

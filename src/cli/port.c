@@ -106,15 +106,9 @@ static int port_run(struct cli_context *context, void *options, int argc, char *
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
 	struct container container;
 	struct mappings mappings = { 0 };
-	char id[65];
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, argv[0], id, err);
-	if (r == 0)
-		r = engine_load(&engine, context->arena, id, &container, err);
+	int r = session_container(context, argv[0], &engine, &container, err);
 	if (r < 0)
 		return r;
-	container_close(&container);
 	r = collect(context->arena, &container, &mappings, err);
 	if (r < 0 || argc > 1)
 		return r < 0 ? r : print_one(context->arena, &mappings, argv[0], argv[1], err);

@@ -32,14 +32,23 @@ int session_open(struct cli_context *context, struct engine *ret, struct masu_er
 	return engine_open(root, runroot, kept, context->self_path, ret, err);
 }
 
+int session_resolve(struct cli_context *context, const char *name, struct engine *engine,
+		    char ret_id[65], struct masu_error *err)
+{
+	int r = session_open(context, engine, err);
+	return r < 0 ? r : engine_resolve(engine, name, ret_id, err);
+}
+
 int session_container(struct cli_context *context, const char *name, struct engine *engine,
 		      struct container *ret, struct masu_error *err)
 {
 	char id[65];
-	int r = session_open(context, engine, err);
+	int r = session_resolve(context, name, engine, id, err);
 	if (r == 0)
-		r = engine_resolve(engine, name, id, err);
-	return r < 0 ? r : engine_load(engine, context->arena, id, ret, err);
+		r = engine_load(engine, context->arena, id, ret, err);
+	if (r == 0)
+		container_close(ret);
+	return r;
 }
 
 void session_report(const struct masu_error *err)

@@ -14,7 +14,10 @@ int session_open(struct cli_context *context, struct engine *ret, struct masu_er
 		.root_fd = -1, .run_fd = -1, .storage_driver = ""                                  \
 	}
 
-/* session_open(), and the container that @name is; closed by container_close(). */
+/* session_open(), and the id of the container that @name is. */
+int session_resolve(struct cli_context *context, const char *name, struct engine *engine,
+		    char ret_id[65], struct masu_error *err);
+/* … and the container; it holds no files open. */
 int session_container(struct cli_context *context, const char *name, struct engine *engine,
 		      struct container *ret, struct masu_error *err);
 

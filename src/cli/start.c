@@ -32,15 +32,9 @@ static int start_attached(struct cli_context *context, const struct start_option
 {
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
 	struct container container;
-	char id[65];
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, name, id, err);
-	if (r == 0)
-		r = engine_load(&engine, context->arena, id, &container, err);
+	int r = session_container(context, name, &engine, &container, err);
 	if (r < 0)
 		return r;
-	container_close(&container);
 	const struct container_config *config = &container.config;
 	const struct attach_options how = { .tty = config->tty,
 					    .stdin_ = options->interactive && config->open_stdin,
@@ -56,10 +50,10 @@ static int start_attached(struct cli_context *context, const struct start_option
 	int status = 0;
 	r = attach_prepare(&how, &keys, &attach, err);
 	if (r == 0)
-		r = engine_start(&engine, context->arena, id, &attach, err);
+		r = engine_start(&engine, context->arena, container.id, &attach, err);
 	if (r == 0)
-		r = attach_relay(&engine, context->arena, id, &how, &keys, &attach, &detached,
-				 &status, err);
+		r = attach_relay(&engine, context->arena, container.id, &how, &keys, &attach,
+				 &detached, &status, err);
 	return r < 0 ? r : status;
 }
 

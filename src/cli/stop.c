@@ -1,6 +1,7 @@
 /* Verbs that end containers: `masu stop`, `restart`, `kill`, `rm`. Several are ended at once. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/signal_name.h"
 #include "base/str.h"
@@ -221,6 +222,36 @@ static const struct cli_option rm_options[] = {
 		"Remove anonymous volumes associated with the container"),
 };
 
+/* Containers whose records are damaged, by the second program: nobody waits for that. */
+static int remove_damaged(struct cli_context *context, struct engine *engine,
+			  struct engine_target *targets, const char **words, size_t count,
+			  struct masu_error *err)
+{
+	if (count == 0)
+		return 0;
+	if (CLI_IS_HOT) {
+		const char **argv = arena_array(context->arena, const char *, count + 8);
+		const char *const head[] = { context->argv[0], "--root", context->root, "--runroot",
+					     context->runroot, "rm",	 "-f" };
+		if (!argv)
+			return error_set(err, -ENOMEM, "out of memory");
+		memcpy(argv, head, sizeof(head));
+		memcpy(argv + ARRAY_SIZE(head), words, count * sizeof(*words));
+		context->argv = (char **)argv;
+		fflush(stdout);
+		return cli_exec_more(context, err);
+	}
+	int status = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct engine_target *target = &targets[i];
+		target->err = (struct masu_error) { 0 };
+		target->result =
+			engine_remove_damaged(engine, context->arena, target->id, &target->err);
+		status |= session_result(target, words[i], false);
+	}
+	return status;
+}
+
 static int rm_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		  struct masu_error *err)
 {
@@ -233,13 +264,27 @@ static int rm_run(struct cli_context *context, void *pointer, int argc, char **a
 	int r = session_targets(context, &engine, argc, argv, &targets, err);
 	if (r < 0)
 		return r;
+	/* Those that are damaged move to the front. */
+	const char **words = arena_array(context->arena, const char *, (size_t)argc + 1);
+	size_t damaged = 0;
+	if (!words)
+		return error_set(err, -ENOMEM, "out of memory");
 	engine_remove_all(&engine, flags, targets, (size_t)argc);
 	for (int i = 0; i < argc; i++) {
+		if (options->force && *targets[i].id && engine_is_damaged(targets[i].result)) {
+			words[damaged] = argv[i];
+			targets[damaged++] = targets[i];
+			continue;
+		}
 		int failed = session_result(&targets[i], argv[i], options->ignore);
 		/* What is not there need not be removed by force; docker says so and is content. */
 		if (targets[i].result != -ENOENT || !options->force)
 			status |= failed;
 	}
+	r = remove_damaged(context, &engine, targets, words, damaged, err);
+	if (r < 0)
+		return r;
+	status |= r;
 	fflush(stdout);
 	engine_tidy_behind(&engine);
 	return status;

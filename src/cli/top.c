@@ -56,9 +56,7 @@ static int top_run(struct cli_context *context, void *options, int argc, char **
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
 	struct engine_table table;
 	char id[65];
-	int r = session_open(context, &engine, err);
-	if (r == 0)
-		r = engine_resolve(&engine, argv[0], id, err);
+	int r = session_resolve(context, argv[0], &engine, id, err);
 	if (r == 0)
 		r = engine_top(&engine, context->arena, id, argv + 1, &table, err);
 	return r < 0 ? r : print_table(context->arena, &table, err);

@@ -200,6 +200,14 @@ static void check_mounts_of(struct check *check, const char *path,
 	}
 }
 
+/* Then nothing is in it that was not in its image. */
+static bool never_started(const struct check *check, const char *path)
+{
+	char state[CONTAINER_PATH_MAX + 16];
+	return str_format(state, sizeof(state), "%s/state.json", path) == 0 &&
+	       !exists(check->engine->root_fd, state);
+}
+
 static int check_one(struct check *check, const char *id)
 {
 	char path[CONTAINER_PATH_MAX];
@@ -218,6 +226,14 @@ static int check_one(struct check *check, const char *id)
 		if (r == -ENOENT && !exists(check->engine->root_fd, path))
 			return 0;
 		check->containers_known = false;
+		if (engine_is_damaged(r) && never_started(check, path)) {
+			check_mended(check, path, "it is removed: it was never started",
+				     check->repair ? engine_remove_damaged(check->engine,
+									   &check->arena, id, NULL)
+						   : 0,
+				     "its record cannot be read: %s", why.message);
+			return 0;
+		}
 		check_found(check, path, "masu rm -f it, or put the record back from a backup",
 			    "its record cannot be read: %s", why.message);
 		return 0;

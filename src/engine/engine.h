@@ -293,6 +293,11 @@ int engine_stop(struct engine *engine, const char *id, const struct stop_options
 		struct masu_error *err);
 #define ENGINE_REMOVE_FORCE   1u
 #define ENGINE_REMOVE_VOLUMES 2u
+/* A record that cannot be read, by what engine_load() and the like return. */
+bool engine_is_damaged(int r);
+/* Removes a container whose record cannot be read, whatever it does; its volumes stay. */
+int engine_remove_damaged(struct engine *engine, struct arena *arena, const char *id,
+			  struct masu_error *err);
 /* What is removed is gone; its files are engine_tidy_behind()'s. */
 int engine_remove(struct engine *engine, const char *id, unsigned flags, struct masu_error *err);
 /*

@@ -88,12 +88,6 @@ static struct container *sorted(struct arena *arena, const struct container *lis
 	return ret;
 }
 
-/* Anything else may be true of the next ones, too: no memory, no descriptors, a broken disk. */
-static bool is_gone_or_damaged(int r)
-{
-	return r == -ENOENT || r == -EBADMSG || r == -EINVAL || r == -E2BIG || r == -EFBIG;
-}
-
 static int visit_ids(const struct store_listing *listing, struct arena *arena,
 		     const struct ids *ids, const struct ids *live_ids, bool all,
 		     const struct visitor *visitor, struct masu_error *err)
@@ -107,7 +101,9 @@ static int visit_ids(const struct store_listing *listing, struct arena *arena,
 		 * is wrong with it. */
 		struct masu_error why = { 0 };
 		int r = load(listing, arena, ids->list[i], live, &container, &why);
-		if (r < 0 && !is_gone_or_damaged(r)) {
+		/* Anything else may be true of the next ones, too: no memory, no descriptors, a
+		 * broken disk. */
+		if (r < 0 && r != -ENOENT && !engine_is_damaged(r)) {
 			if (err)
 				*err = why;
 			return r;

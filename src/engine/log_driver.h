@@ -155,6 +155,17 @@ const char *log_rotated_name(const char *name, unsigned index, char ret[LOG_ROTA
  * many were rotated away before it got to them. 0 also where the filesystem cannot say. */
 uint64_t log_file_generation(int fd);
 
+/*
+ * Where the last *lines lines of a file begin, which is read backwards by windows; *lines becomes
+ * what it lacks. @find looks through one window, at whose ends the file may end, for records that
+ * are whole in it: the offset where those lines begin, or 0, with *lines as many less and how far
+ * back it went.
+ */
+#define LOG_TAIL_WINDOW (256u << 10) /* more than the longest record */
+typedef size_t (*log_find_fn)(const char *window, size_t len, bool at_end, bool from_start,
+			      int64_t *lines, size_t *ret_first);
+int log_file_seek_tail(int fd, off_t size, log_find_fn find, int64_t *lines, off_t *ret);
+
 /* ---- log_json.c ---- */
 
 /* Escapes as docker's writer does. Writes at most 6 * @len bytes and a word of 8. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -147,4 +148,30 @@ void log_file_commit(struct log *log, size_t len)
 void log_file_rest(struct log *log)
 {
 	trim_range(space, sizeof(space));
+}
+
+int log_file_seek_tail(int fd, off_t size, log_find_fn find, int64_t *lines, off_t *ret)
+{
+	_cleanup_free_ char *window = malloc(LOG_TAIL_WINDOW);
+	off_t end = size;
+	if (!window)
+		return -ENOMEM;
+	while (end > 0) {
+		size_t len = end > LOG_TAIL_WINDOW ? LOG_TAIL_WINDOW : (size_t)end, first = 0;
+		off_t from = end - (off_t)len;
+		ssize_t got = pread(fd, window, len, from);
+		if (got != (ssize_t)len)
+			return got < 0 ? -errno : -EIO;
+		size_t found = find(window, len, end == size, from == 0, lines, &first);
+		if (found) {
+			*ret = from + (off_t)found;
+			return 0;
+		}
+		if (from == 0)
+			break;
+		end = from + (off_t)first;
+	}
+	*lines -= size > 0;
+	*ret = 0;
+	return 0;
 }

@@ -18,7 +18,6 @@
 #include "engine/trim.h"
 #include "json/json.h"
 
-#define TAIL_WINDOW  (256u << 10) /* more than the longest record */
 #define SUFFIX_MAX   (LOG_ATTRS_MAX + 128)
 #define RECORD_BEGIN "{\"log\":\""
 #define STREAM_BEGIN "\",\"stream\":\""
@@ -442,35 +441,14 @@ static size_t tail_in_window(const char *window, size_t len, bool at_end, bool f
 			return end;
 		end = start;
 	}
-	*ret_first = begin;
+	/* A window without a boundary is passed over. */
+	*ret_first = begin < len ? begin : 0;
 	return 0;
 }
 
 static int json_seek_tail(int fd, off_t size, int64_t *lines, off_t *ret)
 {
-	_cleanup_free_ char *window = malloc(TAIL_WINDOW);
-	off_t end = size;
-	if (!window)
-		return -ENOMEM;
-	while (end > 0) {
-		size_t len = end > TAIL_WINDOW ? TAIL_WINDOW : (size_t)end, first = 0;
-		off_t from = end - (off_t)len;
-		ssize_t got = pread(fd, window, len, from);
-		if (got != (ssize_t)len)
-			return got < 0 ? -errno : -EIO;
-		size_t found = tail_in_window(window, len, end == size, from == 0, lines, &first);
-		if (found) {
-			*ret = from + (off_t)found;
-			return 0;
-		}
-		if (from == 0)
-			break;
-		/* A window without a boundary is passed over. */
-		end = from + (off_t)(first < len ? first : 0);
-	}
-	*lines -= size > 0;
-	*ret = 0;
-	return 0;
+	return log_file_seek_tail(fd, size, tail_in_window, lines, ret);
 }
 
 static const struct log_codec json_codec = { .decode = json_decode, .seek_tail = json_seek_tail };

@@ -20,10 +20,9 @@
 #include "base/cleanup.h"
 #include "engine/log_driver.h"
 
-#define HEAD	    16u
-#define OVERHEAD    (HEAD + 4u)
-#define MAGIC	    "\xb5\x6c"
-#define TAIL_WINDOW (256u << 10)
+#define HEAD	 16u
+#define OVERHEAD (HEAD + 4u)
+#define MAGIC	 "\xb5\x6c"
 
 static void put_number(char *out, uint64_t value, unsigned bytes)
 {
@@ -117,11 +116,11 @@ static size_t record_before(const char *window, size_t end)
 }
 
 /* Where the last *lines lines begin in a window, else 0; *ret_first: how far back it went. */
-static size_t tail_in_window(const char *window, size_t len, bool at_end, int64_t *lines,
-			     size_t *ret_first)
+static size_t tail_in_window(const char *window, size_t len, bool at_end, bool from_start,
+			     int64_t *lines, size_t *ret_first)
 {
 	size_t end = len;
-	while (end > LOG_LINE_MAX + OVERHEAD || (end > 0 && len < TAIL_WINDOW)) {
+	while (end > LOG_LINE_MAX + OVERHEAD || (end > 0 && from_start)) {
 		size_t size = record_before(window, end);
 		bool line = size && size > OVERHEAD && window[end - 5] == '\n';
 		if (line && !(at_end && end == len) && --*lines == 0)
@@ -134,26 +133,7 @@ static size_t tail_in_window(const char *window, size_t len, bool at_end, int64_
 
 static int local_seek_tail(int fd, off_t size, int64_t *lines, off_t *ret)
 {
-	_cleanup_free_ char *window = malloc(TAIL_WINDOW);
-	off_t end = size;
-	if (!window)
-		return -ENOMEM;
-	while (end > 0) {
-		size_t len = end > TAIL_WINDOW ? TAIL_WINDOW : (size_t)end, first = 0;
-		off_t from = end - (off_t)len;
-		ssize_t got = pread(fd, window, len, from);
-		if (got != (ssize_t)len)
-			return got < 0 ? -errno : -EIO;
-		size_t found = tail_in_window(window, len, end == size, lines, &first);
-		if (found) {
-			*ret = from + (off_t)found;
-			return 0;
-		}
-		end = from + (off_t)first;
-	}
-	*lines -= size > 0;
-	*ret = 0;
-	return 0;
+	return log_file_seek_tail(fd, size, tail_in_window, lines, ret);
 }
 
 static const struct log_codec local_codec = { .decode = local_decode,

@@ -498,6 +498,12 @@ static int live_file_read(int dir, const char *prefix, struct arena *arena,
 			  struct container *container, bool listed, struct masu_error *err)
 {
 	int r = read_file(dir, prefix, "live.json", arena, &container->live, err);
+	/* On a disk a power cut may leave an empty one: nothing of that boot runs any more. */
+	if (r == -EINVAL) {
+		if (err)
+			error_clear(err);
+		return 0;
+	}
 	if (r == 0)
 		r = live_read(arena, container, listed, err);
 	bool frozen = false;

@@ -123,6 +123,67 @@ teardown() {
 	m rm bad good
 }
 
+@test "a container whose record is damaged is removed by force, whatever it does" {
+	local kind id monitor name
+	for kind in parked running exited unsupervised; do
+		case $kind in
+		parked) m_create --name bad busybox:local true >/dev/null ;;
+		exited) m_run --name bad busybox:local true ;;
+		*) NETWORK=bridge m_run -d --name bad -p 80 busybox:local sleep 100 >/dev/null ;;
+		esac
+		id=$(field bad .Id)
+		monitor=$(jq -r .MonitorPid "$MASU_RUNROOT/containers/$id/live.json" 2>/dev/null || true)
+		[ $kind != unsupervised ] || kill -9 "$monitor"
+		echo '{"Name": "bad"' >"$MASU_ROOT/containers/$id/container.json"
+		run ! m rm bad
+		[ -d "$MASU_ROOT/containers/$id" ]
+		m_create --name other busybox:local true >/dev/null
+		run -0 m rm -f bad other
+		[ "$(sort <<<"$output")" = "$(printf 'bad\nother')" ]
+		[ -z "$monitor" ] || wait_until 5 pid_gone "$monitor"
+		m ps -a >/dev/null
+		wait_until 5 nothing_left
+		# The name is free.
+		m_create --name bad busybox:local true >/dev/null
+		m rm bad >/dev/null
+	done
+	# That a record is whole is looked at once more.
+	m_create --name good busybox:local true >/dev/null
+	run -0 m rm -f good nosuch
+	[ "${lines[*]}" = "good masu: No such container: nosuch" ]
+}
+
+@test "check --repair removes a damaged container that was never started, and no other" {
+	m_create --name fresh busybox:local true >/dev/null
+	m_run --name used busybox:local true
+	local fresh used
+	fresh=$(field fresh .Id) used=$(field used .Id)
+	truncate -s 0 "$MASU_ROOT/containers/$fresh/container.json" "$MASU_ROOT/containers/$used/container.json"
+	run -1 m system check --repair
+	[ ! -e "$MASU_ROOT/containers/$fresh" ]
+	[ -e "$MASU_ROOT/containers/$used" ]
+	[[ "$output" == *"masu rm -f it, or put the record back"* ]]
+	m rm -f used
+	run -0 m system check
+	wait_until 5 nothing_left
+}
+
+@test "a live.json that a power cut left empty is of nothing that runs" {
+	m_run -d --name cut busybox:local sh -c 'trap "exit 0" TERM; while :; do sleep 0.05; done' >/dev/null
+	local id
+	id=$(field cut .Id)
+	local live=$MASU_RUNROOT/containers/$id/live.json
+	kill -9 "$(jq -r .MonitorPid "$live")" "$(jq -r .Pid "$live")"
+	: >"$live"
+	[ "$(field cut .State.Status)" = exited ]
+	[ "$(field cut .State.ExitCode)" = 255 ]
+	[ ! -e "$live" ]
+	m start cut
+	status_is cut running
+	m rm -f cut
+	wait_until 5 nothing_left
+}
+
 @test "a container that cannot start is left as created with the reason" {
 	m_create --name broken busybox:local /nosuch
 	run m start broken
