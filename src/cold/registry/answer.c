@@ -55,6 +55,10 @@ static enum transfer_next refused(const struct session *session, const struct tr
 	const char *base = session->registry->endpoints[t->endpoint].base;
 	const char *message = registry_message(&arena, t);
 	int code = status == 404 ? -ENOENT : status == 401 || status == 403 ? -EACCES : -EIO;
+	/* Nobody on the way is as likely to have changed it as the disk. */
+	if (message && t->request.kind == FETCH_UPLOAD && str_after(message, "digest invalid"))
+		return answer_fail(reply, code,
+				   "%s; is the store's copy damaged? masu system check", message);
 	if (message)
 		return answer_fail(reply, code, "%s", message);
 	return answer_fail(reply, code, "%s%.300s: status %ld", base, t->request.path, status);

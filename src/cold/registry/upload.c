@@ -257,7 +257,9 @@ static bool make_parts_smaller(struct transfer *t)
 	uint64_t least = PART_LEAST, wanted;
 	if (str_to_u64(t->least_part, &wanted) == 0 && wanted > least)
 		least = wanted;
-	uint64_t tried = t->end - t->begun_at, part = t->part ? t->part / 4 : PART_FIRST;
+	uint64_t tried = t->end - t->begun_at, part = t->part ? 0 : PART_FIRST;
+	if (part == 0 || part >= tried)
+		part = tried / 4;
 	if (part < least)
 		part = least;
 	if (part >= tried)
