@@ -64,6 +64,7 @@ static const struct cli_command *const verbs[] = {
 	&rmi_command,
 	&run_command,
 	&save_command,
+	&search_command,
 	&start_command,
 	&stats_command,
 	&stop_command,

@@ -220,7 +220,9 @@ static void offer_arguments(struct answer *a, const struct place *place)
 	bool any = strstr(word, "NAME|ID") != NULL;
 	if (any || strstr(word, "CONTAINER"))
 		offer_containers(a, containers_of(place->verb));
-	if (any || strstr(word, "IMAGE") || strstr(word, "REPOSITORY"))
+	bool image = strstr(word, "IMAGE") || strstr(word, "REPOSITORY") ||
+		     streq(word, "NAME[:TAG]"); /* push; what pull takes is not here */
+	if (any || image)
 		offer_images(a);
 	if (any || strstr(word, "VOLUME"))
 		offer_volumes(a);

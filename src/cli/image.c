@@ -12,6 +12,7 @@ const struct cli_command logout_command = { LOGOUT_COMMAND, .cold_program = "mas
 const struct cli_command pull_command = { PULL_COMMAND, .cold_program = "masu-image" };
 const struct cli_command push_command = { PUSH_COMMAND, .cold_program = "masu-image" };
 const struct cli_command save_command = { SAVE_COMMAND, .cold_program = "masu-image" };
+const struct cli_command search_command = { SEARCH_COMMAND, .cold_program = "masu-image" };
 
 /* clang-format off */
 static const struct cli_command *const verbs[] = {

@@ -50,3 +50,14 @@ const struct cli_option save_option_table[SAVE_OPTION_COUNT] = {
 	CLI_OPT(struct save_options, output, "output", 'o', CLI_STRING, "string",
 		"Write to a file, instead of STDOUT"),
 };
+
+const struct cli_option search_option_table[SEARCH_OPTION_COUNT] = {
+	CLI_OPT(struct search_options, filter, "filter", 'f', CLI_LIST, "filter",
+		"Filter output based on conditions provided"),
+	CLI_OPT(struct search_options, format, "format", 0, CLI_STRING, "string",
+		"Pretty-print search using a Go template"),
+	CLI_OPT(struct search_options, limit, "limit", 0, CLI_INT, "int",
+		"Max number of search results"),
+	CLI_OPT(struct search_options, no_trunc, "no-trunc", 0, CLI_BOOL, NULL,
+		"Don't truncate output"),
+};

@@ -47,6 +47,15 @@ struct save_options {
 #define SAVE_OPTION_COUNT 1
 extern const struct cli_option save_option_table[SAVE_OPTION_COUNT];
 
+struct search_options {
+	struct cli_list filter;
+	const char *format;
+	int64_t limit; /* 0: docker's default, 25 */
+	bool no_trunc;
+};
+#define SEARCH_OPTION_COUNT 4
+extern const struct cli_option search_option_table[SEARCH_OPTION_COUNT];
+
 /* Name, synopsis, summary and options of a verb, for both tables. */
 #define IMPORT_COMMAND                                                                             \
 	.name = "import", .synopsis = "[OPTIONS] file|- [REPOSITORY[:TAG]]",                       \
@@ -87,3 +96,8 @@ extern const struct cli_option save_option_table[SAVE_OPTION_COUNT];
 	.summary = "Save one or more images to a tar archive (streamed to STDOUT by default)",     \
 	.options = save_option_table, .option_count = SAVE_OPTION_COUNT,                           \
 	.options_size = sizeof(struct save_options), .min_args = 1, .max_args = -1
+
+#define SEARCH_COMMAND                                                                             \
+	.name = "search", .synopsis = "[OPTIONS] TERM", .summary = "Search Docker Hub for images", \
+	.options = search_option_table, .option_count = SEARCH_OPTION_COUNT,                       \
+	.options_size = sizeof(struct search_options), .min_args = 1, .max_args = 1

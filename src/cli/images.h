@@ -15,6 +15,7 @@ extern const struct cli_command logout_command;
 extern const struct cli_command pull_command;
 extern const struct cli_command push_command;
 extern const struct cli_command save_command;
+extern const struct cli_command search_command;
 extern const struct cli_command image_command;	    /* image.c: the group "masu image" */
 extern const struct cli_command image_sign_command; /* manifest.c */
 extern const struct cli_command image_verify_command;

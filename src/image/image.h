@@ -44,6 +44,9 @@ bool image_reference_has_tag(const char *text);
 /* "busybox:local" or "busybox@sha256:…". */
 const char *image_reference_familiar_full(struct arena *arena, const struct image_reference *ref);
 
+/* Docker's grammar of a tag. */
+bool image_tag_valid(const char *tag);
+
 /* True for "sha256:" and 64 lower-case hex digits. */
 bool image_digest_valid(const char *digest);
 

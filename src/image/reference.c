@@ -114,7 +114,7 @@ static bool domain_valid(const char *domain)
 	}
 }
 
-static bool tag_valid(const char *tag)
+bool image_tag_valid(const char *tag)
 {
 	size_t len = strlen(tag);
 	if (len == 0 || len > TAG_LIMIT || !is_word(tag[0]))
@@ -162,7 +162,7 @@ static int split_suffixes(char *name, const char *text, struct image_reference *
 	if (colon) {
 		*colon = '\0';
 		ref->tag = colon + 1;
-		if (!tag_valid(ref->tag))
+		if (!image_tag_valid(ref->tag))
 			return invalid(err, text);
 	}
 	return 0;

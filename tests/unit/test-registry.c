@@ -13,6 +13,8 @@
 #include "cold/image/document.h"
 #include "cold/registry/challenge.h"
 #include "cold/registry/registry.h"
+#include "cold/image/search.h"
+#include "cold/image/tags.h"
 
 #define DIGEST "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -94,6 +96,54 @@ static void credentials_stay_with_their_site(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		if (challenge_realm_trusted(cases[i].realm, cases[i].base) != cases[i].trusted)
 			fail_msg("%s for %s", cases[i].realm, cases[i].base);
+}
+
+static int tags_of(const char *text, struct buf *out)
+{
+	struct masu_error err = { 0 };
+	struct tags_page page = { text, strlen(text) };
+	buf_init(out, 0);
+	return tags_describe(&page, out, &err);
+}
+
+static void lists_of_tags_are_read(void **state)
+{
+	static const char *const bad[] = { "",
+					   "[]",
+					   "{}",
+					   "{\"tags\":7}",
+					   "{\"tags\":[7]}",
+					   "{\"tags\":[\"a\\nb\"]}",
+					   "{\"tags\":[\"-a\"]}",
+					   "{\"tags\":[\"a/b\"]}" };
+	struct buf out;
+	assert_int_equal(tags_of("{\"name\":\"x\",\"tags\":[\"1.0\",\"latest\"]}", &out), 0);
+	assert_string_equal(buf_str(&out), "1.0\nlatest\n");
+	buf_free(&out);
+	assert_int_equal(tags_of("{\"tags\":null}", &out), 0);
+	assert_int_equal(out.len, 0);
+	buf_free(&out);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		if (tags_of(bad[i], &out) >= 0)
+			fail_msg("%s accepted", bad[i]);
+		buf_free(&out);
+	}
+}
+
+static void search_results_are_one_line_each(void **state)
+{
+	static const char text[] =
+		"{\"results\":[{\"name\":\"a\",\"star_count\":7,"
+		"\"is_official\":true,\"description\":\"b\\n\\tc\\u001b[m\"},{}]}";
+	struct search_answer answer = { text, strlen(text) };
+	struct masu_error err = { 0 };
+	_cleanup_buf_ struct buf out;
+	buf_init(&out, 0);
+	assert_int_equal(search_describe(&answer, &out, &err), 0);
+	assert_string_equal(buf_str(&out), "7\t1\t0\ta\tb  c?[m\n0\t0\t0\t\t\n");
+	answer.text = "<html>";
+	answer.len = 6;
+	assert_int_equal(search_describe(&answer, &out, &err), -EOPNOTSUPP);
 }
 
 static const char conf[] = "unqualified-search-registries = ['docker.io',\n  'quay.io']\n"
@@ -257,6 +307,8 @@ static void platforms_are_parsed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lists_of_tags_are_read),
+		cmocka_unit_test(search_results_are_one_line_each),
 		cmocka_unit_test(challenges_are_read),
 		cmocka_unit_test(malformed_challenges_are_refused),
 		cmocka_unit_test(credentials_stay_with_their_site),

@@ -43,6 +43,7 @@ static const struct cli_command *const verbs[] = {
 	&pull_command,
 	&push_command,
 	&save_command,
+	&search_command,
 	NULL,
 };
 /* clang-format on */

@@ -11,6 +11,7 @@
 #include "base/trace.h"
 #include "cli/image_options.h"
 #include "cold/image/pull.h"
+#include "cold/image/tags.h"
 #include "cold/image/verbs.h"
 #include "image/store.h"
 #include "state/trash.h"
@@ -232,17 +233,19 @@ static void show_begin(struct pull *pull)
 	progress_begin(&pull->progress);
 }
 
-static void print_result(const struct pull *pull, const char *full, bool fresh)
+/* Of the reference, or of all tags of its repository. */
+static void print_status(const struct pull *pull, const struct image_reference *reference,
+			 bool fresh)
 {
-	const char *familiar = image_reference_familiar_full(pull->arena, &pull->reference);
 	if (!pull->quiet)
-		printf("Digest: %s\nStatus: %s for %s\n", pull->digest,
-		       fresh ? "Downloaded newer image" : "Image is up to date", familiar);
-	printf("%s\n", full);
+		printf("Status: %s for %s\n",
+		       fresh ? "Downloaded newer image" : "Image is up to date",
+		       image_reference_familiar_full(pull->arena, reference));
+	printf("%s\n", image_reference_full(pull->arena, reference));
 }
 
-/* One reference of an opened registry. */
-static int pull_one(struct pull *pull, struct masu_error *err)
+/* One reference of an opened registry. *ret_fresh: it was not here as it is there. */
+static int pull_one(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 {
 	struct remote_manifest manifest;
 	const char *full = image_reference_full(pull->arena, &pull->reference);
@@ -284,8 +287,9 @@ static int pull_one(struct pull *pull, struct masu_error *err)
 			return r;
 	}
 	progress_end(&pull->progress);
-	if (r == 0)
-		print_result(pull, full, fresh);
+	if (r == 0 && !pull->quiet)
+		printf("Digest: %s\n", pull->digest);
+	*ret_fresh = fresh;
 	return r;
 }
 
@@ -301,6 +305,30 @@ static void tell(const struct pull *pull)
 				  image_reference_familiar(arena, reference));
 }
 
+/* Each tag as if it had been named, in the registry's order; the first that fails is the end. */
+static int pull_tags(struct pull *pull, bool *ret_fresh, struct masu_error *err)
+{
+	struct remote remote = { .arena = pull->arena,
+				 .reference = pull->reference,
+				 .registry = pull->registry,
+				 .fetcher = pull->fetcher };
+	const char **tags;
+	size_t count;
+	int r = remote_tags(&remote, &tags, &count, err);
+	if (r < 0)
+		return explain(pull, r, err);
+	*ret_fresh = false;
+	for (; *tags && r == 0; tags++) {
+		bool fresh = false;
+		pull->reference.tag = *tags;
+		r = pull_one(pull, &fresh, err);
+		*ret_fresh |= fresh;
+		if (r == 0)
+			tell(pull);
+	}
+	return r;
+}
+
 int pull_image(struct image_builder *builder, const struct image_reference *reference,
 	       const struct pull_options *o, const char *runroot, struct masu_error *err)
 {
@@ -309,15 +337,18 @@ int pull_image(struct image_builder *builder, const struct image_reference *refe
 			     .reference = *reference,
 			     .quiet = o->quiet,
 			     .runroot = runroot };
+	bool fresh = false;
 	int r = platform_parse(pull.arena, o->platform, &pull.platform, err);
 	if (r == 0)
 		r = registry_open(pull.arena, reference->domain, &pull.registry, err);
 	if (r == 0)
 		r = fetcher_open(&pull.registry, &pull.fetcher, err);
 	if (r == 0)
-		r = pull_one(&pull, err);
-	if (r == 0)
+		r = o->all_tags ? pull_tags(&pull, &fresh, err) : pull_one(&pull, &fresh, err);
+	if (r == 0 && !o->all_tags)
 		tell(&pull);
+	if (r == 0)
+		print_status(&pull, reference, fresh);
 	if (pull.fetcher)
 		fetcher_close(pull.fetcher);
 	return r;
@@ -331,8 +362,9 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	_cleanup_close_ int root_fd = -1; /* closed after the builder is */
 	_cleanup_image_builder_ struct image_builder builder = { 0 };
 	int r = image_reference_parse(context->arena, argv[0], &reference, err);
-	if (r == 0 && o->all_tags)
-		r = error_set(err, -ENOTSUP, "--all-tags is not supported yet; name the tags");
+	bool named = r == 0 && (reference.digest || image_reference_has_tag(argv[0]));
+	if (r == 0 && o->all_tags && named)
+		r = error_set(err, -EINVAL, "tag can't be used with --all-tags/-a");
 	if (r == 0)
 		r = open_root(context, &root_fd, err);
 	if (r == 0)
@@ -340,7 +372,9 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 				       err);
 	if (r < 0)
 		return r;
-	if (!o->quiet && !reference.digest && !image_reference_has_tag(argv[0]))
+	if (o->all_tags)
+		reference.tag = NULL;
+	else if (!o->quiet && !named)
 		printf("Using default tag: latest\n");
 	r = pull_image(&builder, &reference, o, context->runroot, err);
 	fflush(stdout);

@@ -12,6 +12,7 @@ extern const struct cli_command manifest_command; /* manifest.c */
 extern const struct cli_command pull_command;	  /* pull.c */
 extern const struct cli_command push_command;	  /* push.c */
 extern const struct cli_command save_command;	  /* save.c */
+extern const struct cli_command search_command;	  /* search.c */
 
 /* Opens <root> as the hot program does, making it where it is missing. */
 int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err);
