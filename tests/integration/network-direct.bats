@@ -75,8 +75,8 @@ HTTPD='mkdir -p /www; echo served >/www/page; exec httpd -f -p 80 -h /www'
 	[ "$(page 'http://[::1]:8080/page')" = served ]
 	[ "$(from_lan curl -fs http://10.9.0.1:8080/page)" = served ]
 	[ "$(from_lan curl -fs 'http://[fd09::1]:8080/page')" = served ]
-	! nft list map inet masu0 port4 | grep 8080
-	! nft list map inet masu0 port6 | grep 8080
+	[ -z "$(nft list map inet masu0 port4 | grep 8080)" ]
+	[ -z "$(nft list map inet masu0 port6 | grep 8080)" ]
 	# It listens in the host's namespace, and in the container's there is nothing.
 	ss -Hltn sport = :8080 | grep -q LISTEN
 	[ -z "$(nsenter -n -t "$(address_of web SandboxID >/dev/null; m inspect -f '{{.State.Pid}}' web)" ss -Hltn)" ]
@@ -196,13 +196,68 @@ HTTPD='mkdir -p /www; echo served >/www/page; exec httpd -f -p 80 -h /www'
 	nft flush ruleset
 	m run --rm -p 8090:90 busybox:local true
 	[ "$(page http://127.0.0.1:8080/page)" = served ]
-	! nft list map inet masu0 port4 | grep 8080
+	[ -z "$(nft list map inet masu0 port4 | grep 8080)" ]
 }
 
 @test "a listener that is a Unix socket knows who listens" {
 	start web -p 8080:80,mode=direct -- direct-servers unix-peer 80
 	wait_until 5 eval 'm logs web | grep -q .'
 	[ "$(m logs web)" = "uid 0 own pid" ]
+}
+
+@test "it becomes direct however the container is started" {
+	m create --name web -p 8080:80,mode=direct busybox:local sh -c "$HTTPD" >/dev/null
+	m start web >/dev/null
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	is_direct web
+	m stop -t 0 web >/dev/null
+	m start web >/dev/null
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	is_direct web
+	m rm -f web >/dev/null
+	# Without privileges, with a terminal, and restarted by its policy.
+	start web -t --user 1000 --security-opt no-new-privileges --restart always -p 8080:8000,mode=direct -- sh -c '
+		mkdir /tmp/www; echo served >/tmp/www/page; exec httpd -f -p 8000 -h /tmp/www'
+	for _ in 1 2; do
+		[ "$(page http://127.0.0.1:8080/page)" = served ]
+		[ "$(modes web 8000/tcp)" = "direct direct" ]
+		kill -9 "$(m inspect -f '{{.State.Pid}}' web)"
+	done
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+}
+
+@test "a paused container keeps its port, and listens when it goes on" {
+	start web -p 8080:80,mode=direct -- sh -c 'mkdir /www; echo served >/www/page
+		until [ -e /go ]; do :; done; exec httpd -f -p 80 -h /www'
+	m pause web >/dev/null
+	touch "$BATS_TEST_TMPDIR/go"
+	m cp "$BATS_TEST_TMPDIR/go" web:/go
+	[ "$(modes web)" = "nat nat" ]
+	m unpause web >/dev/null
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	is_direct web
+	m pause web >/dev/null
+	run curl -s --max-time 0.5 http://127.0.0.1:8080/page
+	[ "$status" -eq 28 ]
+	m unpause web >/dev/null
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+}
+
+has_at_most() { # pid, open files
+	[ "$(find "/proc/$1/fd" -type l | wc -l)" -le "$2" ]
+}
+
+@test "the monitor keeps nothing of processes that have ended, nor of the socket" {
+	start web -p 8080:80,mode=direct -- sh -c "$HTTPD"
+	page http://127.0.0.1:8080/page
+	local before monitor
+	monitor=$(jq -r .MonitorPid "$MASU_RUNROOT/containers/$(m inspect -f '{{.Id}}' web)/live.json")
+	before=$(find "/proc/$monitor/fd" -type l | wc -l)
+	for _ in 1 2 3; do
+		m exec web true
+	done
+	wait_until 5 has_at_most "$monitor" "$before"
+	[ -z "$(find "/proc/$monitor/fd" -lname "socket:\\[$(ss -Hltne sport = :8080 | grep -o 'ino:[0-9]*' | cut -d: -f2)\\]")" ]
 }
 
 # --- the guard ---
