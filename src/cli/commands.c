@@ -52,6 +52,7 @@ static const struct cli_command *const verbs[] = {
 	&logout_command,
 	&logs_command,
 	&manifest_command,
+	&network_command,
 	&oci_command,
 	&pause_command,
 	&port_command,

@@ -38,7 +38,8 @@ static int check_unsupported(struct fill *f)
 	if (o->link.count)
 		return error_set(
 			f->err, -ENOTSUP,
-			"--link is not supported; containers of one network reach each other");
+			"--link is not supported; containers of one user-defined network reach "
+			"each other by name (--network NAME, with --network-alias for another)");
 	if (o->link_local_ip.count)
 		return error_set(f->err, -ENOTSUP,
 				 "--link-local-ip is not supported; use --ip or --ip6");
@@ -94,11 +95,6 @@ static int check_modes(struct fill *f)
 	if (o->cgroupns && *o->cgroupns && !streq(o->cgroupns, "host") &&
 	    !streq(o->cgroupns, "private"))
 		return refuse(f, "--cgroupns: invalid CGROUP mode");
-	if (o->network && strchr(o->network, '='))
-		return refuse(
-			f,
-			"--network: options in KEY=VALUE form are not supported; use --ip, --ip6, "
-			"--mac-address and --network-alias");
 	return 0;
 }
 
@@ -106,8 +102,7 @@ static int check_modes(struct fill *f)
 static int check_network_conflicts(struct fill *f)
 {
 	const struct container_options *o = f->options;
-	bool container = o->network && is_container_mode(o->network);
-	if (!container)
+	if (!f->config->network || !is_container_mode(f->config->network))
 		return 0;
 	if (o->hostname)
 		return refuse(f, "conflicting options: hostname and the network mode");
@@ -276,9 +271,9 @@ static int fill_network(struct fill *f)
 {
 	const struct container_options *o = f->options;
 	struct container_config *c = f->config;
-	int r = check_network_conflicts(f);
-	if (r == 0 && o->mac_address)
-		r = parse_mac_address(o->mac_address, f->err);
+	int r = container_networks_fill(f->arena, o, c, f->err);
+	if (r == 0)
+		r = check_network_conflicts(f);
 	for (size_t i = 0; i < o->publish.count && r == 0; i++)
 		r = network_port_parse(f->arena, o->publish.items[i], &c->ports, &c->port_count,
 				       f->err);
@@ -287,19 +282,8 @@ static int fill_network(struct fill *f)
 		r = parse_expose(f->arena, o->expose.items[i], &expose, f->err);
 	if (r == 0)
 		r = fill_name_service(f);
-	bool user_defined = o->network && !is_container_mode(o->network) &&
-			    !streq(o->network, "default") && !streq(o->network, "bridge") &&
-			    !streq(o->network, "host") && !streq(o->network, "none");
-	if (r == 0 && o->network_alias.count && !user_defined)
-		r = refuse(f,
-			   "network-scoped aliases are only supported for user-defined networks");
-	c->network = o->network && !streq(o->network, "default") ? o->network : NULL;
 	c->hostname = o->hostname;
 	c->domainname = o->domainname;
-	c->mac_address = o->mac_address;
-	c->ip = o->ip;
-	c->ip6 = o->ip6;
-	c->network_aliases = o->network_alias.items;
 	c->expose = expose.items;
 	c->publish_all = o->publish_all;
 	return r;

@@ -10,7 +10,7 @@ struct container_options {
 	bool interactive, tty, rm, privileged, read_only, init, publish_all, no_healthcheck, quiet,
 		oom_kill_disable;
 	const char *name, *hostname, *domainname, *user, *workdir, *entrypoint, *stop_signal;
-	const char *network, *ip, *ip6, *mac_address;
+	const char *ip, *ip6, *mac_address;
 	const char *ipc, *pid, *uts, *cgroupns, *userns, *volume_driver, *cgroup_parent, *runtime;
 	const char *cpus, *cpuset_cpus, *cpuset_mems;
 	const char *cidfile, *log_driver, *restart, *pull, *platform;
@@ -18,9 +18,9 @@ struct container_options {
 		kernel_memory, shm_size, cpu_shares, cpu_quota, cpu_period, cpu_rt_runtime,
 		cpu_rt_period, pids_limit, blkio_weight, oom_score_adj;
 	struct cli_list attach, env, env_file, label, label_file, annotation, volume, mount, tmpfs,
-		volumes_from, publish, expose, network_alias, dns, dns_option, dns_search, add_host,
-		cap_add, cap_drop, security_opt, group_add, device, device_cgroup_rule, sysctl,
-		ulimit, log_opt, storage_opt;
+		volumes_from, publish, expose, network, network_alias, dns, dns_option, dns_search,
+		add_host, cap_add, cap_drop, security_opt, group_add, device, device_cgroup_rule,
+		sysctl, ulimit, log_opt, storage_opt;
 	struct cli_list blkio_devices[BLKIO_LIMIT_COUNT];
 	const char *proc;
 	const char *health_cmd, *health_interval, *health_timeout, *health_start_period,
@@ -47,6 +47,10 @@ void container_option_defaults(void *options);
  */
 int container_config_fill(struct arena *arena, const struct container_options *options, int argc,
 			  char **argv, struct container_config *ret, struct masu_error *err);
+
+/* The part of it about networks: --network and what goes with the first of them. */
+int container_networks_fill(struct arena *arena, const struct container_options *options,
+			    struct container_config *config, struct masu_error *err);
 
 /* The part of it about health checks. */
 int container_health_fill(struct arena *arena, const struct container_options *options,

@@ -271,9 +271,19 @@ static bool ports_match(const struct filter *filter, const struct container *con
 	return false;
 }
 
+static bool network_matches(const struct container_config *config, const char *value)
+{
+	const char *network = config->network ? config->network : "bridge";
+	if (!config->networks)
+		return streq(network, value);
+	for (size_t i = 0; i < config->network_count; i++)
+		if (streq(config->networks[i].name, value))
+			return true;
+	return false;
+}
+
 static bool matches(const struct filter *filter, const struct container *container)
 {
-	const char *network = container->config.network ? container->config.network : "bridge";
 	switch (filter->key) {
 	case FILTER_ANCESTOR:
 		return filter->found && streq(container->image_id, filter->found);
@@ -298,7 +308,7 @@ static bool matches(const struct filter *filter, const struct container *contain
 	case FILTER_NAME:
 		return name_matches(filter, container->name);
 	case FILTER_NETWORK:
-		return streq(network, filter->value);
+		return network_matches(&container->config, filter->value);
 	case FILTER_STATUS:
 		return streq(container_status_name(container->status), filter->value);
 	default:

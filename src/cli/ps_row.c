@@ -250,9 +250,12 @@ static void put_names(struct ps_view *view, const struct container *container, s
 
 static void put_networks(struct ps_view *view, const struct container *container, struct buf *out)
 {
-	const char *network = container->config.network ? container->config.network : "bridge";
-	if (!str_after(network, "container:"))
+	const struct container_config *config = &container->config;
+	const char *network = config->network ? config->network : "bridge";
+	if (!config->networks && !str_after(network, "container:"))
 		buf_puts(out, network);
+	for (size_t i = 0; i < config->network_count; i++)
+		buf_printf(out, "%s%s", i ? "," : "", config->networks[i].name);
 }
 
 static void put_ports(struct ps_view *view, const struct container *container, struct buf *out)

@@ -73,10 +73,6 @@ static const struct {
 	{ "--name", AT(name) },
 	{ "--hostname", AT(hostname) },
 	{ "--domainname", AT(domainname) },
-	{ "--mac-address", AT(mac_address) },
-	{ "--network", AT(network) },
-	{ "--ip", AT(ip) },
-	{ "--ip6", AT(ip6) },
 	{ "--ipc", AT(ipc_mode) },
 	{ "--pid", AT(pid_mode) },
 	{ "--uts", AT(uts_mode) },
@@ -93,17 +89,11 @@ static const struct {
 	const char *flag;
 	size_t at;
 } lists[] = {
-	{ "--volumes-from", AT(volumes_from) },
-	{ "--network-alias", AT(network_aliases) },
-	{ "--dns", AT(dns) },
-	{ "--dns-option", AT(dns_options) },
-	{ "--dns-search", AT(dns_search) },
-	{ "--add-host", AT(extra_hosts) },
-	{ "--cap-add", AT(cap_add) },
-	{ "--cap-drop", AT(cap_drop) },
-	{ "--security-opt", AT(security_opt) },
-	{ "--group-add", AT(group_add) },
-	{ "--device-cgroup-rule", AT(device_cgroup_rules) },
+	{ "--volumes-from", AT(volumes_from) }, { "--dns", AT(dns) },
+	{ "--dns-option", AT(dns_options) },	{ "--dns-search", AT(dns_search) },
+	{ "--add-host", AT(extra_hosts) },	{ "--cap-add", AT(cap_add) },
+	{ "--cap-drop", AT(cap_drop) },		{ "--security-opt", AT(security_opt) },
+	{ "--group-add", AT(group_add) },	{ "--device-cgroup-rule", AT(device_cgroup_rules) },
 };
 
 static const struct {
@@ -185,6 +175,30 @@ static void add_plain(const struct line *l, struct buf *value)
 }
 
 /* ---- options with a shape of their own ---- */
+
+static void add_networks(const struct line *l, struct buf *value)
+{
+	const struct container_config *c = l->config;
+	if (!c->networks && c->network)
+		add(l, "--network", c->network);
+	if (!c->networks && c->mac_address && *c->mac_address)
+		add(l, "--mac-address", c->mac_address);
+	for (size_t i = 0; i < c->network_count; i++) {
+		const struct network_config *network = &c->networks[i];
+		buf_printf(value, "name=%s", network->name);
+		for (const char **alias = network->aliases; alias && *alias; alias++)
+			buf_printf(value, ",alias=%s", *alias);
+		if (network->ip)
+			buf_printf(value, ",ip=%s", network->ip);
+		if (network->ip6)
+			buf_printf(value, ",ip6=%s", network->ip6);
+		if (network->mac_address)
+			buf_printf(value, ",mac-address=%s", network->mac_address);
+		if (network->gw_priority)
+			buf_printf(value, ",gw-priority=%d", network->gw_priority);
+		add_built(l, "--network", value);
+	}
+}
 
 static void add_streams(const struct line *l)
 {
@@ -540,6 +554,7 @@ int recreate_options(struct engine *engine, struct arena *arena, const struct co
 	add_streams(&l);
 	add_plain(&l, &value);
 	add_process(&l, &value);
+	add_networks(&l, &value);
 	add_health(&l, &value);
 	add_restart(&l, &value);
 	add_limits(&l, &value);

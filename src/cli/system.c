@@ -2,6 +2,7 @@
 #include "cli/system.h"
 
 #include "cli/commands.h"
+#include "cli/network.h"
 #include "cli/system_options.h"
 
 #define COLD .cold_program = "masu-system"
@@ -11,6 +12,8 @@ const struct cli_command info_command = { INFO_COMMAND, COLD };
 const struct cli_command container_prune_command = { CONTAINER_PRUNE_COMMAND, COLD,
 						     .cold_grouped = true };
 const struct cli_command image_prune_command = { IMAGE_PRUNE_COMMAND, COLD, .cold_grouped = true };
+const struct cli_command network_prune_command = { NETWORK_PRUNE_COMMAND, COLD,
+						   .cold_grouped = true };
 const struct cli_command volume_prune_command = { VOLUME_PRUNE_COMMAND, COLD,
 						  .cold_grouped = true };
 

@@ -47,6 +47,11 @@ const struct cli_option image_prune_option_table[IMAGE_PRUNE_OPTION_COUNT] = {
 	OPT_FORCE,
 };
 
+const struct cli_option network_prune_option_table[NETWORK_PRUNE_OPTION_COUNT] = {
+	OPT_FILTER("until=24h"),
+	OPT_FORCE,
+};
+
 const struct cli_option volume_prune_option_table[VOLUME_PRUNE_OPTION_COUNT] = {
 	OPT_ALL("Remove all unused volumes, not just anonymous ones"),
 	OPT_FILTER("label=keep"),

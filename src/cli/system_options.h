@@ -38,10 +38,12 @@ struct prune_options {
 };
 #define CONTAINER_PRUNE_OPTION_COUNT 2
 #define IMAGE_PRUNE_OPTION_COUNT     3
+#define NETWORK_PRUNE_OPTION_COUNT   2
 #define VOLUME_PRUNE_OPTION_COUNT    3
 #define SYSTEM_PRUNE_OPTION_COUNT    4
 extern const struct cli_option container_prune_option_table[CONTAINER_PRUNE_OPTION_COUNT];
 extern const struct cli_option image_prune_option_table[IMAGE_PRUNE_OPTION_COUNT];
+extern const struct cli_option network_prune_option_table[NETWORK_PRUNE_OPTION_COUNT];
 extern const struct cli_option volume_prune_option_table[VOLUME_PRUNE_OPTION_COUNT];
 extern const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COUNT];
 
@@ -68,6 +70,9 @@ extern const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COU
 #define IMAGE_PRUNE_COMMAND                                                                        \
 	SYSTEM_COMMAND("prune", "Remove unused images", image_prune_option_table,                  \
 		       IMAGE_PRUNE_OPTION_COUNT, prune_options)
+#define NETWORK_PRUNE_COMMAND                                                                      \
+	SYSTEM_COMMAND("prune", "Remove all unused networks", network_prune_option_table,          \
+		       NETWORK_PRUNE_OPTION_COUNT, prune_options)
 #define VOLUME_PRUNE_COMMAND                                                                       \
 	SYSTEM_COMMAND("prune", "Remove unused local volumes", volume_prune_option_table,          \
 		       VOLUME_PRUNE_OPTION_COUNT, prune_options)

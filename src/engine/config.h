@@ -57,6 +57,16 @@ void json_put_strings(struct json_writer *w, const char *const *strings);
 /* Docker's PortMap: {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]} */
 void network_ports_write(struct json_writer *w, const struct network_port *ports, size_t count);
 
+/* ---- config_networks.c: what a container is connected to ---- */
+/* "Networks", where it is more than a name. */
+void networks_config_write(struct json_writer *w, const struct container_config *config);
+int networks_config_read(struct arena *arena, const struct json *object,
+			 struct container_config *config);
+/* The networks of a container; @single is for one that has only named it. Also host, none and
+ * container:<id>. */
+size_t config_networks(const struct container_config *config, struct network_config *single,
+		       const struct network_config **ret);
+
 /* ---- config_blkio.c: Docker's five lists of limits for single block devices ---- */
 void blkio_devices_write(struct json_writer *w, const struct container_config *config);
 /* One of the lists by its name, with its key. */

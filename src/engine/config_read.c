@@ -322,6 +322,8 @@ int config_read(struct arena *arena, const struct json *record, struct container
 		return r;
 	if (mounts_read(arena, json_get(record, "Mounts"), &config) < 0)
 		return damaged(err, "Mounts");
+	if (networks_config_read(arena, json_get(record, "Networks"), &config) < 0)
+		return damaged(err, "Networks");
 	config.entrypoint_set = config.entrypoint != NULL;
 	config.cmd_set = config.cmd != NULL;
 	*ret = config;

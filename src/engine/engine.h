@@ -87,6 +87,14 @@ struct blkio_device_config {
 
 enum restart_policy { RESTART_NO, RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED };
 
+/* One network that a container is connected to. */
+struct network_config {
+	const char *name, *ip, *ip6, *mac_address; /* NULL: chosen */
+	const char **aliases;
+	int gw_priority; /* the default route leads through the highest, of equals the first */
+};
+#define CONTAINER_NETWORKS_MAX 32
+
 /*
  * What `create` is asked for: the image's configuration merged with the options, saved in
  * container.json under Docker's names (Config, HostConfig), so that inspect is a rewrite of it.
@@ -117,8 +125,8 @@ struct container_config {
 	bool publish_all;
 	const char *network; /* "bridge", "host", "none", "container:<id>", a user network; NULL:
 				bridge */
-	const char *ip, *ip6;
-	const char **network_aliases;
+	struct network_config *networks; /* the first is @network; NULL: that alone, as it is */
+	size_t network_count;
 	const char **dns, **dns_options, **dns_search, **extra_hosts;
 	const char *ipc_mode, *pid_mode, *uts_mode, *cgroupns_mode, *userns_mode;
 	const char *cgroup_parent;
@@ -453,6 +461,24 @@ int engine_logs(struct engine *engine, struct arena *arena, const char *id,
 /* Bytes of the container's writable layer, and of it and its image together. */
 int engine_size(struct engine *engine, struct arena *arena, const struct container *container,
 		uint64_t *ret_writable, uint64_t *ret_total, struct masu_error *err);
+
+/* ---- networks ---- */
+
+/* Docker's documents of all networks, by name, in the arena; without their containers. */
+int engine_network_list(struct engine *engine, struct arena *arena, const struct json ***ret,
+			size_t *ret_count, struct masu_error *err);
+/* The name of the network with this name, id or unique prefix of one, in the arena. -ENOENT. */
+int engine_network_resolve(struct engine *engine, struct arena *arena, const char *name_or_id,
+			   const char **ret, struct masu_error *err);
+int engine_network_create(struct engine *engine, struct network_create *request, char ret_id[65],
+			  struct masu_error *err);
+/* -EBUSY: a container is connected to it. */
+int engine_network_remove(struct engine *engine, const char *name_or_id, struct masu_error *err);
+/* Connects a container, running or not, to one more network; durable. */
+int engine_network_attach(struct engine *engine, const char *id,
+			  const struct network_config *network, struct masu_error *err);
+int engine_network_detach(struct engine *engine, const char *id, const char *network,
+			  struct masu_error *err);
 
 /* Docker's document of a network: a predefined one, or one that is defined. -ENOENT: neither. */
 int engine_inspect_network(struct engine *engine, struct arena *arena, const char *name_or_id,

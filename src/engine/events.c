@@ -72,17 +72,35 @@ void event_container_id(struct engine *engine, const char *id, const char *actio
 	container_close(&container);
 }
 
+void event_endpoint(struct engine *engine, const struct container *container,
+		    const struct network_endpoint *endpoint, const char *action)
+{
+	const char *name = endpoint->network;
+	const struct oci_pair attributes[] = {
+		{ "container", container->id },
+		{ "name", name },
+		{ "type", *endpoint->host_interface ? "bridge" : "macvlan" },
+	};
+	event_emit(engine, "network", action, *endpoint->network_id ? endpoint->network_id : name,
+		   attributes, ARRAY_SIZE(attributes));
+}
+
+void event_network_defined(struct engine *engine, const char *name, const char *id,
+			   const char *driver, const char *action)
+{
+	const struct oci_pair attributes[] = { { "name", name }, { "type", driver } };
+	event_emit(engine, "network", action, id, attributes, ARRAY_SIZE(attributes));
+}
+
 void event_network(struct engine *engine, const struct container *container, const char *action)
 {
 	const char *name = engine_network_name(&container->config);
-	if (mode_container(name, NULL))
+	if (!mode_host(name) && !streq(name, "none"))
 		return;
 	const struct oci_pair attributes[] = {
 		{ "container", container->id },
 		{ "name", name },
-		{ "type", mode_host(name)	? "host"
-			  : streq(name, "none") ? "null"
-						: "bridge" },
+		{ "type", mode_host(name) ? "host" : "null" },
 	};
 	event_emit(engine, "network", action, name, attributes, ARRAY_SIZE(attributes));
 }

@@ -23,7 +23,13 @@ void event_container_number(struct engine *engine, const struct container *conta
 void event_container_id(struct engine *engine, const char *id, const char *action,
 			const struct oci_pair *more, size_t count);
 
-/* The network that the container uses; nothing where it shares another container's. */
+/* A network that the container is connected to. */
+void event_endpoint(struct engine *engine, const struct container *container,
+		    const struct network_endpoint *endpoint, const char *action);
+/* "create" or "destroy" of a network. */
+void event_network_defined(struct engine *engine, const char *name, const char *id,
+			   const char *driver, const char *action);
+/* The host's network or none, which nothing is connected to; nothing where it has another. */
 void event_network(struct engine *engine, const struct container *container, const char *action);
 
 /* "create" or "destroy" of a volume. */

@@ -1,27 +1,17 @@
-/* "NetworkSettings" of the inspect document, and the document of a network. */
+/* "NetworkSettings" of the inspect document. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/id.h"
-#include "base/sha256.h"
 #include "base/str.h"
 #include "engine/config.h"
 #include "engine/inspect.h"
 #include "engine/network.h"
 #include "network/direct.h"
 #include "engine/internal.h"
-#include "state/record.h"
 
-/* As podman does: the name's digest. It is the same on every machine and after every change. */
-static void network_id(const char *name, char ret[65])
-{
-	sha256_hex(name, strlen(name), ret);
-}
-
-static const char *address_text(int family, bool has, const void *address,
-				char ret[INET6_ADDRSTRLEN])
+const char *inspect_address(int family, bool has, const void *address, char ret[INET6_ADDRSTRLEN])
 {
 	ret[0] = '\0';
 	if (has)
@@ -29,7 +19,7 @@ static const char *address_text(int family, bool has, const void *address,
 	return ret;
 }
 
-static void mac_text(const struct network_endpoint *e, char ret[18])
+void inspect_mac(const struct network_endpoint *e, char ret[18])
 {
 	snprintf(ret, 18, "%02x:%02x:%02x:%02x:%02x:%02x", e->mac[0], e->mac[1], e->mac[2],
 		 e->mac[3], e->mac[4], e->mac[5]);
@@ -40,16 +30,18 @@ static void addresses_write(struct json_writer *w, const struct network_endpoint
 	static const struct network_endpoint none;
 	const struct network_endpoint *e = endpoint ? endpoint : &none;
 	char text[INET6_ADDRSTRLEN], mac[18] = "";
-	json_field_string(w, "Gateway", address_text(AF_INET, e->has_ipv4, &e->gateway4, text));
-	json_field_string(w, "IPAddress", address_text(AF_INET, e->has_ipv4, &e->ipv4, text));
+	json_field_string(w, "Gateway",
+			  inspect_address(AF_INET, e->gateway4.s_addr != 0, &e->gateway4, text));
+	json_field_string(w, "IPAddress", inspect_address(AF_INET, e->has_ipv4, &e->ipv4, text));
 	json_field_i64(w, "IPPrefixLen", e->ipv4_prefix);
 	json_field_string(w, "IPv6Gateway",
-			  address_text(AF_INET6, e->has_ipv6, &e->gateway6, text));
+			  inspect_address(AF_INET6, !IN6_IS_ADDR_UNSPECIFIED(&e->gateway6),
+					  &e->gateway6, text));
 	json_field_string(w, "GlobalIPv6Address",
-			  address_text(AF_INET6, e->has_ipv6, &e->ipv6, text));
+			  inspect_address(AF_INET6, e->has_ipv6, &e->ipv6, text));
 	json_field_i64(w, "GlobalIPv6PrefixLen", e->ipv6_prefix);
 	if (endpoint)
-		mac_text(e, mac);
+		inspect_mac(e, mac);
 	json_field_string(w, "MacAddress", mac);
 }
 
@@ -60,40 +52,57 @@ static void null_write(struct json_writer *w, const char *key)
 }
 
 /* A requested address; Docker's null where none was. */
-static void ipam_write(struct json_writer *w, const struct container_config *config)
+static void ipam_write(struct json_writer *w, const struct network_config *network)
 {
 	json_key(w, "IPAMConfig");
-	if (!config->ip && !config->ip6) {
+	if (!network->ip && !network->ip6) {
 		json_put_null(w);
 		return;
 	}
 	json_begin_object(w);
-	if (config->ip)
-		json_field_string(w, "IPv4Address", config->ip);
-	if (config->ip6)
-		json_field_string(w, "IPv6Address", config->ip6);
+	if (network->ip)
+		json_field_string(w, "IPv4Address", network->ip);
+	if (network->ip6)
+		json_field_string(w, "IPv6Address", network->ip6);
 	json_end_object(w);
 }
 
-static void networks_write(struct json_writer *w, const struct container *container,
-			   const struct network_endpoint *endpoint)
+static const struct network_endpoint *endpoint_of(const struct container *container,
+						  const char *network)
 {
-	const char *name = container->config.network ? container->config.network : "bridge";
+	for (size_t i = 0; i < container->endpoint_count; i++)
+		if (streq(container->endpoints[i].network, network))
+			return &container->endpoints[i];
+	return NULL;
+}
+
+static void networks_write(struct json_writer *w, const struct container *container)
+{
+	struct network_config single;
+	const struct network_config *networks;
+	size_t count = config_networks(&container->config, &single, &networks);
 	char id[65];
 	json_key(w, "Networks");
 	json_begin_object(w);
-	if (!mode_container(name, NULL)) {
-		network_id(name, id);
-		json_key(w, name);
+	for (size_t i = 0; i < count; i++) {
+		const struct network_config *network = &networks[i];
+		const struct network_endpoint *e = endpoint_of(container, network->name);
+		if (mode_container(network->name, NULL))
+			continue;
+		if (e && *e->network_id)
+			snprintf(id, sizeof(id), "%s", e->network_id);
+		else
+			inspect_network_id(network->name, id);
+		json_key(w, network->name);
 		json_begin_object(w);
-		ipam_write(w, &container->config);
+		ipam_write(w, network);
 		null_write(w, "Links");
 		json_key(w, "Aliases");
-		json_put_strings(w, container->config.network_aliases);
+		json_put_strings(w, network->aliases);
 		null_write(w, "DriverOpts");
-		json_field_string(w, "NetworkID", endpoint ? id : "");
-		json_field_string(w, "EndpointID", "");
-		addresses_write(w, endpoint);
+		json_field_string(w, "NetworkID", e ? id : "");
+		json_field_string(w, "EndpointID", e ? e->id : "");
+		addresses_write(w, e);
 		json_end_object(w);
 	}
 	json_end_object(w);
@@ -174,9 +183,9 @@ static void published_write(struct json_writer *w, const struct container_config
 }
 
 /* Exposed ports that are not published are there with null. */
-static void ports_write(struct json_writer *w, const struct container *container,
-			const struct network_endpoint *e)
+static void ports_write(struct json_writer *w, const struct container *container)
 {
+	const struct network_endpoint *e = engine_network_published(container);
 	char name[16];
 	json_key(w, "Ports");
 	json_begin_object(w);
@@ -195,8 +204,8 @@ static void ports_write(struct json_writer *w, const struct container *container
 void inspect_network_settings_write(struct json_writer *w, struct arena *arena,
 				    const struct container *container)
 {
-	const struct network_endpoint *endpoint =
-		container->endpoint_count ? &container->endpoints[0] : NULL;
+	/* As docker: these members are about the default network. */
+	const struct network_endpoint *endpoint = endpoint_of(container, "bridge");
 	bool own = container->pid && container_is_alive(container) &&
 		   !mode_host(container->config.network);
 	json_key(w, "NetworkSettings");
@@ -210,140 +219,9 @@ void inspect_network_settings_write(struct json_writer *w, struct arena *arena,
 	json_field_i64(w, "LinkLocalIPv6PrefixLen", 0);
 	null_write(w, "SecondaryIPAddresses");
 	null_write(w, "SecondaryIPv6Addresses");
-	json_field_string(w, "EndpointID", "");
-	ports_write(w, container, endpoint);
+	json_field_string(w, "EndpointID", endpoint ? endpoint->id : "");
+	ports_write(w, container);
 	addresses_write(w, endpoint);
-	networks_write(w, container, endpoint);
+	networks_write(w, container);
 	json_end_object(w);
-}
-
-/* ---- a network ---- */
-
-struct member_list {
-	struct json_writer *w;
-	const char *network;
-};
-
-static int member_write(void *opaque, struct arena *arena, const struct container *container,
-			struct masu_error *err)
-{
-	const struct member_list *list = opaque;
-	const char *name = container->config.network ? container->config.network : "bridge";
-	const struct network_endpoint *e =
-		container->endpoint_count ? &container->endpoints[0] : NULL;
-	char text[INET6_ADDRSTRLEN], mac[18] = "";
-	if (!streq(name, list->network))
-		return 0;
-	json_key(list->w, container->id);
-	json_begin_object(list->w);
-	json_field_string(list->w, "Name", container->name);
-	json_field_string(list->w, "EndpointID", "");
-	if (e)
-		mac_text(e, mac);
-	json_field_string(list->w, "MacAddress", mac);
-	json_field_string(list->w, "IPv4Address",
-			  e && e->has_ipv4
-				  ? arena_printf(arena, "%s/%u",
-						 address_text(AF_INET, true, &e->ipv4, text),
-						 e->ipv4_prefix)
-				  : "");
-	json_field_string(list->w, "IPv6Address",
-			  e && e->has_ipv6
-				  ? arena_printf(arena, "%s/%u",
-						 address_text(AF_INET6, true, &e->ipv6, text),
-						 e->ipv6_prefix)
-				  : "");
-	json_end_object(list->w);
-	return 0;
-}
-
-static void ipam_section_write(struct json_writer *w, const struct json *definition)
-{
-	const struct json *config = json_get(json_get(definition, "IPAM"), "Config");
-	json_key(w, "IPAM");
-	json_begin_object(w);
-	json_field_string(w, "Driver", "default");
-	null_write(w, "Options");
-	json_key(w, "Config");
-	if (config)
-		json_put_value(w, config);
-	else
-		json_put_strings(w, (const char *const[]) { NULL });
-	json_end_object(w);
-}
-
-/* The predefined networks, and what networks/<name>.json says of a bridge. */
-static void network_write(struct json_writer *w, const char *name, const struct json *definition)
-{
-	char id[65];
-	bool ipv6 = false;
-	const struct json *options = json_get(definition, "Options");
-	json_bool(json_get(definition, "EnableIPv6"), &ipv6);
-	network_id(name, id);
-	json_field_string(w, "Name", name);
-	json_field_string(w, "Id", id);
-	json_field_string(w, "Created", TIME_TEXT_NEVER);
-	json_field_string(w, "Scope", "local");
-	json_field_string(w, "Driver",
-			  streq(name, "host")	? "host"
-			  : streq(name, "none") ? "null"
-						: "bridge");
-	json_field_bool(w, "EnableIPv6", ipv6);
-	ipam_section_write(w, definition);
-	json_field_bool(w, "Internal", false);
-	json_field_bool(w, "Attachable", false);
-	json_field_bool(w, "Ingress", false);
-	json_key(w, "ConfigFrom");
-	json_begin_object(w);
-	json_field_string(w, "Network", "");
-	json_end_object(w);
-	json_field_bool(w, "ConfigOnly", false);
-	json_key(w, "Options");
-	if (options) {
-		json_put_value(w, options);
-	} else {
-		json_begin_object(w);
-		json_end_object(w);
-	}
-	json_key(w, "Labels");
-	json_begin_object(w);
-	json_end_object(w);
-}
-
-/* The one of this name, or whose id begins like this; NULL: neither. */
-static const char *predefined_network(const char *name_or_id)
-{
-	static const char *const names[] = { "bridge", "host", "none" };
-	char id[65];
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		network_id(names[i], id);
-		if (streq(names[i], name_or_id) ||
-		    (id_prefix_valid(name_or_id) && str_after(id, name_or_id)))
-			return names[i];
-	}
-	return NULL;
-}
-
-int engine_inspect_network(struct engine *engine, struct arena *arena, const char *name_or_id,
-			   struct json_writer *w, struct masu_error *err)
-{
-	char path[300];
-	const struct json *definition = NULL;
-	const char *known = predefined_network(name_or_id), *name = known ? known : name_or_id;
-	const struct member_list list = { w, name };
-	int r = -ENOENT;
-	if (name_valid(name) && str_format(path, sizeof(path), "networks/%s.json", name) == 0)
-		r = record_read(engine->root_fd, path, arena, &definition, err);
-	if (r == -ENOENT && !known)
-		return error_set(err, r, "network %.200s not found", name);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	json_begin_object(w);
-	network_write(w, name, definition);
-	json_key(w, "Containers");
-	json_begin_object(w);
-	r = engine_each(engine, false, member_write, (void *)&list, err);
-	json_end_object(w);
-	json_end_object(w);
-	return r < 0 ? r : 0;
 }

@@ -168,7 +168,7 @@ static void answer_publish(struct monitor *m, int fd)
 	if (r == 0)
 		r = store_write_live(&m->container, m->start_time, m->cgroup, &err);
 	if (r == 0) {
-		direct_moved(m->direct.state, &m->container.endpoints[0]);
+		direct_moved(m->direct.state, engine_network_published(&m->container));
 		ctl_reply(fd, &ok, -1);
 		engine_network_settle(m->engine, &m->container);
 		return;

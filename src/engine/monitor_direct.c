@@ -59,10 +59,10 @@ void direct_begin(struct monitor *m)
 		return;
 	const struct direct_request request = {
 		.container_id = container->id,
-		.endpoint = container->endpoints,
+		.endpoint = engine_network_published(container),
 		.cgroup_fd = cgroup_clone_fd(m->cgroup),
 	};
-	int r = container->endpoint_count == 0 ? -ENOENT : direct_open(&request, &m->direct.state);
+	int r = !request.endpoint ? -ENOENT : direct_open(&request, &m->direct.state);
 	if (r < 0)
 		log_debug("no port becomes direct: %s", strerror(-r));
 	/* Without somebody who answers, listen(2) would fail: the fd stays open then. */

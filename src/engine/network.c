@@ -5,11 +5,13 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "engine/config.h"
 #include "engine/events.h"
 #include "engine/internal.h"
 #include "exec/exec.h"
@@ -29,11 +31,74 @@ static const struct network_ops *driver_of(const char *network)
 	return ops ? ops : network_driver("bridge");
 }
 
-int engine_network_check(struct engine *engine, const struct container_config *config,
-			 struct masu_error *err)
+static bool is_user_network(const char *name)
+{
+	return !network_driver(name) && !mode_container(name, NULL);
+}
+
+/* Names of DNS; they are also names of files. */
+static bool alias_valid(const char *alias)
+{
+	size_t len = strlen(alias);
+	if (len == 0 || len > 253 || streq(alias, ".") || streq(alias, ".."))
+		return false;
+	for (const char *p = alias; *p; p++)
+		if (!name_char_valid(*p))
+			return false;
+	return true;
+}
+
+static int check_one(struct engine *engine, struct arena *arena, struct network_config *network,
+		     struct masu_error *err)
+{
+	int r = 0;
+	if (network_driver(network->name)) {
+		if (network->aliases && network->aliases[0])
+			return error_set(err, -EINVAL,
+					 "network-scoped alias is supported only for containers in "
+					 "user defined networks");
+		return 0;
+	}
+	r = engine_network_resolve(engine, arena, network->name, &network->name, err);
+	for (const char **alias = network->aliases; r == 0 && alias && *alias; alias++)
+		if (!alias_valid(*alias))
+			r = error_set(err, -EINVAL,
+				      "invalid network alias %.100s: only [a-zA-Z0-9_.-] are "
+				      "allowed",
+				      *alias);
+	return r;
+}
+
+static int check_networks(struct engine *engine, struct arena *arena,
+			  struct container_config *config, struct masu_error *err)
+{
+	int r = 0;
+	if (config->network_count > CONTAINER_NETWORKS_MAX)
+		return error_set(err, -E2BIG, "a container is connected to %d networks at most",
+				 CONTAINER_NETWORKS_MAX);
+	for (size_t i = 0; r == 0 && i < config->network_count; i++) {
+		const char *name = config->networks[i].name;
+		if (config->network_count > 1 &&
+		    (mode_host(name) || streq(name, "none") || mode_container(name, NULL)))
+			return error_set(err, -EINVAL,
+					 "conflicting options: cannot attach both user-defined and "
+					 "non-user-defined network-modes");
+		r = check_one(engine, arena, &config->networks[i], err);
+		for (size_t k = 0; r == 0 && k < i; k++)
+			if (streq(config->networks[k].name, config->networks[i].name))
+				r = error_set(err, -EINVAL,
+					      "network \"%s\" is specified multiple times",
+					      config->networks[i].name);
+	}
+	if (r == 0 && config->network_count)
+		config->network = config->networks[0].name;
+	return r;
+}
+
+int engine_network_check(struct engine *engine, struct arena *arena,
+			 struct container_config *config, struct masu_error *err)
 {
 	const char *name = engine_network_name(config);
-	char path[300];
 	bool shares = mode_host(name) || mode_container(name, NULL);
 	if (config->port_count && mode_container(name, NULL))
 		return error_set(err, -EINVAL,
@@ -45,19 +110,19 @@ int engine_network_check(struct engine *engine, const struct container_config *c
 	if (config->mac_address && shares)
 		return error_set(err, -EINVAL,
 				 "conflicting options: mac-address and the network mode");
-	if (shares || network_driver(name))
-		return 0;
-	if (!name_valid(name) || str_format(path, sizeof(path), "networks/%s.json", name) < 0 ||
-	    faccessat(engine->root_fd, path, F_OK, 0) < 0)
-		return error_set(err, -ENOENT, "network %.255s not found", name);
-	return 0;
+	if (config->networks)
+		return check_networks(engine, arena, config, err);
+	return is_user_network(name)
+		       ? engine_network_resolve(engine, arena, name, &config->network, err)
+		       : 0;
 }
 
 bool engine_network_connects(const struct container_config *config)
 {
 	const char *name = engine_network_name(config);
 	/* With "none" the exec driver brings up the loopback, and that is all. */
-	return !mode_host(name) && !mode_container(name, NULL) && !streq(name, "none");
+	return !mode_host(name) && !mode_container(name, NULL) && !streq(name, "none") &&
+	       (!config->networks || config->network_count);
 }
 
 bool engine_network_is_own(const struct container_config *config)
@@ -82,20 +147,35 @@ int engine_network_make(int *ret_fd)
 	return r;
 }
 
-static struct network_request request_of(struct engine *engine, const struct container *container,
-					 int netns_fd)
+/* What the container answers to on a user network, in lower case; NULL on the default one. */
+static const char *names_of(struct arena *arena, const struct container *container,
+			    const struct network_config *network)
 {
-	const struct container_config *config = &container->config;
+	const char *hostname = container->config.hostname;
+	_cleanup_buf_ struct buf text;
+	if (!is_user_network(network->name))
+		return NULL;
+	buf_init(&text, 0);
+	buf_printf(&text, "%s %.12s", container->name, container->id);
+	if (hostname && alias_valid(hostname))
+		buf_printf(&text, " %s", hostname);
+	for (const char **alias = network->aliases; alias && *alias; alias++)
+		buf_printf(&text, " %s", *alias);
+	for (size_t i = 0; i < text.len; i++)
+		if (text.data[i] >= 'A' && text.data[i] <= 'Z')
+			text.data[i] = (char)(text.data[i] - 'A' + 'a');
+	return buf_error(&text) ? NULL : arena_strdup(arena, buf_str(&text));
+}
+
+static struct network_request request_of(struct engine *engine, const struct container *container,
+					 const char *network, int netns_fd)
+{
 	return (struct network_request) {
 		.root_fd = engine->root_fd,
 		.run_fd = engine->run_fd,
 		.container_id = container->id,
-		.network = engine_network_name(config),
+		.network = network,
 		.netns_fd = netns_fd,
-		.ports = config->ports,
-		.port_count = config->port_count,
-		.requested_ip = config->ip,
-		.mac_address = config->mac_address,
 	};
 }
 
@@ -127,43 +207,119 @@ static int publish_all(struct arena *arena, const struct container_config *confi
 	return 0;
 }
 
+int engine_network_connect_one(struct engine *engine, struct arena *arena,
+			       const struct container *container,
+			       const struct network_config *network,
+			       const struct network_place *place, struct network_endpoint *ret,
+			       struct masu_error *err)
+{
+	const struct network_ops *ops = driver_of(network->name);
+	struct network_request request =
+		request_of(engine, container, network->name, place->netns_fd);
+	request.requested_ip = network->ip;
+	request.requested_ip6 = network->ip6;
+	request.mac_address = network->mac_address;
+	request.names = names_of(arena, container, network);
+	request.index = place->index;
+	request.other4 = place->other4;
+	request.other6 = place->other6;
+	int r = 0;
+	if (!ops || !ops->connect)
+		return error_set(err, -EINVAL, "network %s: its driver cannot connect a container",
+				 network->name);
+	if (place->publish) {
+		request.ports = container->config.ports;
+		request.port_count = container->config.port_count;
+	}
+	if (place->publish && container->config.publish_all)
+		r = publish_all(arena, &container->config, &request, err);
+	return r < 0 ? r : ops->connect(&request, arena, ret, err);
+}
+
+/* The networks as the default route looks for its way: by priority, of equals the first. */
+static void order_networks(const struct network_config *networks, size_t count,
+			   unsigned char *order)
+{
+	for (size_t i = 0; i < count; i++) {
+		size_t at = i;
+		for (; at > 0 && networks[order[at - 1]].gw_priority < networks[i].gw_priority;
+		     at--)
+			order[at] = order[at - 1];
+		order[at] = (unsigned char)i;
+	}
+}
+
+static void undo_connect(struct engine *engine, const struct container *container,
+			 const struct network_endpoint *endpoints, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (*endpoints[i].network)
+			engine_network_disconnect_one(engine, container, &endpoints[i], -1, NULL);
+}
+
 int engine_network_connect(struct engine *engine, struct arena *arena, struct container *container,
 			   pid_t pid, struct masu_error *err)
 {
 	char path[32];
-	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
-	if (!ops || !ops->connect)
-		return error_set(err, -EINVAL, "network %s: its driver cannot connect a container",
-				 engine_network_name(&container->config));
+	unsigned char order[CONTAINER_NETWORKS_MAX];
+	struct network_config single;
+	const struct network_config *networks;
+	size_t count = config_networks(&container->config, &single, &networks);
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
 	_cleanup_close_ int netns = open(path, O_RDONLY | O_CLOEXEC);
-	struct network_endpoint *endpoint = arena_new(arena, struct network_endpoint);
+	struct network_endpoint *endpoints = arena_array(arena, struct network_endpoint, count);
+	struct network_place place = { .netns_fd = netns };
+	bool published = false;
+	int r = 0;
 	if (netns < 0)
 		return error_errno(err, -errno, "%s", path);
-	if (!endpoint)
+	if (!endpoints)
 		return error_set(err, -ENOMEM, "out of memory");
-	struct network_request request = request_of(engine, container, netns);
-	int r = container->config.publish_all
-			? publish_all(arena, &container->config, &request, err)
-			: 0;
-	if (r == 0)
-		r = ops->connect(&request, arena, endpoint, err);
-	if (r < 0)
+	order_networks(networks, count, order);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct network_endpoint *endpoint = &endpoints[order[i]];
+		place.index = order[i];
+		place.publish =
+			!published &&
+			(count == 1 || network_publishes(engine->root_fd, networks[order[i]].name));
+		published |= place.publish;
+		r = engine_network_connect_one(engine, arena, container, &networks[order[i]],
+					       &place, endpoint, err);
+		place.other4 |= endpoint->gateway4.s_addr != 0;
+		place.other6 |= !IN6_IS_ADDR_UNSPECIFIED(&endpoint->gateway6);
+	}
+	if (r < 0) {
+		undo_connect(engine, container, endpoints, count);
 		return r;
-	container->endpoints = endpoint;
-	container->endpoint_count = 1;
-	event_network(engine, container, "connect");
+	}
+	container->endpoints = endpoints;
+	container->endpoint_count = count;
+	for (size_t i = 0; i < count; i++)
+		event_endpoint(engine, container, &endpoints[i], "connect");
 	return 0;
 }
 
 void engine_network_settle(struct engine *engine, const struct container *container)
 {
 	struct masu_error err = { 0 };
-	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
-	const struct network_request request = request_of(engine, container, -1);
-	for (size_t i = 0; i < container->endpoint_count; i++)
-		if (ops && ops->settle && ops->settle(&request, &container->endpoints[i], &err) < 0)
+	for (size_t i = 0; i < container->endpoint_count; i++) {
+		const struct network_endpoint *endpoint = &container->endpoints[i];
+		const struct network_ops *ops = driver_of(endpoint->network);
+		const struct network_request request =
+			request_of(engine, container, endpoint->network, -1);
+		if (ops && ops->settle && ops->settle(&request, endpoint, &err) < 0)
 			log_debug("%s", err.message);
+	}
+}
+
+int engine_network_disconnect_one(struct engine *engine, const struct container *container,
+				  const struct network_endpoint *endpoint, int netns_fd,
+				  struct masu_error *err)
+{
+	const struct network_ops *ops = driver_of(endpoint->network);
+	const struct network_request request =
+		request_of(engine, container, endpoint->network, netns_fd);
+	return ops && ops->disconnect ? ops->disconnect(&request, endpoint, err) : 0;
 }
 
 const char *engine_network_refuses_direct(const struct container_config *config)
@@ -183,6 +339,15 @@ const char *engine_network_refuses_direct(const struct container_config *config)
 	return config->runtime ? "another runtime makes the container" : NULL;
 }
 
+struct network_endpoint *engine_network_published(const struct container *container)
+{
+	struct network_endpoint *found = NULL;
+	for (size_t i = 0; i < container->endpoint_count; i++)
+		if (!found || (!found->port_count && container->endpoints[i].port_count))
+			found = &container->endpoints[i];
+	return found;
+}
+
 unsigned engine_network_traps(const struct container_config *config)
 {
 	return direct_wanted(config->ports, config->port_count) &&
@@ -194,49 +359,71 @@ unsigned engine_network_traps(const struct container_config *config)
 int engine_network_change(struct engine *engine, struct arena *arena, struct container *container,
 			  struct masu_error *err)
 {
-	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
-	struct network_request request = request_of(engine, container, -1);
-	if (!ops || !ops->change || container->endpoint_count == 0)
+	struct network_endpoint *endpoint = engine_network_published(container);
+	const struct network_ops *ops = endpoint ? driver_of(endpoint->network) : NULL;
+	if (!ops || !ops->change)
 		return error_set(err, -EOPNOTSUPP, "its network has no published ports");
+	struct network_request request = request_of(engine, container, endpoint->network, -1);
+	request.ports = container->config.ports;
+	request.port_count = container->config.port_count;
 	int r = container->config.publish_all
 			? publish_all(arena, &container->config, &request, err)
 			: 0;
-	return r < 0 ? r : ops->change(&request, arena, &container->endpoints[0], err);
+	return r < 0 ? r : ops->change(&request, arena, endpoint, err);
 }
 
 int engine_network_direct(struct engine *engine, struct container *container, size_t port,
 			  unsigned families, struct masu_error *err)
 {
-	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
-	const struct network_request request = request_of(engine, container, -1);
-	if (!ops || !ops->direct || container->endpoint_count == 0 ||
-	    port >= container->endpoints[0].port_count)
+	struct network_endpoint *endpoint = engine_network_published(container);
+	if (!endpoint || port >= endpoint->port_count)
 		return error_set(err, -EOPNOTSUPP, "this network has no direct ports");
-	return ops->direct(&request, &container->endpoints[0], port, families, err);
+	const struct network_ops *ops = driver_of(endpoint->network);
+	const struct network_request request = request_of(engine, container, endpoint->network, -1);
+	if (!ops || !ops->direct)
+		return error_set(err, -EOPNOTSUPP, "this network has no direct ports");
+	return ops->direct(&request, endpoint, port, families, err);
 }
 
 int engine_network_disconnect(struct engine *engine, const struct container *container,
 			      struct masu_error *err)
 {
 	int result = 0;
-	const struct network_ops *ops = driver_of(engine_network_name(&container->config));
-	const struct network_request request = request_of(engine, container, -1);
 	for (size_t i = 0; i < container->endpoint_count; i++) {
-		int r = ops && ops->disconnect
-				? ops->disconnect(&request, &container->endpoints[i], err)
-				: 0;
+		const struct network_endpoint *endpoint = &container->endpoints[i];
+		int r = engine_network_disconnect_one(engine, container, endpoint, -1, err);
 		if (r < 0)
 			result = r;
-		event_network(engine, container, "disconnect");
+		event_endpoint(engine, container, endpoint, "disconnect");
 	}
 	return result;
+}
+
+int engine_network_rename(struct engine *engine, struct arena *arena,
+			  const struct container *container, struct masu_error *err)
+{
+	struct network_config single;
+	const struct network_config *networks;
+	size_t count = config_networks(&container->config, &single, &networks);
+	int r = 0;
+	for (size_t i = 0; i < container->endpoint_count; i++)
+		for (size_t k = 0; r == 0 && k < count; k++)
+			if (streq(container->endpoints[i].network, networks[k].name) &&
+			    is_user_network(networks[k].name))
+				r = network_rename(engine->root_fd, engine->run_fd,
+						   &container->endpoints[i],
+						   names_of(arena, container, &networks[k]), err);
+	return r;
 }
 
 void engine_network_retire(struct engine *engine, const struct container_config *config)
 {
 	struct masu_error err = { 0 };
-	if (engine_network_connects(config) &&
-	    network_retire(engine->root_fd, engine->run_fd, engine_network_name(config),
-			   NETWORK_LINGER_MS, &err) < 0)
-		log_debug("%s", err.message);
+	struct network_config single;
+	const struct network_config *networks;
+	size_t count = config_networks(config, &single, &networks);
+	for (size_t i = 0; i < count && engine_network_connects(config); i++)
+		if (network_retire(engine->root_fd, engine->run_fd, networks[i].name,
+				   NETWORK_LINGER_MS, &err) < 0)
+			log_debug("%s", err.message);
 }

@@ -3,9 +3,9 @@
 
 #include "engine/engine.h"
 
-/* The driver and the network's name in it; refuses networks that do not exist. */
-int engine_network_check(struct engine *engine, const struct container_config *config,
-			 struct masu_error *err);
+/* Refuses networks that do not exist; who named one by its id gets its name. */
+int engine_network_check(struct engine *engine, struct arena *arena,
+			 struct container_config *config, struct masu_error *err);
 /* "bridge" where none was asked for. */
 const char *engine_network_name(const struct container_config *config);
 /* True where there is something to connect once the namespace exists. */
@@ -18,7 +18,29 @@ bool engine_network_is_own(const struct container_config *config);
  * starter does it meanwhile.
  */
 int engine_network_make(int *ret_fd);
-/* Connects the network namespace of @pid; the endpoint is added to @container. */
+/* Where in a container a network is connected. */
+struct network_place {
+	int netns_fd;
+	unsigned index;	     /* of the interface */
+	bool publish;	     /* here are the container's ports */
+	bool other4, other6; /* the default route leads elsewhere already */
+};
+int engine_network_connect_one(struct engine *engine, struct arena *arena,
+			       const struct container *container,
+			       const struct network_config *network,
+			       const struct network_place *place, struct network_endpoint *ret,
+			       struct masu_error *err);
+/* @netns_fd -1: the namespace goes anyway. */
+int engine_network_disconnect_one(struct engine *engine, const struct container *container,
+				  const struct network_endpoint *endpoint, int netns_fd,
+				  struct masu_error *err);
+/* The container has another name: its networks answer to it. */
+int engine_network_rename(struct engine *engine, struct arena *arena,
+			  const struct container *container, struct masu_error *err);
+/* Where the container's ports are published; the first where it has none, NULL without networks. */
+struct network_endpoint *engine_network_published(const struct container *container);
+/* Connects the network namespace of @pid to all of the container's networks; the endpoints are set
+ * in @container, in the order of its networks. */
 int engine_network_connect(struct engine *engine, struct arena *arena, struct container *container,
 			   pid_t pid, struct masu_error *err);
 /* What of connecting may follow the reply that the container runs. */

@@ -203,6 +203,10 @@ int store_write_record(const struct container *container, bool durable, struct m
 	json_begin_object(&w);
 	host_config_write(&w, &container->config);
 	json_end_object(&w);
+	if (container->config.networks) {
+		json_key(&w, "Networks");
+		networks_config_write(&w, &container->config);
+	}
 	json_key(&w, "Mounts");
 	mounts_write(&w, &container->config);
 	json_end_object(&w);
@@ -238,6 +242,8 @@ int store_replace_record(const struct container *container, struct masu_error *e
 	json_writer_init(&w, &text, false);
 	json_begin_object(&w);
 	json_foreach (member, container->record) {
+		if (streq(member->key, "Networks"))
+			continue;
 		json_key(&w, member->key);
 		if (streq(member->key, "Name")) {
 			json_put_string(&w, container->name);
@@ -248,6 +254,10 @@ int store_replace_record(const struct container *container, struct masu_error *e
 		} else {
 			json_put_value(&w, member);
 		}
+	}
+	if (container->config.networks) {
+		json_key(&w, "Networks");
+		networks_config_write(&w, &container->config);
 	}
 	json_end_object(&w);
 	return record_write(container->dir_fd, "container.json", &text,
@@ -291,6 +301,15 @@ static int boot_id(const char **ret, struct masu_error *err)
 	return r < 0 ? error_errno(err, r, "cannot read the boot's id") : 0;
 }
 
+static void endpoints_write(struct json_writer *w, const struct container *container)
+{
+	json_key(w, "Endpoints");
+	json_begin_array(w);
+	for (size_t i = 0; i < container->endpoint_count; i++)
+		network_endpoint_save(&container->endpoints[i], w);
+	json_end_array(w);
+}
+
 int store_write_live(const struct container *container, uint64_t monitor_start_time,
 		     const struct cgroup *cgroup, struct masu_error *err)
 {
@@ -314,11 +333,25 @@ int store_write_live(const struct container *container, uint64_t monitor_start_t
 		json_key(&w, "Cgroup");
 		cgroup_save(cgroup, &w);
 	}
-	json_key(&w, "Endpoints");
-	json_begin_array(&w);
-	for (size_t i = 0; i < container->endpoint_count; i++)
-		network_endpoint_save(&container->endpoints[i], &w);
-	json_end_array(&w);
+	endpoints_write(&w, container);
+	json_end_object(&w);
+	return record_write(container->run_fd, "live.json", &text, false, err);
+}
+
+int store_replace_endpoints(const struct container *container, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, 1u << 20);
+	json_writer_init(&w, &text, false);
+	json_begin_object(&w);
+	json_foreach (member, container->live) {
+		if (streq(member->key, "Endpoints"))
+			continue;
+		json_key(&w, member->key);
+		json_put_value(&w, member);
+	}
+	endpoints_write(&w, container);
 	json_end_object(&w);
 	return record_write(container->run_fd, "live.json", &text, false, err);
 }

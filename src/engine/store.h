@@ -45,8 +45,8 @@ int store_make(struct engine *engine, const char *id, int *ret_dir, int *ret_loc
 	       struct masu_error *err);
 /* Writes container.json into the directory in the making; @durable: its content is synced. */
 int store_write_record(const struct container *container, bool durable, struct masu_error *err);
-/* Replaces container.json of a container that exists by one with its present name and host
- * configuration; all else stays as it was read. */
+/* Replaces container.json of a container that exists by one with its present name, host
+ * configuration and networks; all else stays as it was read. */
 int store_replace_record(const struct container *container, struct masu_error *err);
 /* Moves the directory to its place: from then on the container exists. */
 int store_publish(struct engine *engine, const struct container *container, struct masu_error *err);
@@ -62,6 +62,8 @@ void store_sync_state(const struct container *container);
  * container->monitor_pid. @cgroup may be NULL. */
 int store_write_live(const struct container *container, uint64_t monitor_start_time,
 		     const struct cgroup *cgroup, struct masu_error *err);
+/* Writes live.json as it was read but for the networks that the container is connected to. */
+int store_replace_endpoints(const struct container *container, struct masu_error *err);
 /*
  * Waits until nobody has the writable layer mounted, and takes it for who is about to: twice it
  * must not be, and a monitor unmounts it only behind the reply that tells the end. *ret_fd holds it

@@ -139,8 +139,6 @@ int config_check_supported(const struct container_config *config, struct masu_er
 				 "--storage-opt %.64s is not supported by the overlay storage "
 				 "driver",
 				 config->storage_options[0].key);
-	if (config->network_aliases && config->network_aliases[0])
-		return error_set(err, -ENOTSUP, "--network-alias is not supported");
 	if (config->runtime && !exec_driver(config->runtime))
 		return error_set(err, -EINVAL, "unknown or invalid runtime name: %.128s",
 				 config->runtime);
@@ -206,7 +204,7 @@ int config_validate(struct engine *engine, struct arena *arena, struct container
 	if (r == 0)
 		r = check_security(arena, config, err);
 	if (r == 0)
-		r = engine_network_check(engine, config, err);
+		r = engine_network_check(engine, arena, config, err);
 	if (r == 0)
 		r = log_options_parse(config->log_driver, config->log_options,
 				      config->log_option_count, &log, err);

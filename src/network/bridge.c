@@ -4,10 +4,9 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <stdio.h>
-#include <sys/random.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/id.h"
 #include "base/str.h"
 #include "base/trace.h"
 #include "network/conntrack.h"
@@ -22,23 +21,35 @@ static const char *network_name(const struct network_request *request)
 	return streq(request->network, "default") ? "bridge" : request->network;
 }
 
-/* A new name each time: the interface of the container's last run may not be gone yet. */
-static int new_interface(char ret[IFNAMSIZ])
+static int check_address6(const struct definition *definition, const char *text,
+			  struct in6_addr *ret, struct masu_error *err)
 {
-	uint32_t random;
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		return -errno;
-	return str_format(ret, IFNAMSIZ, "veth%08x", random);
+	if (inet_pton(AF_INET6, text, ret) != 1)
+		return error_set(err, -EINVAL, "invalid IPv6 address: %s", text);
+	if (!definition->prefix6 ||
+	    !cidr_overlap(AF_INET6, ret, 128, &definition->gateway6, definition->prefix6) ||
+	    IN6_ARE_ADDR_EQUAL(ret, &definition->gateway6))
+		return error_set(err, -EINVAL,
+				 "address %s is not one of network %s's for containers", text,
+				 definition->name);
+	return 0;
+}
+
+/* A new name each time: the interface of the container's last run may not be gone yet. */
+static int new_interface(const char *endpoint_id, char ret[IFNAMSIZ])
+{
+	return str_format(ret, IFNAMSIZ, "veth%.8s", endpoint_id);
 }
 
 static int take_lease(struct bridge *bridge, const struct network_request *request,
-		      struct lease *lease, struct masu_error *err)
+		      const char *endpoint_id, struct lease *lease, struct masu_error *err)
 {
 	const struct definition *definition = &bridge->definition;
+	lease->names = request->names;
 	if (str_format(lease->id, sizeof(lease->id), "%s", request->container_id) < 0)
 		return error_set(err, -EINVAL, "container id %s is too long",
 				 request->container_id);
-	int r = new_interface(lease->interface);
+	int r = new_interface(endpoint_id, lease->interface);
 	if (r < 0)
 		return error_errno(err, r, "interface name");
 	if (request->requested_ip) {
@@ -54,9 +65,17 @@ static int take_lease(struct bridge *bridge, const struct network_request *reque
 					 "address %s is not one of network %s's for containers",
 					 request->requested_ip, definition->name);
 	}
-	r = lease_take(&bridge->pool, definition->gateway4, definition->prefix4, lease);
-	if (r == -EADDRINUSE && request->requested_ip)
-		return error_set(err, r, "Address already in use: %s", request->requested_ip);
+	if (request->requested_ip6) {
+		r = check_address6(definition, request->requested_ip6, &lease->ipv6, err);
+		if (r < 0)
+			return r;
+	}
+	r = lease_take(&bridge->pool, definition, lease);
+	if (r == -EADDRINUSE && (request->requested_ip || request->requested_ip6))
+		return error_set(err, r, "Address already in use: %s%s%s",
+				 request->requested_ip ? request->requested_ip : "",
+				 request->requested_ip && request->requested_ip6 ? ", " : "",
+				 request->requested_ip6 ? request->requested_ip6 : "");
 	if (r == -EADDRINUSE)
 		return error_set(err, r,
 				 "no available IPv4 addresses on this network's address pools: %s",
@@ -67,58 +86,83 @@ static int take_lease(struct bridge *bridge, const struct network_request *reque
 }
 
 /* The pair of interfaces; makes the bridge where it turns out to be missing. */
-static int make_link(struct bridge *bridge, int netns_fd, const struct lease *lease,
-		     const uint8_t mac[6], struct masu_error *err)
+static int make_pair(struct bridge *bridge, struct link_veth *link, struct masu_error *err)
 {
-	struct link_veth veth = {
-		.host_name = lease->interface,
-		.name = "eth0",
-		.netns_fd = netns_fd,
-		.mac = mac,
-		.hairpin = bridge_frames_are_filtered(),
-	};
 	int r = -ENODEV;
+	link->port = bridge_port(bridge);
 	for (unsigned attempt = 0; r == -ENODEV && attempt < 2; attempt++) {
-		veth.bridge_index = link_index(bridge->route_fd, bridge->definition.bridge);
-		if (veth.bridge_index < 0 || attempt > 0)
-			veth.bridge_index = bridge_ensure_link(bridge, err);
-		if (veth.bridge_index < 0)
-			return veth.bridge_index;
+		link->bridge_index = link_index(bridge->route_fd, bridge->definition.bridge);
+		if (link->bridge_index < 0 || attempt > 0)
+			link->bridge_index = bridge_ensure_link(bridge, err);
+		if (link->bridge_index < 0)
+			return link->bridge_index;
 		int mtu = link_mtu(bridge->route_fd, bridge->definition.bridge);
-		veth.mtu = mtu > 0 ? (uint32_t)mtu : 1500;
-		r = link_veth_create(bridge->route_fd, &veth, err);
+		link->mtu = mtu > 0 ? (uint32_t)mtu : 1500;
+		r = link_veth_create(bridge->route_fd, link, err);
 	}
-	if (r == -EEXIST)
-		return error_set(err, r, "the container's network namespace already has an eth0");
 	if (r == -ENODEV)
 		return error_set(err, r, "bridge %s: removed while it was being used; try again",
 				 bridge->definition.bridge);
 	return r;
 }
 
-static int configure(const struct bridge *bridge, int netns_fd, const struct lease *lease,
-		     bool *ret_ipv6, struct masu_error *err)
+static int make_macvlan(struct bridge *bridge, struct link_veth *link, struct masu_error *err)
+{
+	const char *parent = bridge->definition.bridge;
+	link->bridge_index = link_index(bridge->route_fd, parent);
+	if (link->bridge_index < 0)
+		return error_errno(err, link->bridge_index, "network %s: its parent interface %s",
+				   bridge->definition.name, parent);
+	link->mtu = bridge->definition.mtu;
+	return link_macvlan_create(bridge->route_fd, link, err);
+}
+
+static int make_link(struct bridge *bridge, const struct network_request *request,
+		     const struct lease *lease, const struct network_endpoint *endpoint,
+		     struct masu_error *err)
+{
+	struct link_veth link = {
+		.host_name = lease->interface,
+		.name = endpoint->interface,
+		.netns_fd = request->netns_fd,
+		.mac = endpoint->mac,
+	};
+	int r = bridge->definition.kind == KIND_BRIDGE ? make_pair(bridge, &link, err)
+						       : make_macvlan(bridge, &link, err);
+	if (r == -EEXIST)
+		return error_set(err, r, "the container's network namespace already has an %s",
+				 endpoint->interface);
+	return r;
+}
+
+static int configure(const struct bridge *bridge, const struct network_request *request,
+		     const struct lease *lease, const char *interface, bool *ret_ipv6,
+		     struct masu_error *err)
 {
 	struct link_addresses addresses, gateways;
-	bridge_addresses(bridge, lease->ipv4, &addresses);
-	bridge_gateways(bridge, &gateways);
-	_cleanup_close_ int fd = netns_netlink(netns_fd, NETLINK_ROUTE);
+	bridge_addresses(bridge, lease, &addresses);
+	bridge_routes(bridge, &gateways);
+	if (request->other4)
+		gateways.ipv4 = (struct in_addr) { 0 };
+	if (request->other6)
+		gateways.ipv6 = (struct in6_addr) { 0 };
+	_cleanup_close_ int fd = netns_netlink(request->netns_fd, NETLINK_ROUTE);
 	if (fd < 0)
 		return error_errno(err, fd, "cannot enter the container's network namespace");
-	int r = link_configure(fd, "eth0", &addresses, &gateways, ret_ipv6, err);
-	return r;
+	return link_configure(fd, interface, &addresses, &gateways, ret_ipv6, err);
 }
 
 static int publish(struct bridge *bridge, const struct lease *lease, struct masu_error *err)
 {
+	if (bridge->definition.kind != KIND_BRIDGE)
+		return 0;
 	if (lease->port_count == 0)
 		return bridge_ensure_table(bridge, err);
-	int r = bridge_publish(bridge, lease->ports, lease->port_count, lease->ipv4, err);
+	int r = bridge_publish(bridge, lease, err);
 	if (r != -ENOENT)
 		return r;
 	r = bridge_ensure_table(bridge, err);
-	return r < 0 ? r
-		     : bridge_publish(bridge, lease->ports, lease->port_count, lease->ipv4, err);
+	return r < 0 ? r : bridge_publish(bridge, lease, err);
 }
 
 static int parse_mac(const char *text, uint8_t ret[6])
@@ -143,25 +187,40 @@ static int choose_mac(const struct network_request *request, struct in_addr ipv4
 	return 0;
 }
 
+/* What is known before anything is made. */
+static int name_endpoint(const struct bridge *bridge, const struct network_request *request,
+			 struct network_endpoint *endpoint, struct masu_error *err)
+{
+	const struct definition *definition = &bridge->definition;
+	int r = id_random(endpoint->id);
+	if (r == 0)
+		r = str_format(endpoint->interface, sizeof(endpoint->interface), "%s%u",
+			       definition->interface, request->index);
+	if (r < 0)
+		return error_errno(err, r, "network %s: endpoint", definition->name);
+	(void)str_format(endpoint->network, sizeof(endpoint->network), "%s", definition->name);
+	(void)str_format(endpoint->network_id, sizeof(endpoint->network_id), "%s", definition->id);
+	return 0;
+}
+
 static void fill_endpoint(const struct bridge *bridge, const struct lease *lease, bool ipv6,
 			  struct network_endpoint *endpoint)
 {
-	struct link_addresses addresses;
-	bridge_addresses(bridge, lease->ipv4, &addresses);
-	(void)str_format(endpoint->network, sizeof(endpoint->network), "%s",
-			 bridge->definition.name);
-	(void)str_format(endpoint->interface, sizeof(endpoint->interface), "eth0");
-	(void)str_format(endpoint->host_interface, sizeof(endpoint->host_interface), "%s",
-			 lease->interface);
+	struct link_addresses addresses, routes;
+	bridge_addresses(bridge, lease, &addresses);
+	bridge_routes(bridge, &routes);
+	if (bridge->definition.kind == KIND_BRIDGE)
+		(void)str_format(endpoint->host_interface, sizeof(endpoint->host_interface), "%s",
+				 lease->interface);
 	endpoint->has_ipv4 = true;
 	endpoint->ipv4 = lease->ipv4;
 	endpoint->ipv4_prefix = bridge->definition.prefix4;
-	endpoint->gateway4 = bridge->definition.gateway4;
+	endpoint->gateway4 = routes.ipv4;
 	endpoint->has_ipv6 = ipv6;
 	if (ipv6) {
 		endpoint->ipv6 = addresses.ipv6;
 		endpoint->ipv6_prefix = bridge->definition.prefix6;
-		endpoint->gateway6 = bridge->definition.gateway6;
+		endpoint->gateway6 = routes.ipv6;
 	}
 	endpoint->ports = lease->ports;
 	endpoint->port_count = lease->port_count;
@@ -172,7 +231,7 @@ static void undo(struct bridge *bridge, const struct lease *lease)
 	struct masu_error ignored = { 0 };
 	if (lease_give(&bridge->pool, lease->ipv4, lease->id) <= 0)
 		return;
-	(void)bridge_unpublish(bridge, lease->ports, lease->port_count, lease->ipv4, &ignored);
+	(void)bridge_unpublish(bridge, lease, &ignored);
 	(void)link_delete(bridge->route_fd, lease->interface);
 }
 
@@ -184,17 +243,30 @@ static int connect_leased(struct bridge *bridge, const struct network_request *r
 	bool ipv6 = bridge->ipv6;
 	int r = choose_mac(request, lease->ipv4, endpoint->mac, err);
 	if (r == 0)
-		r = make_link(bridge, request->netns_fd, lease, endpoint->mac, err);
+		r = make_link(bridge, request, lease, endpoint, err);
 	trace_mark("network: veth");
 	if (r == 0)
 		r = publish(bridge, lease, err);
 	trace_mark("network: nftables");
 	if (r == 0)
-		r = configure(bridge, request->netns_fd, lease, &ipv6, err);
+		r = configure(bridge, request, lease, endpoint->interface, &ipv6, err);
 	trace_mark("network: addresses");
 	if (r == 0)
 		fill_endpoint(bridge, lease, ipv6, endpoint);
 	return r;
+}
+
+/* Where the network has an address for them, ports without one are published there. */
+static void bind_ports(const struct definition *definition, struct lease *lease)
+{
+	for (size_t i = 0; i < lease->port_count && definition->binding4.s_addr; i++) {
+		struct network_port *port = &lease->ports[i];
+		if (port->host_ip_set)
+			continue;
+		port->host_ip_set = true;
+		port->host_family = AF_INET;
+		port->host_ip.v4 = definition->binding4;
+	}
 }
 
 static int connect_once(struct bridge *bridge, const struct network_request *request,
@@ -208,19 +280,28 @@ static int connect_once(struct bridge *bridge, const struct network_request *req
 		return error_errno(err, -ENOMEM, "published ports");
 	if (request->port_count)
 		memcpy(lease.ports, request->ports, request->port_count * sizeof(*lease.ports));
-	int r = port_hold(request->container_id, lease.ports, lease.port_count, err);
+	if (lease.port_count && bridge->definition.kind != KIND_BRIDGE)
+		return error_set(err, -EINVAL,
+				 "network %s: no ports are published on a macvlan network; its "
+				 "containers are reached by their own addresses",
+				 bridge->definition.name);
+	bind_ports(&bridge->definition, &lease);
+	int r = name_endpoint(bridge, request, &endpoint, err);
+	if (r == 0)
+		r = port_hold(request->container_id, lease.ports, lease.port_count, err);
 	if (r < 0)
 		return r;
-	r = take_lease(bridge, request, &lease, err);
+	r = take_lease(bridge, request, endpoint.id, &lease, err);
 	trace_mark("network: lease");
 	if (r == 0) {
 		r = connect_leased(bridge, request, &lease, &endpoint, err);
 		if (r < 0)
 			undo(bridge, &lease);
 	}
-	if (r < 0)
+	/* Those of another network that it is connected to stay. */
+	if (r < 0 && request->port_count)
 		port_release(request->container_id);
-	else
+	if (r == 0)
 		*ret = endpoint;
 	return r;
 }
@@ -234,7 +315,8 @@ static int bridge_connect(const struct network_request *request, struct arena *a
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
 	if (r < 0)
 		return r;
-	r = bridge_claim(request->root_fd, &bridge, err);
+	if (bridge.definition.kind == KIND_BRIDGE)
+		r = bridge_claim(request->root_fd, &bridge, err);
 	if (r < 0)
 		return r;
 	trace_mark("network: open");
@@ -247,6 +329,14 @@ static int bridge_connect(const struct network_request *request, struct arena *a
 	if (r < 0 && err)
 		*err = first;
 	return r;
+}
+
+static struct lease lease_of(const struct network_endpoint *endpoint)
+{
+	return (struct lease) { .ipv4 = endpoint->ipv4,
+				.ipv6 = endpoint->ipv6,
+				.ports = endpoint->ports,
+				.port_count = endpoint->port_count };
 }
 
 static int bridge_settle(const struct network_request *request,
@@ -262,10 +352,19 @@ static int bridge_settle(const struct network_request *request,
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
 	if (r < 0)
 		return r;
-	bridge_target(&bridge, endpoint->ipv4, &target);
+	const struct lease lease = lease_of(endpoint);
+	bridge_target(&bridge, &lease, &target);
 	conntrack_forget_udp(bridge.nft_fd, bridge.route_fd, endpoint->ports, endpoint->port_count,
 			     &target);
 	return 0;
+}
+
+/* The interface with its host's end. */
+static void remove_interface(int netns_fd, const char *name)
+{
+	_cleanup_close_ int fd = netns_netlink(netns_fd, NETLINK_ROUTE);
+	if (fd >= 0)
+		(void)link_delete(fd, name);
 }
 
 static int release(const struct network_request *request, const struct network_endpoint *endpoint,
@@ -278,9 +377,12 @@ static int release(const struct network_request *request, const struct network_e
 	if (!lease_is_of(&bridge.pool, endpoint->ipv4, request->container_id))
 		return 0;
 	/* The elements first: while the lease stands, nobody else has the address. */
-	r = bridge_unpublish(&bridge, endpoint->ports, endpoint->port_count, endpoint->ipv4, err);
+	const struct lease lease = lease_of(endpoint);
+	r = bridge_unpublish(&bridge, &lease, err);
 	if (r < 0)
 		return r;
+	if (request->netns_fd >= 0)
+		remove_interface(request->netns_fd, endpoint->interface);
 	r = lease_give(&bridge.pool, endpoint->ipv4, request->container_id);
 	return r < 0 ? error_errno(err, r, "network %s: cannot release the address",
 				   bridge.definition.name)
@@ -302,14 +404,14 @@ static int repair_link(struct bridge *bridge, const struct network_request *requ
 	int index = bridge_ensure_link(bridge, err);
 	if (index < 0)
 		return index;
-	int r = link_attach(bridge->route_fd, lease->interface, index,
-			    bridge_frames_are_filtered());
+	const struct link_port port = bridge_port(bridge);
+	int r = link_attach(bridge->route_fd, lease->interface, index, &port);
 	if (r != -ENODEV || request->netns_fd < 0)
 		return r < 0 && r != -ENODEV ? error_errno(err, r, "interface %s", lease->interface)
 					     : 0;
 	bool ipv6;
-	r = make_link(bridge, request->netns_fd, lease, endpoint->mac, err);
-	return r < 0 ? r : configure(bridge, request->netns_fd, lease, &ipv6, err);
+	r = make_link(bridge, request, lease, endpoint, err);
+	return r < 0 ? r : configure(bridge, request, lease, endpoint->interface, &ipv6, err);
 }
 
 static int bridge_repair(const struct network_request *request,
@@ -321,17 +423,17 @@ static int bridge_repair(const struct network_request *request,
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
 	if (r < 0)
 		return r;
-	struct lease lease = { .ipv4 = endpoint->ipv4,
-			       .ports = endpoint->ports,
-			       .port_count = endpoint->port_count };
+	if (bridge.definition.kind != KIND_BRIDGE)
+		return 0;
+	struct lease lease = lease_of(endpoint);
+	lease.names = request->names;
 	if (str_format(lease.id, sizeof(lease.id), "%s", request->container_id) < 0 ||
 	    str_format(lease.interface, sizeof(lease.interface), "%s", endpoint->host_interface) <
 		    0)
 		return error_set(err, -EINVAL, "network %s: the saved endpoint is not valid",
 				 bridge.definition.name);
 	if (!lease_is_of(&bridge.pool, lease.ipv4, lease.id)) {
-		r = lease_take(&bridge.pool, bridge.definition.gateway4, bridge.definition.prefix4,
-			       &lease);
+		r = lease_take(&bridge.pool, &bridge.definition, &lease);
 		if (r < 0)
 			return error_errno(err, r,
 					   "the container's address now belongs to another; "
@@ -339,6 +441,33 @@ static int bridge_repair(const struct network_request *request,
 	}
 	r = repair_link(&bridge, request, endpoint, &lease, err);
 	return r < 0 ? r : publish(&bridge, &lease, err);
+}
+
+bool network_publishes(int root_fd, const char *network)
+{
+	struct definition definition;
+	int r = definition_load(root_fd, streq(network, "default") ? "bridge" : network,
+				&definition, NULL);
+	/* The default network may not be defined yet. */
+	return r == -ENOENT || (r == 0 && definition.kind == KIND_BRIDGE && !definition.internal);
+}
+
+int network_route(int netns_fd, const struct network_endpoint *ipv4,
+		  const struct network_endpoint *ipv6, struct masu_error *err)
+{
+	struct link_addresses gateways = { 0 };
+	_cleanup_close_ int fd = netns_netlink(netns_fd, NETLINK_ROUTE);
+	int r = fd < 0 ? fd : 0;
+	if (r == 0 && ipv4) {
+		gateways.ipv4 = ipv4->gateway4;
+		r = link_route(fd, ipv4->interface, &gateways);
+	}
+	gateways = (struct link_addresses) { 0 };
+	if (r == 0 && ipv6) {
+		gateways.ipv6 = ipv6->gateway6;
+		r = link_route(fd, ipv6->interface, &gateways);
+	}
+	return r < 0 ? error_errno(err, r, "cannot set the container's default route") : 0;
 }
 
 const struct network_ops network_bridge = {

@@ -12,8 +12,10 @@
 
 struct bridge {
 	struct definition definition;
-	struct lease_pool pool; /* locked shared */
-	int route_fd;		/* NETLINK_ROUTE and NETLINK_NETFILTER, in the host's namespace */
+	char table[sizeof("masu-") + IFNAMSIZ]; /* the nf_tables table's name */
+	int run_fd;				/* borrowed */
+	struct lease_pool pool;			/* locked shared */
+	int route_fd; /* NETLINK_ROUTE and NETLINK_NETFILTER, in the host's namespace */
 	int nft_fd;
 	bool ipv6;
 };
@@ -36,10 +38,14 @@ void bridge_close(struct bridge *bridge);
 
 void bridge_gateways(const struct bridge *bridge, struct link_addresses *ret);
 /* The container's addresses: the IPv6 one ends in the host part of the IPv4 one. */
-void bridge_addresses(const struct bridge *bridge, struct in_addr ipv4, struct link_addresses *ret);
+void bridge_addresses(const struct bridge *bridge, const struct lease *lease,
+		      struct link_addresses *ret);
+/* What is routed through a container's gateways: none where the network leads nowhere. */
+void bridge_routes(const struct bridge *bridge, struct link_addresses *ret);
+struct link_port bridge_port(const struct bridge *bridge);
 /* 02:42 and the IPv4 address, as docker makes it: whoever gets the address again gets the MAC. */
 void bridge_mac(struct in_addr ipv4, uint8_t ret[6]);
-void bridge_target(const struct bridge *bridge, struct in_addr ipv4, struct nft_target *ret);
+void bridge_target(const struct bridge *bridge, const struct lease *lease, struct nft_target *ret);
 
 /* Makes the bridge if it is missing and puts the interfaces of all leases into it. Its index. */
 int bridge_ensure_link(struct bridge *bridge, struct masu_error *err);
@@ -47,19 +53,17 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err);
 int bridge_ensure_table(struct bridge *bridge, struct masu_error *err);
 
 /*
- * Adds the elements of @ports in one transaction. -ENOENT: no table. -EADDRINUSE: a host port
- * leads to another container. Elements that lead to @ipv4 already are fine: the address is leased
- * to one container only.
+ * Adds the elements of the lease's ports in one transaction. -ENOENT: no table. -EADDRINUSE: a host
+ * port leads to another container. Elements that lead to its address already are fine: that is
+ * leased to one container only.
  */
-int bridge_publish(struct bridge *bridge, const struct network_port *ports, size_t count,
-		   struct in_addr ipv4, struct masu_error *err);
-/* Removes the elements of @ports, those that there are. */
-int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
-		     struct in_addr ipv4, struct masu_error *err);
+int bridge_publish(struct bridge *bridge, const struct lease *lease, struct masu_error *err);
+/* Removes the elements of the lease's ports, those that there are. */
+int bridge_unpublish(struct bridge *bridge, const struct lease *lease, struct masu_error *err);
 
 /* The same for one port, done when this returns. */
-int bridge_withdraw(struct bridge *bridge, const struct network_port *port, struct in_addr ipv4,
-		    struct masu_error *err);
+int bridge_withdraw(struct bridge *bridge, const struct lease *lease,
+		    const struct network_port *port, struct masu_error *err);
 
 /* bridge_ports.c: network_ops' direct and change. */
 int bridge_direct(const struct network_request *request, struct network_endpoint *endpoint,
@@ -77,3 +81,6 @@ size_t bridge_count_dead(struct bridge *bridge);
 /* Takes away the leases whose containers are gone, with their elements; how many. The caller's own
  * unfinished lease would go too, so it has none. *ret_left: leases that remain. */
 int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err);
+
+/* Removes bridge and table; the caller holds the lock alone and there is no lease. */
+int bridge_remove(struct bridge *bridge, struct masu_error *err);

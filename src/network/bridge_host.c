@@ -2,11 +2,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
@@ -16,6 +17,14 @@
 
 /* A taken port, then the same without what was expiring, then the same if it expired meanwhile. */
 #define PUBLISH_ATTEMPTS 3
+
+/* A table that somebody else named must not be taken for ours. */
+static int name_table(struct bridge *bridge)
+{
+	const char *name = bridge->definition.bridge;
+	bool own = str_after(name, "masu") || str_after(name, "br-");
+	return str_format(bridge->table, sizeof(bridge->table), "%s%s", own ? "" : "masu-", name);
+}
 
 /* The definition does not exist yet: whoever gets the lock alone makes it. */
 static int define(int root_fd, struct bridge *bridge, const char *network, struct masu_error *err)
@@ -29,27 +38,43 @@ static int define(int root_fd, struct bridge *bridge, const char *network, struc
 	return r;
 }
 
+static bool is_defined(int root_fd, const char *network)
+{
+	char path[96];
+	return str_format(path, sizeof(path), "networks/%s.json", network) == 0 &&
+	       faccessat(root_fd, path, F_OK, 0) == 0;
+}
+
 int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret,
 		struct masu_error *err)
 {
 	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
-	int r = definition_load(root_fd, network, &bridge.definition, err);
-	if (r < 0 && (r != -ENOENT || !streq(network, "bridge")))
-		return r == -ENOENT ? error_set(err, r, "network %s not found", network) : r;
-	bool missing = r == -ENOENT;
+	bool is_default = streq(network, "bridge");
+	if (!is_default && !is_defined(root_fd, network))
+		return error_set(err, -ENOENT, "network %s not found", network);
+	bridge.run_fd = run_fd;
 	bridge.route_fd = netlink_open(NETLINK_ROUTE);
 	bridge.nft_fd = netlink_open(NETLINK_NETFILTER);
 	if (bridge.route_fd < 0 || bridge.nft_fd < 0)
 		return error_errno(err, bridge.route_fd < 0 ? bridge.route_fd : bridge.nft_fd,
 				   "netlink socket");
-	r = lease_open(run_fd, network, &bridge.pool, err);
-	if (r == 0 && missing)
-		r = define(root_fd, &bridge, network, err);
+	int r = lease_open(run_fd, network, &bridge.pool, err);
 	if (r < 0)
 		return r;
 	r = lease_lock(&bridge.pool, LOCK_SH);
 	if (r < 0)
 		return error_errno(err, r, "network %s: lock", network);
+	/* Under the lock: who removes a network holds it alone. */
+	r = definition_load(root_fd, network, &bridge.definition, err);
+	if (r == -ENOENT && is_default) {
+		r = define(root_fd, &bridge, network, err);
+		if (r == 0 && (r = lease_lock(&bridge.pool, LOCK_SH)) < 0)
+			return error_errno(err, r, "network %s: lock", network);
+	}
+	if (r == 0)
+		r = name_table(&bridge);
+	if (r < 0)
+		return r == -ENOENT ? error_set(err, r, "network %s not found", network) : r;
 	bridge.ipv6 = bridge.definition.prefix6 && host_has_ipv6();
 	*ret = bridge;
 	bridge = BRIDGE_NONE;
@@ -63,12 +88,20 @@ void bridge_close(struct bridge *bridge)
 	lease_close(&bridge->pool);
 }
 
-/* Tells the bridges of two roots apart: the random part of the IPv6 prefix, where there is one. */
+/* Tells the bridges of two roots apart: random digits of the network's id, or the random part of
+ * the default network's IPv6 prefix. */
 static void own_mac(const struct definition *definition, uint8_t ret[6])
 {
 	bridge_mac(definition->gateway4, ret);
-	if (definition->prefix6)
+	if (!*definition->id) {
 		memcpy(ret + 1, definition->gateway6.s6_addr + 1, 5);
+		return;
+	}
+	for (unsigned i = 0; i < 10; i++) {
+		char digit = definition->id[i];
+		ret[1 + i / 2] = (uint8_t)(ret[1 + i / 2] << 4 |
+					   (digit <= '9' ? digit - '0' : digit - 'a' + 10));
+	}
 }
 
 bool bridge_is_foreign(const struct bridge *bridge)
@@ -95,6 +128,8 @@ int bridge_claim(int root_fd, struct bridge *bridge, struct masu_error *err)
 					 bridge->definition.bridge, network);
 		r = definition_create_default(root_fd, bridge->route_fd, &bridge->definition, err);
 	}
+	if (r == 0)
+		r = name_table(bridge);
 	if (r < 0)
 		return r;
 	r = lease_lock(&bridge->pool, LOCK_SH);
@@ -111,13 +146,26 @@ void bridge_gateways(const struct bridge *bridge, struct link_addresses *ret)
 	};
 }
 
-void bridge_addresses(const struct bridge *bridge, struct in_addr ipv4, struct link_addresses *ret)
+void bridge_routes(const struct bridge *bridge, struct link_addresses *ret)
 {
 	bridge_gateways(bridge, ret);
-	ret->ipv4 = ipv4;
-	uint32_t host = ntohl(ipv4.s_addr) & (0xffffffffu >> bridge->definition.prefix4);
-	host = htonl(host);
-	memcpy(ret->ipv6.s6_addr + 12, &host, sizeof(host));
+	if (bridge->definition.internal)
+		*ret = (struct link_addresses) { 0 };
+}
+
+struct link_port bridge_port(const struct bridge *bridge)
+{
+	return (struct link_port) { .hairpin = bridge_frames_are_filtered(),
+				    .isolated = bridge->definition.isolated };
+}
+
+void bridge_addresses(const struct bridge *bridge, const struct lease *lease,
+		      struct link_addresses *ret)
+{
+	bool own6 = !IN6_IS_ADDR_UNSPECIFIED(&lease->ipv6);
+	bridge_gateways(bridge, ret);
+	ret->ipv4 = lease->ipv4;
+	ret->ipv6 = own6 ? lease->ipv6 : lease_ipv6(&bridge->definition, lease->ipv4);
 }
 
 void bridge_mac(struct in_addr ipv4, uint8_t ret[6])
@@ -127,18 +175,24 @@ void bridge_mac(struct in_addr ipv4, uint8_t ret[6])
 	memcpy(ret + 2, &ipv4, 4);
 }
 
-void bridge_target(const struct bridge *bridge, struct in_addr ipv4, struct nft_target *ret)
+void bridge_target(const struct bridge *bridge, const struct lease *lease, struct nft_target *ret)
 {
 	struct link_addresses addresses;
-	bridge_addresses(bridge, ipv4, &addresses);
-	*ret = (struct nft_target) { .ipv4 = ipv4,
+	bridge_addresses(bridge, lease, &addresses);
+	*ret = (struct nft_target) { .ipv4 = addresses.ipv4,
 				     .has_ipv6 = addresses.ipv6_prefix != 0,
 				     .ipv6 = addresses.ipv6 };
 }
 
-/* Whether the container of this lease still has its network namespace. */
+/* Whether the container of this lease still has its network namespace; a macvlan interface can only
+ * be seen there, so for that it is the container itself. */
 static bool lease_lives(const struct bridge *bridge, const struct lease *lease)
 {
+	char path[sizeof("containers/") + ID_LENGTH];
+	if (bridge->definition.kind != KIND_BRIDGE)
+		return *lease->id &&
+		       str_format(path, sizeof(path), "containers/%s", lease->id) == 0 &&
+		       faccessat(bridge->run_fd, path, F_OK, 0) == 0;
 	return *lease->interface && link_index(bridge->route_fd, lease->interface) >= 0;
 }
 
@@ -174,9 +228,9 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
 	r = lease_list(&bridge->pool, &arena, &leases, &count);
 	if (r < 0)
 		return error_errno(err, r, "network %s: leases", bridge->definition.name);
-	bool hairpin = bridge_frames_are_filtered();
+	const struct link_port port = bridge_port(bridge);
 	for (size_t i = 0; made && i < count; i++)
-		(void)link_attach(bridge->route_fd, leases[i].interface, index, hairpin);
+		(void)link_attach(bridge->route_fd, leases[i].interface, index, &port);
 	return index;
 }
 
@@ -194,8 +248,7 @@ static int publish_leases(struct bridge *bridge, struct masu_error *err)
 		return error_errno(err, r, "network %s: leases", bridge->definition.name);
 	for (size_t i = 0; i < count; i++)
 		if (leases[i].port_count && lease_lives(bridge, &leases[i]))
-			(void)bridge_publish(bridge, leases[i].ports, leases[i].port_count,
-					     leases[i].ipv4, &ignored);
+			(void)bridge_publish(bridge, &leases[i], &ignored);
 	return 0;
 }
 
@@ -203,9 +256,12 @@ int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
-	const char *table = bridge->definition.bridge;
+	const char *table = bridge->table;
 	struct nft_network network = {
 		.table = table,
+		.bridge = bridge->definition.bridge,
+		.internal = bridge->definition.internal,
+		.masquerade = !bridge->definition.internal && !bridge->definition.no_masquerade,
 		.ipv4 = bridge->definition.gateway4,
 		.ipv4_prefix = bridge->definition.prefix4,
 		.ipv6 = bridge->definition.gateway6,
@@ -232,8 +288,7 @@ static int put_all_expired(struct bridge *bridge, struct netlink_batch *batch,
 {
 	int r = 0;
 	for (size_t i = 0; r >= 0 && i < count; i++)
-		r = nft_put_expired(batch, bridge->nft_fd, bridge->definition.bridge, &ports[i],
-				    target);
+		r = nft_put_expired(batch, bridge->nft_fd, bridge->table, &ports[i], target);
 	return r;
 }
 
@@ -250,17 +305,18 @@ static const struct network_port *port_of(const struct network_port *ports, size
 	return ports;
 }
 
-int bridge_publish(struct bridge *bridge, const struct network_port *ports, size_t count,
-		   struct in_addr ipv4, struct masu_error *err)
+int bridge_publish(struct bridge *bridge, const struct lease *lease, struct masu_error *err)
 {
+	const struct network_port *ports = lease->ports;
+	size_t count = lease->port_count;
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
 	struct nft_target target;
-	const char *table = bridge->definition.bridge;
+	const char *table = bridge->table;
 	uint32_t first = 0;
 	int r = 0;
 	netlink_batch_init(&batch);
-	bridge_target(bridge, ipv4, &target);
+	bridge_target(bridge, lease, &target);
 	for (unsigned attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
 		netlink_batch_reset(&batch);
 		nft_begin(&batch);
@@ -286,17 +342,19 @@ int bridge_publish(struct bridge *bridge, const struct network_port *ports, size
 	return r;
 }
 
-static int unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
-		     struct in_addr ipv4, enum nft_change change, struct masu_error *err)
+static int unpublish(struct bridge *bridge, const struct lease *lease, enum nft_change change,
+		     struct masu_error *err)
 {
+	const struct network_port *ports = lease->ports;
+	size_t count = lease->port_count;
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure = { 0 };
 	struct nft_target target;
-	const char *table = bridge->definition.bridge;
+	const char *table = bridge->table;
 	if (count == 0)
 		return 0;
 	netlink_batch_init(&batch);
-	bridge_target(bridge, ipv4, &target);
+	bridge_target(bridge, lease, &target);
 	nft_begin(&batch);
 	for (size_t i = 0; i < count; i++)
 		nft_put_port(&batch, table, &ports[i], &target, change);
@@ -306,24 +364,29 @@ static int unpublish(struct bridge *bridge, const struct network_port *ports, si
 	/* One element that is missing or another's undoes the whole batch: somebody changed the
 	 * table, so what is left goes one port at a time. */
 	for (size_t i = 0; changed && count > 1 && i < count; i++) {
-		int one = unpublish(bridge, &ports[i], 1, ipv4, change, err);
+		struct lease single = *lease;
+		single.ports = &lease->ports[i];
+		single.port_count = 1;
+		int one = unpublish(bridge, &single, change, err);
 		if (one < 0)
 			return one;
 	}
 	return r < 0 && !changed ? nft_error(err, r, &failure, table) : 0;
 }
 
-int bridge_unpublish(struct bridge *bridge, const struct network_port *ports, size_t count,
-		     struct in_addr ipv4, struct masu_error *err)
+int bridge_unpublish(struct bridge *bridge, const struct lease *lease, struct masu_error *err)
 {
-	return unpublish(bridge, ports, count, ipv4, nft_can_expire() ? NFT_EXPIRE : NFT_DELETE,
-			 err);
+	return unpublish(bridge, lease, nft_can_expire() ? NFT_EXPIRE : NFT_DELETE, err);
 }
 
-int bridge_withdraw(struct bridge *bridge, const struct network_port *port, struct in_addr ipv4,
-		    struct masu_error *err)
+int bridge_withdraw(struct bridge *bridge, const struct lease *lease,
+		    const struct network_port *port, struct masu_error *err)
 {
-	return unpublish(bridge, port, 1, ipv4, NFT_DELETE, err);
+	struct network_port copy = *port;
+	struct lease single = *lease;
+	single.ports = &copy;
+	single.port_count = 1;
+	return unpublish(bridge, &single, NFT_DELETE, err);
 }
 
 bool bridge_has_dead_lease(struct bridge *bridge, size_t max)
@@ -372,8 +435,7 @@ int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err
 			left++;
 			continue;
 		}
-		r = bridge_unpublish(bridge, leases[i].ports, leases[i].port_count, leases[i].ipv4,
-				     err);
+		r = bridge_unpublish(bridge, &leases[i], err);
 		if (r < 0)
 			return r;
 		r = lease_remove(&bridge->pool, leases[i].ipv4);

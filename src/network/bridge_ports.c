@@ -55,7 +55,7 @@ int bridge_direct(const struct network_request *request, struct network_endpoint
 	endpoint->ports[index].direct |= families;
 	r = write_ports(&bridge, &lease, endpoint, err);
 	if (r == 0)
-		r = bridge_withdraw(&bridge, &moved, endpoint->ipv4, err);
+		r = bridge_withdraw(&bridge, &lease, &moved, err);
 	if (r < 0)
 		endpoint->ports[index].direct &= ~families;
 	return r;
@@ -131,11 +131,15 @@ int bridge_change(const struct network_request *request, struct arena *arena,
 	endpoint->ports = change.ports;
 	endpoint->port_count = change.count;
 	r = write_ports(&bridge, &lease, endpoint, err);
+	struct lease part = lease;
+	part.ports = change.added;
+	part.port_count = change.added_count;
 	if (r == 0 && change.added_count)
-		r = bridge_publish(&bridge, change.added, change.added_count, endpoint->ipv4, err);
+		r = bridge_publish(&bridge, &part, err);
+	part.ports = change.gone;
+	part.port_count = change.gone_count;
 	if (r == 0)
-		return bridge_unpublish(&bridge, change.gone, change.gone_count, endpoint->ipv4,
-					err);
+		return bridge_unpublish(&bridge, &part, err);
 	/* The ports that are held now are those of the record that is kept; what was let go cannot
 	 * be taken again for certain, and is translated all the same. */
 	*endpoint = before;

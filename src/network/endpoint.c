@@ -35,18 +35,23 @@ void network_endpoint_save(const struct network_endpoint *endpoint, struct json_
 			 m[4], m[5]);
 	json_begin_object(w);
 	json_field_string(w, "Network", endpoint->network);
+	if (*endpoint->network_id)
+		json_field_string(w, "NetworkID", endpoint->network_id);
+	json_field_string(w, "EndpointID", endpoint->id);
 	json_field_string(w, "Interface", endpoint->interface);
 	json_field_string(w, "HostInterface", endpoint->host_interface);
 	json_field_string(w, "MacAddress", mac);
 	if (endpoint->has_ipv4) {
 		save_address(w, "IPAddress", AF_INET, &endpoint->ipv4);
 		json_field_u64(w, "IPPrefixLen", endpoint->ipv4_prefix);
-		save_address(w, "Gateway", AF_INET, &endpoint->gateway4);
+		if (endpoint->gateway4.s_addr)
+			save_address(w, "Gateway", AF_INET, &endpoint->gateway4);
 	}
 	if (endpoint->has_ipv6) {
 		save_address(w, "GlobalIPv6Address", AF_INET6, &endpoint->ipv6);
 		json_field_u64(w, "GlobalIPv6PrefixLen", endpoint->ipv6_prefix);
-		save_address(w, "IPv6Gateway", AF_INET6, &endpoint->gateway6);
+		if (!IN6_IS_ADDR_UNSPECIFIED(&endpoint->gateway6))
+			save_address(w, "IPv6Gateway", AF_INET6, &endpoint->gateway6);
 	}
 	json_key(w, "Ports");
 	json_begin_array(w);
@@ -70,6 +75,17 @@ static int load_address(const struct json *object, const char *key, int family, 
 	if (!json_string(json_get(object, key), &text) || inet_pton(family, text, ret) != 1)
 		return -EINVAL;
 	return 0;
+}
+
+/* What may not be there. */
+static int load_optional(const struct json *object, const char *key, char *dst, size_t size)
+{
+	return json_get(object, key) ? load_string(object, key, dst, size) : 0;
+}
+
+static int load_gateway(const struct json *object, const char *key, int family, void *ret)
+{
+	return json_get(object, key) ? load_address(object, key, family, ret) : 0;
 }
 
 static int load_number(const struct json *object, const char *key, uint64_t max, uint64_t *ret)
@@ -129,14 +145,14 @@ static int load_addresses(const struct json *saved, struct network_endpoint *end
 	endpoint->has_ipv6 = json_get(saved, "GlobalIPv6Address") != NULL;
 	if (endpoint->has_ipv4) {
 		if (load_address(saved, "IPAddress", AF_INET, &endpoint->ipv4) < 0 ||
-		    load_address(saved, "Gateway", AF_INET, &endpoint->gateway4) < 0 ||
+		    load_gateway(saved, "Gateway", AF_INET, &endpoint->gateway4) < 0 ||
 		    load_number(saved, "IPPrefixLen", 32, &prefix) < 0)
 			return -EINVAL;
 		endpoint->ipv4_prefix = (uint8_t)prefix;
 	}
 	if (endpoint->has_ipv6) {
 		if (load_address(saved, "GlobalIPv6Address", AF_INET6, &endpoint->ipv6) < 0 ||
-		    load_address(saved, "IPv6Gateway", AF_INET6, &endpoint->gateway6) < 0 ||
+		    load_gateway(saved, "IPv6Gateway", AF_INET6, &endpoint->gateway6) < 0 ||
 		    load_number(saved, "GlobalIPv6PrefixLen", 128, &prefix) < 0)
 			return -EINVAL;
 		endpoint->ipv6_prefix = (uint8_t)prefix;
@@ -151,6 +167,11 @@ int network_endpoint_load(struct arena *arena, const struct json *saved,
 	const struct json *ports = json_get(saved, "Ports");
 	size_t count = ports ? ports->count : 0;
 	int r = load_string(saved, "Network", endpoint.network, sizeof(endpoint.network));
+	if (r == 0)
+		r = load_optional(saved, "NetworkID", endpoint.network_id,
+				  sizeof(endpoint.network_id));
+	if (r == 0)
+		r = load_optional(saved, "EndpointID", endpoint.id, sizeof(endpoint.id));
 	if (r == 0)
 		r = load_string(saved, "Interface", endpoint.interface, sizeof(endpoint.interface));
 	if (r == 0)

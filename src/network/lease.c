@@ -80,57 +80,106 @@ static void set_hint(struct lease_pool *pool, uint32_t address)
 	(void)!pwrite(pool->lock_fd, &address, sizeof(address), 0);
 }
 
-static int lease_format(const struct lease *lease, struct buf *content)
+struct in6_addr lease_ipv6(const struct definition *definition, struct in_addr ipv4)
 {
-	buf_printf(content, "%s\n%s\n", lease->id, lease->interface);
+	struct in6_addr address = definition->range6.address;
+	uint32_t host = ntohl(ipv4.s_addr) & (0xffffffffu >> definition->prefix4);
+	host = htonl(host);
+	for (unsigned i = 0; i < sizeof(host); i++)
+		address.s6_addr[12 + i] |= ((const uint8_t *)&host)[i];
+	return address;
+}
+
+static bool is_free6(struct lease_pool *pool, const struct definition *definition,
+		     struct in_addr ipv4)
+{
+	const struct in6_addr ipv6 = lease_ipv6(definition, ipv4);
+	bool taken = IN6_ARE_ADDR_EQUAL(&ipv6, &definition->gateway6);
+	for (size_t i = 0; i < definition->reserved6_count && !taken; i++)
+		taken = IN6_ARE_ADDR_EQUAL(&ipv6, &definition->reserved6[i]);
+	return !taken && lease_ipv6_is_free(pool, &ipv6);
+}
+
+/* Whether a container may have the address without having asked for it. */
+static bool is_offered(const struct definition *definition, struct in_addr ipv4)
+{
+	uint32_t mask = 0xffffffffu >> definition->prefix4, host = ntohl(ipv4.s_addr) & mask;
+	bool offered = host != 0 && host != mask && ipv4.s_addr != definition->gateway4.s_addr;
+	for (size_t i = 0; i < definition->reserved4_count && offered; i++)
+		offered = ipv4.s_addr != definition->reserved4[i].s_addr;
+	return offered;
+}
+
+/* What the lease lists besides, once the address is the container's: 1, or 0 where that is taken.
+ */
+static int complete(struct lease_pool *pool, const struct definition *definition,
+		    const struct lease *lease)
+{
+	bool own6 = !IN6_IS_ADDR_UNSPECIFIED(&lease->ipv6);
+	int r = 0;
+	/* After the lease was made: of two that want the same one sees the other. */
+	if (definition->prefix6 && !own6 && !is_free6(pool, definition, lease->ipv4))
+		r = -EADDRINUSE;
+	if (r == 0 && (own6 || (lease->names && *lease->names)))
+		r = lease_list_add(pool, definition, lease);
+	if (r < 0) {
+		lease_list_remove(pool, lease, NULL);
+		(void)lease_remove(pool, lease->ipv4);
+	}
+	return r == -EADDRINUSE && !own6 ? 0 : r < 0 ? r : 1;
+}
+
+static void put_lease(struct buf *out, const struct lease *lease)
+{
+	char text[INET6_ADDRSTRLEN];
+	buf_printf(out, "%s\n%s\n", lease->id, lease->interface);
+	if (lease->names && *lease->names)
+		buf_printf(out, "names %s\n", lease->names);
+	if (!IN6_IS_ADDR_UNSPECIFIED(&lease->ipv6))
+		buf_printf(out, "ipv6 %s\n", inet_ntop(AF_INET6, &lease->ipv6, text, sizeof(text)));
 	for (size_t i = 0; i < lease->port_count; i++)
-		port_put_line(content, &lease->ports[i]);
-	return buf_error(content);
+		port_put_line(out, &lease->ports[i]);
 }
 
-int lease_write(struct lease_pool *pool, const struct lease *lease)
+/* 1: @lease has the address; 0: that is somebody else's. */
+static int take(struct lease_pool *pool, const struct definition *definition,
+		const struct buf *content, struct lease *lease)
 {
-	char name[INET_ADDRSTRLEN];
-	_cleanup_buf_ struct buf content;
-	buf_init(&content, LEASE_MAX_BYTES);
-	int r = lease_format(lease, &content);
-	return r < 0 ? r
-		     : fs_write_atomic(pool->dir_fd, lease_name(lease->ipv4, name), content.data,
-				       content.len, 0600, false);
+	int r = take_address(pool, lease->ipv4, content);
+	return r <= 0 ? r : complete(pool, definition, lease);
 }
 
-int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix, struct lease *lease)
+int lease_take(struct lease_pool *pool, const struct definition *definition, struct lease *lease)
 {
 	_cleanup_buf_ struct buf content;
 	buf_init(&content, LEASE_MAX_BYTES);
-	int formatted = lease_format(lease, &content);
-	if (formatted < 0)
-		return formatted;
+	put_lease(&content, lease);
+	if (buf_error(&content))
+		return buf_error(&content);
 	if (lease->ipv4.s_addr) {
-		int r = take_address(pool, lease->ipv4, &content);
+		int r = take(pool, definition, &content, lease);
 		return r == 0 ? -EADDRINUSE : r < 0 ? r : 0;
 	}
-	uint32_t mask = 0xffffffffu << (32 - prefix), own = ntohl(gateway.s_addr) & ~mask;
-	uint32_t base = ntohl(gateway.s_addr) & mask, size = ~mask; /* last: broadcast */
+	uint32_t first = ntohl(definition->range4.address.s_addr);
+	uint32_t size = 1u << (32 - definition->range4.prefix);
 	/* Only a hint: that two connections read the same one is settled by O_EXCL. */
 	uint32_t next = 0;
-	if (pread(pool->lock_fd, &next, sizeof(next), 0) != sizeof(next))
-		next = 0;
-	next &= ~mask;
+	if (pread(pool->lock_fd, &next, sizeof(next), 0) != sizeof(next) || next - first >= size)
+		next = first;
 	for (uint32_t tries = 0; tries < size; tries++, next++) {
-		next = next == 0 || next >= size ? 1 : next;
-		if (next == own)
-			continue;
-		struct in_addr candidate = { .s_addr = htonl(base | next) };
-		int r = take_address(pool, candidate, &content);
+		if (next - first >= size)
+			next = first;
+		lease->ipv4.s_addr = htonl(next);
+		int r = is_offered(definition, lease->ipv4)
+				? take(pool, definition, &content, lease)
+				: 0;
 		if (r == 0)
 			continue;
-		if (r < 0)
-			return r;
-		set_hint(pool, (base | next) + 1);
-		lease->ipv4 = candidate;
-		return 0;
+		if (r > 0)
+			set_hint(pool, next + 1);
+		return r < 0 ? r : 0;
 	}
+	lease->ipv4.s_addr = 0;
 	return -EADDRINUSE;
 }
 
@@ -149,11 +198,70 @@ bool lease_is_of(struct lease_pool *pool, struct in_addr ipv4, const char *id)
 	return streq(start, id);
 }
 
+/* "names …" and "ipv6 …" from the lines after the interface; @text is changed. What follows, or
+ * NULL where that is damaged. */
+static char *parse_lists(char *text, struct lease *lease)
+{
+	while (str_after(text, "names ") || str_after(text, "ipv6 ")) {
+		char *line = strsep(&text, "\n");
+		if (!text)
+			return NULL;
+		if (*line == 'n')
+			lease->names = line + strlen("names ");
+		else if (inet_pton(AF_INET6, line + strlen("ipv6 "), &lease->ipv6) != 1)
+			return NULL;
+	}
+	return text;
+}
+
+/* What the lease of lease->ipv4 lists, without its ports; into @text. */
+static void read_lists(struct lease_pool *pool, char *text, size_t size, struct lease *lease)
+{
+	char name[INET_ADDRSTRLEN];
+	_cleanup_close_ int fd = openat(pool->dir_fd, lease_name(lease->ipv4, name),
+					O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
+	if (got <= 0)
+		return;
+	text[got] = '\0';
+	char *rest = text;
+	if (strsep(&rest, "\n") && strsep(&rest, "\n") && rest)
+		(void)parse_lists(rest, lease);
+}
+
+static void remove_lists(struct lease_pool *pool, struct in_addr ipv4)
+{
+	char text[LEASE_NAMES_MAX + 256];
+	struct lease lease = { .ipv4 = ipv4 };
+	read_lists(pool, text, sizeof(text), &lease);
+	lease_list_remove(pool, &lease, NULL);
+}
+
+int lease_write(struct lease_pool *pool, const struct lease *lease)
+{
+	char name[INET_ADDRSTRLEN], text[LEASE_NAMES_MAX + 256];
+	struct lease whole = { .ipv4 = lease->ipv4 };
+	_cleanup_buf_ struct buf content;
+	read_lists(pool, text, sizeof(text), &whole);
+	const char *names = whole.names;
+	const struct in6_addr ipv6 = whole.ipv6;
+	whole = *lease;
+	whole.names = names;
+	whole.ipv6 = ipv6;
+	buf_init(&content, LEASE_MAX_BYTES);
+	put_lease(&content, &whole);
+	int r = buf_error(&content);
+	return r < 0 ? r
+		     : fs_write_atomic(pool->dir_fd, lease_name(lease->ipv4, name), content.data,
+				       content.len, 0600, false);
+}
+
 int lease_give(struct lease_pool *pool, struct in_addr ipv4, const char *id)
 {
 	char name[INET_ADDRSTRLEN];
 	if (!lease_is_of(pool, ipv4, id))
 		return 0;
+	remove_lists(pool, ipv4);
 	if (unlinkat(pool->dir_fd, lease_name(ipv4, name), 0) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	set_hint(pool, ntohl(ipv4.s_addr));
@@ -163,6 +271,7 @@ int lease_give(struct lease_pool *pool, struct in_addr ipv4, const char *id)
 int lease_remove(struct lease_pool *pool, struct in_addr ipv4)
 {
 	char name[INET_ADDRSTRLEN];
+	remove_lists(pool, ipv4);
 	return unlinkat(pool->dir_fd, lease_name(ipv4, name), 0) < 0 && errno != ENOENT ? -errno
 											: 0;
 }
@@ -180,9 +289,15 @@ static int lease_parse(struct arena *arena, char *text, struct lease *lease)
 	line = strsep(&rest, "\n");
 	if (!rest || str_format(lease->interface, sizeof(lease->interface), "%s", line) < 0)
 		return -EINVAL;
+	rest = parse_lists(rest, lease);
+	/* The text is the caller's and goes; names are few. */
+	if (lease->names && !(lease->names = arena_strdup(arena, lease->names)))
+		return -ENOMEM;
 	lease->ports = arena_array(arena, struct network_port, lines);
 	if (!lease->ports)
 		return -ENOMEM;
+	if (!rest)
+		return -EINVAL;
 	while ((line = strsep(&rest, "\n")) && *line) {
 		if (!rest || port_parse_line(line, &lease->ports[lease->port_count]) < 0)
 			return -EINVAL;
@@ -254,4 +369,27 @@ int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret,
 	*ret = leases;
 	*ret_count = count;
 	return 0;
+}
+
+int lease_rename(struct lease_pool *pool, struct arena *arena, struct in_addr ipv4,
+		 const char *names)
+{
+	_cleanup_buf_ struct buf content;
+	char name[INET_ADDRSTRLEN];
+	struct lease before, after;
+	buf_init(&content, LEASE_MAX_BYTES);
+	int r = lease_read(pool, arena, lease_name(ipv4, name), &before);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	after = before;
+	after.names = names;
+	put_lease(&content, &after);
+	r = buf_error(&content);
+	if (r == 0)
+		r = fs_write_atomic(pool->dir_fd, name, content.data, content.len, 0600, false);
+	if (r == 0)
+		r = lease_list_add(pool, NULL, &after);
+	if (r == 0)
+		lease_list_remove(pool, &before, names);
+	return r;
 }

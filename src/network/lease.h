@@ -4,11 +4,17 @@
  * daemon. It says what is needed to make the container's part of the network again:
  *   <container id>
  *   <host interface>
+ *   names <name> <name> ...	where it has any
+ *   ipv6 <address>		one that was asked for
  *   <protocol> <host address|*> <host port> <container port> [direct<families>]
  * the last for each published port.
  * The lease lives as long as the host interface, which the kernel removes with the container's
  * network namespace; so a lease whose interface is gone is free, whoever crashed. The file "lock"
  * beside them is held shared while a connection is being made and exclusively to take leases away.
+ *
+ * "names/<name>/<address>" beside them says that the container with this address answers to the
+ * name, and "v6-<address>" that an IPv6 address was asked for. They are made after the lease that
+ * lists them and removed before it, so that whoever takes a dead container's lease away finds them.
  * Private to src/network.
  */
 #pragma once
@@ -18,6 +24,7 @@
 
 #include "base/error.h"
 #include "base/id.h"
+#include "network/definition.h"
 #include "network/network.h"
 
 struct lease_pool {
@@ -29,6 +36,8 @@ struct lease {
 	struct in_addr ipv4;
 	char id[ID_LENGTH + 1];
 	char interface[IFNAMSIZ];
+	const char *names;    /* in lower case, with a blank between them; NULL or "": none */
+	struct in6_addr ipv6; /* asked for; "::": it ends in the IPv4 address's host part */
 	struct network_port *ports;
 	size_t port_count;
 };
@@ -41,15 +50,18 @@ void lease_close(struct lease_pool *pool);
 int lease_lock(struct lease_pool *pool, int operation);
 
 /*
- * Writes @lease under a free address of the subnet of @gateway (never the gateway's, the first or
- * the last), or under lease->ipv4 where that is set. The address that was given back last is given
- * again first: the same container started again finds its old elements and neighbour entries.
- * -EADDRINUSE: none is free; no message.
+ * Writes @lease under a free address of the network's range (never the gateway's, a reserved one,
+ * the first or the last), or under lease->ipv4 where that is set. The address that was given back
+ * last is given again first: the same container started again finds its old elements and neighbour
+ * entries. -EADDRINUSE: none is free; no message.
  */
-int lease_take(struct lease_pool *pool, struct in_addr gateway, uint8_t prefix,
-	       struct lease *lease);
+int lease_take(struct lease_pool *pool, const struct definition *definition, struct lease *lease);
 
-/* Writes @lease again, which is the caller's, under its address. */
+/* The IPv6 address that goes with an IPv4 one. */
+struct in6_addr lease_ipv6(const struct definition *definition, struct in_addr ipv4);
+
+/* Writes @lease again, which is the caller's, under its address, with the names that it has there.
+ */
 int lease_write(struct lease_pool *pool, const struct lease *lease);
 
 /* Gives @ipv4 back if it still is @id's: 1 if so, 0 if it was not, or -errno. */
@@ -59,9 +71,25 @@ bool lease_is_of(struct lease_pool *pool, struct in_addr ipv4, const char *id);
 /* Takes a lease away, whosever it is: only with the lock held alone. */
 int lease_remove(struct lease_pool *pool, struct in_addr ipv4);
 
+/* Makes the container with lease @ipv4 answer to @names and to nothing else. */
+int lease_rename(struct lease_pool *pool, struct arena *arena, struct in_addr ipv4,
+		 const char *names);
+
 /* How many leases there are, at most @max (also where that cannot be told). */
 size_t lease_count(const struct lease_pool *pool, size_t max);
 
 /* All leases, in no order. One that its writer has not finished, or never will, has an empty id
  * and interface and no ports. */
 int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret, size_t *ret_count);
+
+/* ---- lease_names.c: what a lease lists ---- */
+
+#define LEASE_NAMES_MAX 4000
+
+/* -EADDRINUSE: another container has the IPv6 address. */
+int lease_list_add(struct lease_pool *pool, const struct definition *definition,
+		   const struct lease *lease);
+/* Removes what the lease lists, but for what is also in @kept (may be NULL). */
+void lease_list_remove(struct lease_pool *pool, const struct lease *lease, const char *kept);
+/* Whether nobody has asked for that IPv6 address. */
+bool lease_ipv6_is_free(struct lease_pool *pool, const struct in6_addr *ipv6);

@@ -103,7 +103,10 @@ static void put_addresses(struct netlink_batch *batch, int index,
 static void put_default_route(struct netlink_batch *batch, int index, int family,
 			      const void *gateway)
 {
+	static const struct in6_addr none;
 	size_t len = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+	if (memcmp(gateway, &none, len) == 0)
+		return;
 	struct rtmsg header = {
 		.rtm_family = (uint8_t)family,
 		.rtm_table = RT_TABLE_MAIN,
@@ -183,14 +186,19 @@ static void put_one_queue(struct netlink_batch *batch)
 	netlink_put_u32(batch, IFLA_NUM_RX_QUEUES, 1);
 }
 
-static void put_hairpin(struct netlink_batch *batch, const char *name)
+static void put_port(struct netlink_batch *batch, const char *name, const struct link_port *port)
 {
+	if (!port->hairpin && !port->isolated)
+		return;
 	begin_link(batch, RTM_NEWLINK, 0, 0, 0);
 	netlink_put_string(batch, IFLA_IFNAME, name);
 	size_t info = netlink_nest(batch, IFLA_LINKINFO);
 	netlink_put_string(batch, IFLA_INFO_SLAVE_KIND, "bridge");
 	size_t data = netlink_nest(batch, IFLA_INFO_SLAVE_DATA);
-	netlink_put_u8(batch, IFLA_BRPORT_MODE, 1);
+	if (port->hairpin)
+		netlink_put_u8(batch, IFLA_BRPORT_MODE, 1);
+	if (port->isolated)
+		netlink_put_u8(batch, IFLA_BRPORT_ISOLATED, 1);
 	netlink_nest_end(batch, data);
 	netlink_nest_end(batch, info);
 }
@@ -249,8 +257,7 @@ int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *er
 	if (r == 0) {
 		netlink_batch_reset(&batch);
 		put_forwarding_entry(&batch, link_index(fd, veth->host_name), veth->mac);
-		if (veth->hairpin)
-			put_hairpin(&batch, veth->host_name);
+		put_port(&batch, veth->host_name, &veth->port);
 		netlink_await(&batch);
 		r = netlink_transact(fd, &batch, &failure);
 	}
@@ -266,15 +273,14 @@ int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *er
 			   *failure.text ? ": " : "", failure.text);
 }
 
-int link_attach(int fd, const char *name, int bridge_index, bool hairpin)
+int link_attach(int fd, const char *name, int bridge_index, const struct link_port *port)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	netlink_batch_init(&batch);
 	begin_link(&batch, RTM_SETLINK, 0, 0, IFF_UP);
 	netlink_put_string(&batch, IFLA_IFNAME, name);
 	netlink_put_u32(&batch, IFLA_MASTER, (uint32_t)bridge_index);
-	if (hairpin)
-		put_hairpin(&batch, name);
+	put_port(&batch, name, port);
 	netlink_await(&batch);
 	return netlink_transact(fd, &batch, NULL);
 }
@@ -308,6 +314,49 @@ int link_configure(int fd, const char *name, const struct link_addresses *addres
 				   name, *failure.text ? ": " : "", failure.text);
 	*ret_ipv6 = addresses->ipv6_prefix && !refused;
 	return 0;
+}
+
+int link_route(int fd, const char *name, const struct link_addresses *gateways)
+{
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
+	int index = link_index(fd, name);
+	if (index < 0)
+		return index;
+	netlink_batch_init(&batch);
+	put_default_route(&batch, index, AF_INET, &gateways->ipv4);
+	put_default_route(&batch, index, AF_INET6, &gateways->ipv6);
+	if (batch.sequence == 0)
+		return 0;
+	netlink_await(&batch);
+	return netlink_transact(fd, &batch, NULL);
+}
+
+int link_macvlan_create(int fd, const struct link_veth *link, struct masu_error *err)
+{
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
+	struct netlink_failure failure;
+	netlink_batch_init(&batch);
+	begin_link(&batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, 0);
+	netlink_put_string(&batch, IFLA_IFNAME, link->name);
+	netlink_put(&batch, IFLA_ADDRESS, link->mac, 6);
+	if (link->mtu)
+		netlink_put_u32(&batch, IFLA_MTU, link->mtu);
+	netlink_put_u32(&batch, IFLA_LINK, (uint32_t)link->bridge_index);
+	netlink_put_u32(&batch, IFLA_NET_NS_FD, (uint32_t)link->netns_fd);
+	size_t info = netlink_nest(&batch, IFLA_LINKINFO);
+	netlink_put_string(&batch, IFLA_INFO_KIND, "macvlan");
+	size_t data = netlink_nest(&batch, IFLA_INFO_DATA);
+	netlink_put_u32(&batch, IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE);
+	netlink_nest_end(&batch, data);
+	netlink_nest_end(&batch, info);
+	netlink_await(&batch);
+	int r = netlink_transact(fd, &batch, &failure);
+	if (r == -EOPNOTSUPP)
+		return error_set(err, r, "this kernel has no macvlan driver (CONFIG_MACVLAN)");
+	if (r < 0 && r != -EEXIST)
+		return error_errno(err, r, "macvlan interface: cannot create it%s%s",
+				   *failure.text ? ": " : "", failure.text);
+	return r;
 }
 
 int link_delete(int fd, const char *name)

@@ -18,6 +18,12 @@ struct link_addresses {
 	uint8_t ipv6_prefix; /* 0: no IPv6 */
 };
 
+/* How a bridge treats one of its ports. */
+struct link_port {
+	bool hairpin;  /* it may send back through the port a frame came from */
+	bool isolated; /* nothing goes from it to another isolated one */
+};
+
 struct link_veth {
 	const char *host_name;
 	int bridge_index;
@@ -25,7 +31,7 @@ struct link_veth {
 	int netns_fd;
 	const uint8_t *mac; /* of the inner end, 6 bytes */
 	uint32_t mtu;
-	bool hairpin; /* the bridge may send back through the port a frame came from */
+	struct link_port port;
 };
 
 /* The interface's index, or -ENODEV. */
@@ -48,12 +54,18 @@ int link_bridge_setup(int fd, const char *name, const struct link_addresses *add
 int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *err);
 
 /* Puts an interface into a bridge again. -ENODEV where it is gone. */
-int link_attach(int fd, const char *name, int bridge_index, bool hairpin);
+int link_attach(int fd, const char *name, int bridge_index, const struct link_port *port);
 
-/* Brings lo and @name up and gives @name addresses and default routes via the gateways.
- * *ret_ipv6: whether it got the IPv6 ones; a namespace may have IPv6 disabled. */
+/* Brings lo and @name up and gives @name addresses and default routes via those @gateways that are
+ * not 0. *ret_ipv6: whether it got the IPv6 ones; a namespace may have IPv6 disabled. */
 int link_configure(int fd, const char *name, const struct link_addresses *addresses,
 		   const struct link_addresses *gateways, bool *ret_ipv6, struct masu_error *err);
+/* Replaces the default routes by ones via those @gateways that are not 0. */
+int link_route(int fd, const char *name, const struct link_addresses *gateways);
+
+/* An interface of @parent's own in the namespace, with a MAC address of its own (macvlan, mode
+ * bridge); down. -EEXIST: the name is taken. */
+int link_macvlan_create(int fd, const struct link_veth *link, struct masu_error *err);
 
 /* Brings an interface up. */
 int link_up(int fd, const char *name);

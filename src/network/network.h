@@ -44,11 +44,13 @@ struct network_port {
 /* What a connected container got; saved in its record and shown by inspect. */
 struct network_endpoint {
 	char network[64];
+	char network_id[65]; /* "" for the default network */
+	char id[65];
 	char interface[16];	 /* inside: "eth0" */
 	char host_interface[16]; /* outside: "veth…" */
 	struct in_addr ipv4;
 	uint8_t ipv4_prefix;
-	struct in_addr gateway4;
+	struct in_addr gateway4; /* 0: there is no way out */
 	struct in6_addr ipv6;
 	uint8_t ipv6_prefix;
 	struct in6_addr gateway6;
@@ -66,8 +68,11 @@ struct network_request {
 	int netns_fd;	     /* the container's network namespace */
 	const struct network_port *ports;
 	size_t port_count;
-	const char *requested_ip; /* NULL: allocate */
-	const char *mac_address;  /* NULL: derive */
+	const char *requested_ip, *requested_ip6; /* NULL: allocate */
+	const char *mac_address;		  /* NULL: derive */
+	const char *names;   /* that it answers to, with a blank between them; NULL: none */
+	unsigned index;	     /* of the interface: 0 is eth0 */
+	bool other4, other6; /* the default route leads through another network */
 };
 
 struct network_ops {
@@ -91,8 +96,8 @@ struct network_ops {
 		      const struct network_endpoint *endpoint, struct masu_error *err);
 	/*
 	 * Releases address, ports and their nf_tables elements; the veth goes with the namespace
-	 * and is not waited for. Leaves alone what meanwhile belongs to another container.
-	 * Idempotent.
+	 * and is not waited for, but with request->netns_fd >= 0 it is removed from there. Leaves
+	 * alone what meanwhile belongs to another container. Idempotent.
 	 */
 	int (*disconnect)(const struct network_request *request,
 			  const struct network_endpoint *endpoint, struct masu_error *err);
@@ -139,6 +144,35 @@ struct network_leftovers {
 /* Looks for them and, with @repair, gives them back. A network without containers has none. */
 int network_check(int root_fd, int run_fd, const char *network, bool repair,
 		  struct network_leftovers *ret, struct masu_error *err);
+
+/*
+ * A network to be defined, in docker's words; lists are NULL-terminated or counted. A subnet,
+ * range, gateway or auxiliary address belongs to the subnet that it is in.
+ */
+struct network_pair {
+	const char *key, *value;
+};
+struct network_create {
+	const char *name, *driver; /* NULL: bridge */
+	bool ipv6, internal, attachable;
+	const char **subnets, **gateways, **ranges;
+	const struct network_pair *reserved, *options, *labels;
+	size_t reserved_count, option_count, label_count;
+	const char *created; /* RFC 3339 */
+};
+/* Durable. -EEXIST: there is one of that name. */
+int network_create(int root_fd, const struct network_create *request, char ret_id[65],
+		   struct masu_error *err);
+/* Removes the network with its bridge and rules; durable. -EBUSY: a container is connected. */
+int network_remove(int root_fd, int run_fd, const char *network, struct masu_error *err);
+/* Whether ports can be published on it. */
+bool network_publishes(int root_fd, const char *network);
+/* Makes the connected container answer to other names. */
+int network_rename(int root_fd, int run_fd, const struct network_endpoint *endpoint,
+		   const char *names, struct masu_error *err);
+/* Leads the default routes of a namespace through the endpoints that are not NULL. */
+int network_route(int netns_fd, const struct network_endpoint *ipv4,
+		  const struct network_endpoint *ipv6, struct masu_error *err);
 
 /* Brings "lo" up in a namespace. */
 int network_loopback_up(int netns_fd, struct masu_error *err);

@@ -149,7 +149,7 @@ static void put_guard(struct netlink_batch *batch, const struct nft_network *net
 	expr_verdict(batch, NF_DROP, NULL);
 	netlink_nest_end(batch, rule);
 	rule = begin_rule(batch, table, "guard");
-	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, table);
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
 	expr_verdict(batch, NF_ACCEPT, NULL);
 	netlink_nest_end(batch, rule);
 	rule = begin_rule(batch, table, "guard");
@@ -222,7 +222,7 @@ static void put_masquerade(struct netlink_batch *batch, const struct nft_network
 			   bool translated_only)
 {
 	size_t rule = begin_rule(batch, network->table, "postrouting");
-	expr_interface(batch, NFT_META_OIFNAME, out, network->table);
+	expr_interface(batch, NFT_META_OIFNAME, out, network->bridge);
 	match_subnet(batch, family, source, prefix, false);
 	if (translated_only)
 		expr_destination_translated(batch);
@@ -237,17 +237,37 @@ static void put_postrouting(struct netlink_batch *batch, const struct nft_networ
 {
 	static const uint8_t loopback4[4] = { 127 };
 	put_base_chain(batch, network->table, "postrouting", "nat", NF_INET_POST_ROUTING, 100);
-	put_masquerade(batch, network, NFT_CMP_NEQ, AF_INET, &network->ipv4, network->ipv4_prefix,
-		       false);
+	if (network->masquerade)
+		put_masquerade(batch, network, NFT_CMP_NEQ, AF_INET, &network->ipv4,
+			       network->ipv4_prefix, false);
 	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET, &network->ipv4, network->ipv4_prefix,
 		       true);
 	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET, loopback4, 8, false);
 	if (!network->ipv6_prefix)
 		return;
-	put_masquerade(batch, network, NFT_CMP_NEQ, AF_INET6, &network->ipv6, network->ipv6_prefix,
-		       false);
+	if (network->masquerade)
+		put_masquerade(batch, network, NFT_CMP_NEQ, AF_INET6, &network->ipv6,
+			       network->ipv6_prefix, false);
 	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET6, &network->ipv6, network->ipv6_prefix,
 		       true);
+}
+
+static void put_border(struct netlink_batch *batch, const struct nft_network *network,
+		       uint32_t from, uint32_t to)
+{
+	size_t rule = begin_rule(batch, network->table, "border");
+	expr_interface(batch, from, NFT_CMP_EQ, network->bridge);
+	expr_interface(batch, to, NFT_CMP_NEQ, network->bridge);
+	expr_verdict(batch, NF_DROP, NULL);
+	netlink_nest_end(batch, rule);
+}
+
+/* chain border, of an internal network: its containers reach each other and the host. */
+static void put_borders(struct netlink_batch *batch, const struct nft_network *network)
+{
+	put_base_chain(batch, network->table, "border", "filter", NF_INET_FORWARD, 0);
+	put_border(batch, network, NFT_META_IIFNAME, NFT_META_OIFNAME);
+	put_border(batch, network, NFT_META_OIFNAME, NFT_META_IIFNAME);
 }
 
 void nft_put_table(struct netlink_batch *batch, const struct nft_network *network)
@@ -260,6 +280,8 @@ void nft_put_table(struct netlink_batch *batch, const struct nft_network *networ
 	put_guard(batch, network);
 	put_publish(batch, network);
 	put_postrouting(batch, network);
+	if (network->internal)
+		put_borders(batch, network);
 }
 
 static const uint8_t protocols[] = {

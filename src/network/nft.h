@@ -15,11 +15,13 @@
 #include "sys/netlink.h"
 
 struct nft_network {
-	const char *table;   /* the bridge's name too */
+	const char *table, *bridge;
+	bool internal;	     /* nothing is forwarded to or from elsewhere */
+	bool masquerade;     /* who goes elsewhere gets the host's address */
 	struct in_addr ipv4; /* any address of the subnet */
 	uint8_t ipv4_prefix;
 	struct in6_addr ipv6;
-	uint8_t ipv6_prefix; /* multiple of 8; 0: none */
+	uint8_t ipv6_prefix; /* 0: none */
 };
 
 /* Where published ports lead. */

@@ -40,6 +40,19 @@ static bool wait_unused(const struct lease_pool *pool, unsigned linger_ms)
 	return true;
 }
 
+int bridge_remove(struct bridge *bridge, struct masu_error *err)
+{
+	const char *name = bridge->definition.bridge;
+	/* A parent interface is not ours to remove. */
+	if (bridge->definition.kind != KIND_BRIDGE || bridge_is_foreign(bridge))
+		return 0;
+	int r = nft_table_delete(bridge->nft_fd, bridge->table);
+	if (r < 0)
+		return error_errno(err, r, "table inet %s: cannot remove it", bridge->table);
+	r = link_delete(bridge->route_fd, name);
+	return r < 0 ? error_errno(err, r, "bridge %s: cannot remove it", name) : 0;
+}
+
 static int remove_unused(int root_fd, int run_fd, const char *network, struct masu_error *err)
 {
 	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
@@ -51,14 +64,7 @@ static int remove_unused(int root_fd, int run_fd, const char *network, struct ma
 	if (r < 0 || lease_count(&bridge.pool, 1))
 		return r < 0 && r != -EWOULDBLOCK ? error_errno(err, r, "network %s: lock", network)
 						  : 0;
-	const char *name = bridge.definition.bridge;
-	if (bridge_is_foreign(&bridge))
-		return 0;
-	r = nft_table_delete(bridge.nft_fd, name);
-	if (r < 0)
-		return error_errno(err, r, "table inet %s: cannot remove it", name);
-	r = link_delete(bridge.route_fd, name);
-	return r < 0 ? error_errno(err, r, "bridge %s: cannot remove it", name) : 0;
+	return bridge_remove(&bridge, err);
 }
 
 int network_retire(int root_fd, int run_fd, const char *network, unsigned linger_ms,

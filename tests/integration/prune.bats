@@ -57,6 +57,7 @@ Are you sure you want to continue? [y/N] Total reclaimed space: 0B" ]
 	run -0 m system prune <<<""
 	[ "$output" = "WARNING! This will remove:
   - all stopped containers
+  - all networks not used by at least one container
   - all dangling images
 
 Are you sure you want to continue? [y/N] " ]
@@ -64,6 +65,7 @@ Are you sure you want to continue? [y/N] " ]
 	[ "$output" = "WARNING! This will remove:
   - all stopped containers
   - all anonymous volumes not used by at least one container
+  - all networks not used by at least one container
   - all images without at least one container associated to them
 
   Items to be pruned will be filtered with:

@@ -44,11 +44,21 @@ m() {
 
 # run and create with this file's cgroup and without a network unless said otherwise.
 m_run() {
-	m run --cgroup-parent "$GROUP" --network "${NETWORK:-none}" "$@"
+	own_network "$@" || set -- --network "${NETWORK:-none}" "$@"
+	m run --cgroup-parent "$GROUP" "$@"
 }
 
 m_create() {
-	m create --cgroup-parent "$GROUP" --network "${NETWORK:-none}" "$@"
+	own_network "$@" || set -- --network "${NETWORK:-none}" "$@"
+	m create --cgroup-parent "$GROUP" "$@"
+}
+
+own_network() {
+	local word
+	for word; do
+		case $word in --network | --network=* | --net | --net=*) return 0 ;; esac
+	done
+	return 1
 }
 
 field() { # name, jq filter

@@ -697,7 +697,11 @@ static void test_lines_refused(void **state)
 		{ "--network container:x -p 80:80 img", "port publishing" },
 		{ "--network container:x --dns 1.1.1.1 img", "dns and the network mode" },
 		{ "--network host --network-alias a img", "only supported for user-defined" },
-		{ "--network name=x img", "KEY=VALUE" },
+		{ "--network name=x,nope=1 img", "invalid field: nope" },
+		{ "--network alias=x img", "network name is not set" },
+		{ "--network name=x,ip=1.2.3 img", "not an IPv4 address" },
+		{ "--network name=x,ip=1.2.3.4 --ip 1.2.3.5 img", "per-network IP" },
+		{ "--network name=x,link-local-ip=1.2.3.4 img", "not supported" },
 		{ "--mac-address zz img", "not a valid mac address" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

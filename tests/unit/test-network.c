@@ -238,23 +238,26 @@ static void test_leases(void **state)
 	_cleanup_arena_ struct arena arena = { 0 };
 	char dir[64];
 	struct lease_pool pool = open_pool(dir);
-	struct in_addr gateway = { htonl(0x0a000001) }; /* 10.0.0.1/29: 2 to 6 are free */
+	/* 10.0.0.1/29: 2 to 6 are free */
+	const struct definition net = { .gateway4 = { htonl(0x0a000001) },
+					.prefix4 = 29,
+					.range4 = { { htonl(0x0a000000) }, 29 } };
 	struct network_port port = { .container_port = 80, .host_port = 8080 };
 	struct lease lease = { .id = "a", .interface = "veth0", .ports = &port, .port_count = 1 };
 	for (uint32_t i = 2; i <= 6; i++) {
 		lease.ipv4.s_addr = 0;
-		assert_int_equal(lease_take(&pool, gateway, 29, &lease), 0);
+		assert_int_equal(lease_take(&pool, &net, &lease), 0);
 		assert_int_equal(ntohl(lease.ipv4.s_addr), 0x0a000000 + i);
 	}
 	lease.ipv4.s_addr = 0;
-	assert_int_equal(lease_take(&pool, gateway, 29, &lease), -EADDRINUSE);
+	assert_int_equal(lease_take(&pool, &net, &lease), -EADDRINUSE);
 	struct in_addr fourth = { htonl(0x0a000004) };
 	/* Another's, or nobody's. */
 	assert_int_equal(lease_give(&pool, fourth, "b"), 0);
 	assert_true(lease_is_of(&pool, fourth, "a"));
 	assert_int_equal(lease_give(&pool, fourth, "a"), 1);
 	assert_int_equal(lease_give(&pool, fourth, "a"), 0);
-	assert_int_equal(lease_take(&pool, gateway, 29, &lease), 0);
+	assert_int_equal(lease_take(&pool, &net, &lease), 0);
 	assert_int_equal(lease.ipv4.s_addr, fourth.s_addr);
 	/* What a killed writer left, or somebody put there, is no lease; the address stays taken.
 	 */
@@ -283,6 +286,99 @@ static void test_leases(void **state)
 	assert_int_equal(lease_count(&pool, 9), 4);
 	lease_close(&pool);
 	assert_int_equal(fs_remove_tree(AT_FDCWD, dir), 0);
+}
+
+/* "names/<name>" in the pool: the addresses that it leads to. */
+static size_t addresses_of(const struct lease_pool *pool, const char *name)
+{
+	char path[300];
+	size_t count = 0;
+	snprintf(path, sizeof(path), "names/%s", name);
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(pool->dir_fd, path);
+	for (struct dirent *entry; dir && (entry = readdir(dir));)
+		count += entry->d_name[0] != '.';
+	return count;
+}
+
+static void test_lease_names(void **state)
+{
+	_cleanup_arena_ struct arena arena = { 0 };
+	char dir[64];
+	struct lease_pool pool = open_pool(dir);
+	const struct definition net = { .gateway4 = { htonl(0x0a000001) },
+					.prefix4 = 24,
+					.range4 = { { htonl(0x0a000008) }, 29 },
+					.reserved4 = { { htonl(0x0a000008) } },
+					.reserved4_count = 1 };
+	struct lease first = { .id = "a", .interface = "v0", .names = "web db" };
+	struct lease second = { .id = "b", .interface = "v1", .names = "db" };
+	assert_int_equal(lease_take(&pool, &net, &first), 0);
+	assert_int_equal(lease_take(&pool, &net, &second), 0);
+	/* From the range, and not the reserved one. */
+	assert_int_equal(ntohl(first.ipv4.s_addr), 0x0a000009);
+	assert_int_equal(ntohl(second.ipv4.s_addr), 0x0a00000a);
+	assert_int_equal(addresses_of(&pool, "web"), 1);
+	assert_int_equal(addresses_of(&pool, "db"), 2);
+	assert_int_equal(lease_rename(&pool, &arena, first.ipv4, "db new"), 0);
+	assert_int_equal(addresses_of(&pool, "web"), 0);
+	assert_int_equal(addresses_of(&pool, "new"), 1);
+	assert_int_equal(addresses_of(&pool, "db"), 2);
+	assert_int_equal(lease_give(&pool, first.ipv4, "a"), 1);
+	assert_int_equal(addresses_of(&pool, "db"), 1);
+	assert_int_equal(lease_remove(&pool, second.ipv4), 0);
+	assert_int_equal(addresses_of(&pool, "db"), 0);
+	assert_int_equal(lease_count(&pool, 9), 0);
+	lease_close(&pool);
+	assert_int_equal(fs_remove_tree(AT_FDCWD, dir), 0);
+}
+
+static void test_lease_ipv6(void **state)
+{
+	char dir[64];
+	struct lease_pool pool = open_pool(dir);
+	struct definition net = { .gateway4 = { htonl(0x0a000001) },
+				  .prefix4 = 24,
+				  .range4 = { { htonl(0x0a000000) }, 24 },
+				  .prefix6 = 64 };
+	inet_pton(AF_INET6, "fd00::1", &net.gateway6);
+	inet_pton(AF_INET6, "fd00::", &net.range6.address);
+	net.range6.prefix = 64;
+	struct lease asked = { .id = "a", .interface = "v0" };
+	struct lease other = asked, third = { .id = "c", .interface = "v2" };
+	inet_pton(AF_INET6, "fd00::3", &asked.ipv6);
+	other.ipv6 = asked.ipv6;
+	assert_int_equal(lease_take(&pool, &net, &asked), 0);
+	assert_int_equal(ntohl(asked.ipv4.s_addr), 0x0a000002);
+	/* Taken, and still so after the attempt. */
+	assert_int_equal(lease_take(&pool, &net, &other), -EADDRINUSE);
+	assert_int_equal(lease_count(&pool, 9), 1);
+	assert_false(lease_ipv6_is_free(&pool, &asked.ipv6));
+	/* 10.0.0.3 would bring fd00::3 along. */
+	assert_int_equal(lease_take(&pool, &net, &third), 0);
+	assert_int_equal(ntohl(third.ipv4.s_addr), 0x0a000004);
+	/* fd00::4 is the third's already. */
+	inet_pton(AF_INET6, "fd00::4", &other.ipv6);
+	other.ipv4.s_addr = 0;
+	assert_int_equal(lease_take(&pool, &net, &other), -EADDRINUSE);
+	assert_int_equal(lease_give(&pool, asked.ipv4, "a"), 1);
+	assert_true(lease_ipv6_is_free(&pool, &asked.ipv6));
+	lease_close(&pool);
+	assert_int_equal(fs_remove_tree(AT_FDCWD, dir), 0);
+}
+
+static void test_cidr(void **state)
+{
+	struct in_addr a, b;
+	uint8_t a_prefix, b_prefix;
+	assert_int_equal(cidr_parse("10.1.2.3/16", AF_INET, &a, &a_prefix), 0);
+	assert_int_equal(cidr_parse("10.1.128.0/17", AF_INET, &b, &b_prefix), 0);
+	assert_true(cidr_overlap(AF_INET, &a, a_prefix, &b, b_prefix));
+	assert_int_equal(cidr_parse("10.2.0.0/15", AF_INET, &b, &b_prefix), 0);
+	assert_false(cidr_overlap(AF_INET, &a, a_prefix, &b, b_prefix));
+	static const char *const bad[] = { "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/0",
+					   "10.0.0/8", "/8",	    "10.0.0.0/8x", "::/8" };
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(cidr_parse(bad[i], AF_INET, &a, &a_prefix), -EINVAL);
 }
 
 static void test_lease_lines_are_strict(void **state)
@@ -396,7 +492,9 @@ static bool contains(const struct netlink_batch *batch, const char *hex)
 static void test_rules_are_what_nft_sends(void **state)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
-	struct nft_network network = { .table = "masu0", .ipv4_prefix = 16 };
+	struct nft_network network = {
+		.table = "masu0", .bridge = "masu0", .masquerade = true, .ipv4_prefix = 16
+	};
 	inet_pton(AF_INET, "172.17.0.1", &network.ipv4);
 	netlink_batch_init(&batch);
 	nft_put_table(&batch, &network);
@@ -500,6 +598,9 @@ int main(void)
 		cmocka_unit_test(test_overlaps_are_refused),
 		cmocka_unit_test(test_endpoints_survive_saving),
 		cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_lease_names),
+		cmocka_unit_test(test_lease_ipv6),
+		cmocka_unit_test(test_cidr),
 		cmocka_unit_test(test_lease_lines_are_strict),
 		cmocka_unit_test(test_publish_modes),
 		cmocka_unit_test(test_direct_ports),

@@ -1,4 +1,4 @@
-/* `masu system prune`, and `prune` of containers, images and volumes. */
+/* `masu system prune`, and `prune` of containers, images, networks and volumes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,11 +44,14 @@ static int prune(struct cli_context *context, const struct prune_options *option
 		r = prune_containers(&run, err);
 	if (r == 0 && (kinds & PRUNE_VOLUMES))
 		r = prune_volumes(&run, err);
+	if (r == 0 && (kinds & PRUNE_NETWORKS))
+		r = prune_networks(&run, err);
 	if (r == 0 && (kinds & PRUNE_IMAGES))
 		r = prune_images(&run, err);
 	if (r < 0)
 		return r;
-	print_total(run.reclaimed);
+	if (kinds != PRUNE_NETWORKS)
+		print_total(run.reclaimed);
 	/* The bytes go after the answer. */
 	fflush(stdout);
 	trash_empty(engine.root_fd, 0);
@@ -66,7 +69,8 @@ static int ask_and_prune(struct cli_context *context, const struct prune_options
 	if (!options->force) {
 		printf("WARNING! This will remove %s.\n", warning);
 		if (!confirmed()) {
-			print_total(0);
+			if (kinds != PRUNE_NETWORKS)
+				print_total(0);
 			return 0;
 		}
 	}
@@ -95,6 +99,15 @@ static int image_run(struct cli_context *context, void *pointer, int argc, char 
 
 const struct cli_command image_prune_command = { IMAGE_PRUNE_COMMAND, .run = image_run };
 
+static int network_run(struct cli_context *context, void *pointer, int argc, char **argv,
+		       struct masu_error *err)
+{
+	return ask_and_prune(context, pointer, PRUNE_NETWORKS,
+			     "all custom networks not used by at least one container", err);
+}
+
+const struct cli_command network_prune_command = { NETWORK_PRUNE_COMMAND, .run = network_run };
+
 static int volume_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		      struct masu_error *err)
 {
@@ -113,6 +126,7 @@ static void warn_of_all(const struct prune_options *options)
 	printf("WARNING! This will remove:\n  - all stopped containers\n");
 	if (options->volumes)
 		printf("  - all anonymous volumes not used by at least one container\n");
+	printf("  - all networks not used by at least one container\n");
 	printf("  - all %s\n\n", options->all ? "images without at least one container associated "
 						"to them"
 					      : "dangling images");
@@ -128,7 +142,8 @@ static int system_run(struct cli_context *context, void *pointer, int argc, char
 		      struct masu_error *err)
 {
 	const struct prune_options *options = pointer;
-	unsigned kinds = PRUNE_CONTAINERS | PRUNE_IMAGES | (options->volumes ? PRUNE_VOLUMES : 0);
+	unsigned kinds = PRUNE_CONTAINERS | PRUNE_IMAGES | PRUNE_NETWORKS |
+			 (options->volumes ? PRUNE_VOLUMES : 0);
 	struct prune_run unused = { 0 };
 	for (size_t i = 0; i < options->filter.count; i++)
 		if (options->volumes && str_after(options->filter.items[i], "until="))

@@ -7,6 +7,7 @@
 #define PRUNE_CONTAINERS 1u
 #define PRUNE_IMAGES	 2u
 #define PRUNE_VOLUMES	 4u
+#define PRUNE_NETWORKS	 8u
 
 struct prune_run {
 	struct engine *engine;
@@ -25,6 +26,8 @@ struct prune_run {
  */
 int prune_filters_parse(struct arena *arena, const struct cli_list *filters, unsigned kinds,
 			struct prune_run *run, struct masu_error *err);
+/* Whether what was made then is old enough. */
+bool prune_old_enough(const struct prune_run *run, const char *created);
 bool prune_labels_match(const struct cli_list *filters, const struct oci_pair *labels,
 			size_t count);
 
@@ -32,4 +35,5 @@ bool prune_labels_match(const struct cli_list *filters, const struct oci_pair *l
  * come into use meanwhile, is kept. */
 int prune_containers(struct prune_run *run, struct masu_error *err);
 int prune_volumes(struct prune_run *run, struct masu_error *err);
+int prune_networks(struct prune_run *run, struct masu_error *err);
 int prune_images(struct prune_run *run, struct masu_error *err);

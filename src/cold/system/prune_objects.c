@@ -76,7 +76,7 @@ bool prune_labels_match(const struct cli_list *filters, const struct oci_pair *l
 }
 
 /* What was made later than "until" stays; where it is not known when, too. */
-static bool old_enough(const struct prune_run *run, const char *created)
+bool prune_old_enough(const struct prune_run *run, const char *created)
 {
 	int64_t seconds;
 	if (!run->has_until)
@@ -139,7 +139,7 @@ int prune_containers(struct prune_run *run, struct masu_error *err)
 		const struct container *container = &list[i];
 		struct masu_error why = { 0 };
 		uint64_t bytes = 0, total;
-		if (!is_stopped(container) || !old_enough(run, container->created) ||
+		if (!is_stopped(container) || !prune_old_enough(run, container->created) ||
 		    !prune_labels_match(run->filters, container->config.labels,
 					container->config.label_count))
 			continue;
@@ -302,7 +302,7 @@ int prune_images(struct prune_run *run, struct masu_error *err)
 	for (size_t i = 0; r == 0 && i < usage.image_sum.count; i++) {
 		const struct image *image = &usage.images[i].image;
 		if (usage.images[i].containers || (image->reference && !run->all_images) ||
-		    !old_enough(run, image->created))
+		    !prune_old_enough(run, image->created))
 			continue;
 		int match = image_labels_match(run, image);
 		if (match < 0)

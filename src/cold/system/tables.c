@@ -4,6 +4,7 @@
 /* clang-format off */
 static const struct cli_command *const container_verbs[] = { &container_prune_command, NULL };
 static const struct cli_command *const image_verbs[] = { &image_prune_command, NULL };
+static const struct cli_command *const network_verbs[] = { &network_prune_command, NULL };
 static const struct cli_command *const volume_verbs[] = { &volume_prune_command, NULL };
 static const struct cli_command *const system_verbs[] = {
 	&system_df_command,
@@ -18,6 +19,9 @@ static const struct cli_command container_group = { .name = "container",
 static const struct cli_command image_group = { .name = "image",
 						.synopsis = "COMMAND",
 						.subcommands = image_verbs };
+static const struct cli_command network_group = { .name = "network",
+						  .synopsis = "COMMAND",
+						  .subcommands = network_verbs };
 static const struct cli_command volume_group = { .name = "volume",
 						 .synopsis = "COMMAND",
 						 .subcommands = volume_verbs };
@@ -26,8 +30,8 @@ static const struct cli_command system_group = { .name = "system",
 						 .subcommands = system_verbs };
 
 static const struct cli_command *const verbs[] = {
-	&container_group, &events_command, &image_group, &info_command,
-	&system_group,	  &volume_group,   NULL,
+	&container_group, &events_command, &image_group,  &info_command,
+	&network_group,	  &system_group,   &volume_group, NULL,
 };
 
 const struct cli_command root_command = {

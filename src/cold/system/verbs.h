@@ -9,5 +9,6 @@ extern const struct cli_command info_command;		 /* info.c */
 extern const struct cli_command system_df_command;	 /* df.c */
 extern const struct cli_command container_prune_command; /* prune.c */
 extern const struct cli_command image_prune_command;
+extern const struct cli_command network_prune_command;
 extern const struct cli_command system_prune_command;
 extern const struct cli_command volume_prune_command;
