@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "engine/internal.h"
+#include "engine/network.h"
 #include "sys/fs.h"
 
 #define ETC_FILE_MAX (1u << 20)
@@ -56,9 +57,13 @@ static void put_extra_host(struct buf *text, const struct container *container, 
 		return;
 	if (streq(colon + 1, "host-gateway")) {
 		char name[256];
-		if (container->endpoint_count && container->endpoints[0].has_ipv4 &&
+		const struct network_endpoint *e = container->endpoints;
+		const struct network_endpoint *end = e + container->endpoint_count;
+		while (e < end && !e->gateway4.s_addr)
+			e++;
+		if (e < end &&
 		    str_format(name, sizeof(name), "%.*s", (int)(colon - entry), entry) == 0)
-			put_host(text, AF_INET, &container->endpoints[0].gateway4, name);
+			put_host(text, AF_INET, &e->gateway4, name);
 		return;
 	}
 	buf_printf(text, "%s\t%.*s\n", colon + 1, (int)(colon - entry), entry);
@@ -131,6 +136,39 @@ static void put_list(struct buf *text, const char *keyword, const char *const *v
 	buf_putc(text, '\n');
 }
 
+/* "options" of the host or of --dns-option, and docker's: a name without dots is asked for as it is
+ * first. */
+static void put_options(struct buf *text, const struct container_config *config, const char *host)
+{
+	bool given = config->dns_options && config->dns_options[0];
+	const char *of_host = given ? NULL : strstr(host, "\noptions ");
+	buf_puts(text, "options");
+	for (const char *const *option = config->dns_options; given && *option; option++)
+		buf_printf(text, " %s", *option);
+	if (of_host) {
+		of_host += strlen("\noptions ");
+		buf_printf(text, " %.*s", (int)strcspn(of_host, "\n"), of_host);
+	}
+	buf_puts(text, " ndots:0\n");
+}
+
+/* Of a container with a resolver of its own. */
+static void put_own_resolver(struct buf *text, const struct container_config *config, char *host)
+{
+	bool given = config->dns_search && config->dns_search[0];
+	_cleanup_buf_ struct buf options;
+	char *save = NULL;
+	buf_init(&options, ETC_FILE_MAX);
+	put_options(&options, config, host);
+	buf_puts(text, "nameserver 127.0.0.11\n");
+	for (char *line = strtok_r(host, "\n", &save); line && !given;
+	     line = strtok_r(NULL, "\n", &save))
+		if (str_after(line, "search") || str_after(line, "domain"))
+			buf_printf(text, "%s\n", line);
+	put_list(text, "search", config->dns_search, true);
+	buf_puts(text, buf_str(&options));
+}
+
 static int resolv_conf_write(const struct container *container, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf text;
@@ -139,6 +177,11 @@ static int resolv_conf_write(const struct container *container, struct masu_erro
 	buf_init(&text, ETC_FILE_MAX);
 	buf_init(&host, ETC_FILE_MAX / 2);
 	fs_read_at(AT_FDCWD, "/etc/resolv.conf", ETC_FILE_MAX / 4, &host);
+	if (engine_network_resolves(config)) {
+		char none[1] = "";
+		put_own_resolver(&text, config, host.data ? host.data : none);
+		return write_file(container, "resolv.conf", &text, err);
+	}
 	/* A stub resolver on the host's loopback is of no use here; systemd names the real ones. */
 	if (!mode_host(config->network) && strstr(buf_str(&host), "127.0.0.53")) {
 		buf_reset(&host);

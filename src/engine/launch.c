@@ -219,6 +219,10 @@ static int connect_network(struct launch *launch, pid_t pid, struct masu_error *
 	}
 	int r = engine_network_connect(m->engine, m->arena, &m->container, pid, err);
 	trace_mark("network connected");
+	if (r == 0)
+		r = monitor_open(m, err);
+	if (r == 0)
+		r = resolver_begin(m, pid, err);
 	return r < 0 ? r : etc_hosts_write(&m->container, err);
 }
 
@@ -437,6 +441,7 @@ void launch_undo(struct launch *launch)
 	if (m->process.pidfd >= 0)
 		sys_pidfd_send_signal(m->process.pidfd, SIGKILL);
 	exec_container_close(&m->process);
+	resolver_end(m);
 	launch_unmount(m);
 	if (container_cleanup(m->engine, m->arena, &m->container, m->cgroup, NULL) < 0)
 		launch->unclean = true;

@@ -17,6 +17,7 @@
 #include "engine/events.h"
 #include "engine/network.h"
 #include "engine/trim.h"
+#include "network/dns.h"
 #include "state/trash.h"
 #include "sys/proc.h"
 #include "sys/syscalls.h"
@@ -202,6 +203,10 @@ void monitor_dispatch(struct monitor *m, const struct epoll_event *event)
 	case SOURCE_HEALTH:
 		health_event(m, index);
 		break;
+	case SOURCE_DNS:
+		if (m->dns)
+			dns_event(m->dns);
+		break;
 	case SOURCE_DIRECT:
 		direct_event(m, index, event->events);
 		break;
@@ -356,6 +361,7 @@ static bool end(struct monitor *m)
 	trace_mark("exited");
 	health_end(m);
 	direct_end(m);
+	resolver_end(m);
 	io_finish(&m->io);
 	watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, 0);
 	exec_container_close(&m->process);

@@ -29,7 +29,8 @@ enum source {
 	SOURCE_RESTART, /* the wait before the next start is over */
 	SOURCE_IO,	/* IO_* */
 	SOURCE_HEALTH,	/* HEALTH_EVENT_* */
-	SOURCE_DIRECT	/* a trapped call; which listener */
+	SOURCE_DIRECT,	/* a trapped call; which listener */
+	SOURCE_DNS
 };
 
 /* Begins to watch @fd for @events, or ends it with @events 0; the loop gets (@source, @index). */
@@ -229,6 +230,17 @@ void health_event(struct monitor *monitor, unsigned what);
 void health_probe_main(struct monitor *monitor, int64_t since_start, bool stuck)
 	__attribute__((noreturn));
 
+/* ---- monitor_dns.c ---- */
+
+struct monitor;
+/* The container with init @pid has been connected to its networks, or to others: it gets a resolver
+ * where one of them has names. */
+int resolver_begin(struct monitor *monitor, pid_t pid, struct masu_error *err);
+/* Its record has changed. */
+void resolver_reload(struct monitor *monitor);
+/* Before anybody waits for its network namespace to go. */
+void resolver_end(struct monitor *monitor);
+
 /* ---- monitor_direct.c ---- */
 
 struct direct;
@@ -270,6 +282,7 @@ struct monitor {
 	struct monitor_restart restart;
 	struct monitor_health health;
 	struct monitor_direct direct;
+	struct dns *dns; /* NULL: it has none */
 	struct monitor_ctl ctl;
 	struct monitor_io io; /* ends with pages of its own */
 };

@@ -216,6 +216,7 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 		break;
 	case CTL_RELOAD:
 		monitor->stale = true;
+		resolver_reload(monitor);
 		/* A restart policy may be new: after a power cut it is to be known that it ran. */
 		store_sync_state(&monitor->container);
 		ctl_reply(client->fd, &ok, -1);

@@ -31,9 +31,20 @@ static const struct network_ops *driver_of(const char *network)
 	return ops ? ops : network_driver("bridge");
 }
 
-static bool is_user_network(const char *name)
+bool engine_network_has_names(const char *network)
 {
-	return !network_driver(name) && !mode_container(name, NULL);
+	return !network_driver(network) && !mode_container(network, NULL);
+}
+
+bool engine_network_resolves(const struct container_config *config)
+{
+	struct network_config single;
+	const struct network_config *networks;
+	size_t count = config_networks(config, &single, &networks);
+	for (size_t i = 0; i < count; i++)
+		if (engine_network_has_names(networks[i].name))
+			return true;
+	return false;
 }
 
 /* Names of DNS; they are also names of files. */
@@ -112,7 +123,7 @@ int engine_network_check(struct engine *engine, struct arena *arena,
 				 "conflicting options: mac-address and the network mode");
 	if (config->networks)
 		return check_networks(engine, arena, config, err);
-	return is_user_network(name)
+	return engine_network_has_names(name)
 		       ? engine_network_resolve(engine, arena, name, &config->network, err)
 		       : 0;
 }
@@ -153,9 +164,9 @@ static const char *names_of(struct arena *arena, const struct container *contain
 {
 	const char *hostname = container->config.hostname;
 	_cleanup_buf_ struct buf text;
-	if (!is_user_network(network->name))
-		return NULL;
 	buf_init(&text, 0);
+	if (!engine_network_has_names(network->name))
+		return NULL;
 	buf_printf(&text, "%s %.12s", container->name, container->id);
 	if (hostname && alias_valid(hostname))
 		buf_printf(&text, " %s", hostname);
@@ -409,7 +420,7 @@ int engine_network_rename(struct engine *engine, struct arena *arena,
 	for (size_t i = 0; i < container->endpoint_count; i++)
 		for (size_t k = 0; r == 0 && k < count; k++)
 			if (streq(container->endpoints[i].network, networks[k].name) &&
-			    is_user_network(networks[k].name))
+			    engine_network_has_names(networks[k].name))
 				r = network_rename(engine->root_fd, engine->run_fd,
 						   &container->endpoints[i],
 						   names_of(arena, container, &networks[k]), err);

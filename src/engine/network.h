@@ -8,6 +8,10 @@ int engine_network_check(struct engine *engine, struct arena *arena,
 			 struct container_config *config, struct masu_error *err);
 /* "bridge" where none was asked for. */
 const char *engine_network_name(const struct container_config *config);
+/* Whether containers of the network find each other by name: on all that somebody made. */
+bool engine_network_has_names(const char *network);
+/* Whether the container is in one of those. */
+bool engine_network_resolves(const struct container_config *config);
 /* True where there is something to connect once the namespace exists. */
 bool engine_network_connects(const struct container_config *config);
 /* True where the container gets a network namespace of its own. */

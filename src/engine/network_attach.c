@@ -19,7 +19,8 @@ struct change {
 	struct arena *arena;
 	struct container *container;
 	const char *network;
-	int netns_fd; /* -1: it does not run */
+	int netns_fd;  /* -1: it does not run */
+	bool resolved; /* it had a resolver of its own before */
 };
 
 /* From now on the container's own list, which a plain --network has not made. */
@@ -134,6 +135,10 @@ static int connect_live(struct change *c, const struct network_config *network,
 		container->endpoint_count = count;
 		return r;
 	}
+	/* From now on its monitor resolves names. */
+	if (!c->resolved && engine_network_resolves(&container->config) &&
+	    (r = etc_files_refresh(container, err)) < 0)
+		return r;
 	choose_routes(c);
 	event_endpoint(c->engine, container, &list[count], "connect");
 	return 0;
@@ -246,8 +251,10 @@ static int change(struct engine *engine, const char *id, const char *name,
 		container.pid = 0;
 	if (r == 0)
 		r = open_namespace(&c, err);
-	if (r == 0)
+	if (r == 0) {
+		c.resolved = engine_network_resolves(&container.config);
 		r = own_list(&c, err);
+	}
 	if (r == 0 && network) {
 		struct network_config wanted = *network;
 		wanted.name = c.network;

@@ -269,6 +269,7 @@ static int note_document(void *opaque, const char *name, const struct json *defi
 	struct listing *list = opaque;
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
+	buf_init(&text, 0);
 	if (list->count == list->room) {
 		size_t room = list->room ? 2 * list->room : 16;
 		const struct json **more = arena_array(list->arena, const struct json *, room);
@@ -279,7 +280,6 @@ static int note_document(void *opaque, const char *name, const struct json *defi
 		list->documents = more;
 		list->room = room;
 	}
-	buf_init(&text, 0);
 	json_writer_init(&w, &text, false);
 	network_begin(&w, name, definition);
 	network_end(&w, definition);

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "engine/attach.h"
 #include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
+#include "engine/network.h"
 
 static void tell(struct engine *engine, const struct container *container, const char *before)
 {
@@ -18,9 +20,10 @@ static void tell(struct engine *engine, const struct container *container, const
 }
 
 /* Under the container's lock. */
-static int rename_locked(struct engine *engine, struct container *container, const char *name,
-			 struct masu_error *err)
+static int rename_locked(struct engine *engine, struct arena *arena, struct container *container,
+			 const char *name, struct masu_error *err)
 {
+	struct masu_error why = { 0 };
 	const char *before = container->name;
 	int r = lifecycle_check(container, VERB_CHANGE, err);
 	if (r < 0)
@@ -38,6 +41,8 @@ static int rename_locked(struct engine *engine, struct container *container, con
 	container->name = name;
 	if (r == 0)
 		r = store_replace_record(container, err);
+	if (r == 0 && engine_network_rename(engine, arena, container, &why) < 0)
+		log_warn("%s", why.message);
 	name_change_end(engine, r < 0 ? before : name, container->id);
 	monitor_reload(container); /* it finds out by itself otherwise, only later */
 	if (r == 0)
@@ -69,7 +74,7 @@ int engine_rename(struct engine *engine, const char *id, const char *name, struc
 	int r = container_load_locked(engine, &arena, id, &container, &lock, err);
 	if (r < 0)
 		return r;
-	r = rename_locked(engine, &container, name, err);
+	r = rename_locked(engine, &arena, &container, name, err);
 	container_close(&container);
 	return r < 0 ? r : check_still_there(engine, id, name, err);
 }

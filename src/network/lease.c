@@ -121,7 +121,7 @@ static int complete(struct lease_pool *pool, const struct definition *definition
 	if (definition->prefix6 && !own6 && !is_free6(pool, definition, lease->ipv4))
 		r = -EADDRINUSE;
 	if (r == 0 && (own6 || (lease->names && *lease->names)))
-		r = lease_list_add(pool, definition, lease);
+		r = lease_list_add(pool, definition, lease, true);
 	if (r < 0) {
 		lease_list_remove(pool, lease, NULL);
 		(void)lease_remove(pool, lease->ipv4);
@@ -371,8 +371,8 @@ int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret,
 	return 0;
 }
 
-int lease_rename(struct lease_pool *pool, struct arena *arena, struct in_addr ipv4,
-		 const char *names)
+int lease_rename(struct lease_pool *pool, const struct definition *definition, struct arena *arena,
+		 struct in_addr ipv4, const char *names)
 {
 	_cleanup_buf_ struct buf content;
 	char name[INET_ADDRSTRLEN];
@@ -388,7 +388,7 @@ int lease_rename(struct lease_pool *pool, struct arena *arena, struct in_addr ip
 	if (r == 0)
 		r = fs_write_atomic(pool->dir_fd, name, content.data, content.len, 0600, false);
 	if (r == 0)
-		r = lease_list_add(pool, NULL, &after);
+		r = lease_list_add(pool, definition, &after, false);
 	if (r == 0)
 		lease_list_remove(pool, &before, names);
 	return r;

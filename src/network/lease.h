@@ -13,9 +13,9 @@
  * beside them is held shared while a connection is being made and exclusively to take leases away.
  *
  * "names/<name>/<address>" beside them says that the container with this address answers to the
- * name, and "v6-<address>" that an IPv6 address was asked for. They are made after the lease that
- * lists them and removed before it, so that whoever takes a dead container's lease away finds them.
- * Private to src/network.
+ * name (a link to its IPv6 address, "-" where it has none), and "v6-<address>" that an IPv6 address
+ * was asked for. They are made after the lease that lists them and removed before it, so that
+ * whoever takes a dead container's lease away finds them. Private to src/network.
  */
 #pragma once
 
@@ -72,8 +72,8 @@ bool lease_is_of(struct lease_pool *pool, struct in_addr ipv4, const char *id);
 int lease_remove(struct lease_pool *pool, struct in_addr ipv4);
 
 /* Makes the container with lease @ipv4 answer to @names and to nothing else. */
-int lease_rename(struct lease_pool *pool, struct arena *arena, struct in_addr ipv4,
-		 const char *names);
+int lease_rename(struct lease_pool *pool, const struct definition *definition, struct arena *arena,
+		 struct in_addr ipv4, const char *names);
 
 /* How many leases there are, at most @max (also where that cannot be told). */
 size_t lease_count(const struct lease_pool *pool, size_t max);
@@ -86,9 +86,9 @@ int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret,
 
 #define LEASE_NAMES_MAX 4000
 
-/* -EADDRINUSE: another container has the IPv6 address. */
+/* @claims: also the IPv6 address that was asked for. -EADDRINUSE: another container has that. */
 int lease_list_add(struct lease_pool *pool, const struct definition *definition,
-		   const struct lease *lease);
+		   const struct lease *lease, bool claims);
 /* Removes what the lease lists, but for what is also in @kept (may be NULL). */
 void lease_list_remove(struct lease_pool *pool, const struct lease *lease, const char *kept);
 /* Whether nobody has asked for that IPv6 address. */

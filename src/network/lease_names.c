@@ -41,12 +41,6 @@ bool lease_ipv6_is_free(struct lease_pool *pool, const struct in6_addr *ipv6)
 	return faccessat(pool->dir_fd, claim_path(ipv6, path), F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
-static int make_file(struct lease_pool *pool, const char *path)
-{
-	_cleanup_close_ int fd = openat(pool->dir_fd, path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	return fd < 0 ? -errno : 0;
-}
-
 /* The address that a container by @ipv6's last bits would have got, where it has got it. */
 static bool is_taken(struct lease_pool *pool, const struct definition *definition,
 		     const struct lease *lease)
@@ -87,7 +81,8 @@ static void unclaim(struct lease_pool *pool, const struct lease *lease, const ch
 		unlinkat(pool->dir_fd, path, 0);
 }
 
-static int add_name(struct lease_pool *pool, const char *name, size_t len, const char *address)
+static int add_name(struct lease_pool *pool, const char *name, size_t len, const char *address,
+		    const char *ipv6)
 {
 	char path[PATH_MAX_BYTES];
 	int r = -ENOENT;
@@ -105,23 +100,27 @@ static int add_name(struct lease_pool *pool, const char *name, size_t len, const
 			r = str_format(path, sizeof(path), "names/%.*s/%s", (int)len, name,
 				       address);
 		if (r == 0)
-			r = make_file(pool, path);
+			r = symlinkat(ipv6, pool->dir_fd, path) < 0 && errno != EEXIST ? -errno : 0;
 	}
 	return r;
 }
 
 int lease_list_add(struct lease_pool *pool, const struct definition *definition,
-		   const struct lease *lease)
+		   const struct lease *lease, bool claims)
 {
-	char address[INET_ADDRSTRLEN];
+	char address[INET_ADDRSTRLEN], ipv6[INET6_ADDRSTRLEN] = "-";
+	bool own6 = !IN6_IS_ADDR_UNSPECIFIED(&lease->ipv6);
 	size_t len;
 	int r = 0;
 	inet_ntop(AF_INET, &lease->ipv4, address, sizeof(address));
-	if (definition && !IN6_IS_ADDR_UNSPECIFIED(&lease->ipv6))
+	const struct in6_addr address6 = own6 ? lease->ipv6 : lease_ipv6(definition, lease->ipv4);
+	if (definition->prefix6)
+		inet_ntop(AF_INET6, &address6, ipv6, sizeof(ipv6));
+	if (claims && own6)
 		r = claim(pool, definition, lease, address);
 	for (const char *at = lease->names ? lease->names : ""; r == 0 && (len = next_name(&at));
 	     at += len)
-		r = add_name(pool, at, len, address);
+		r = add_name(pool, at, len, address, ipv6);
 	return r;
 }
 

@@ -437,6 +437,6 @@ int network_rename(int root_fd, int run_fd, const struct network_endpoint *endpo
 	int r = bridge_open(root_fd, run_fd, endpoint->network, &bridge, err);
 	if (r < 0)
 		return r;
-	r = lease_rename(&bridge.pool, &arena, endpoint->ipv4, names);
+	r = lease_rename(&bridge.pool, &bridge.definition, &arena, endpoint->ipv4, names);
 	return r < 0 ? error_errno(err, r, "network %s: names", endpoint->network) : 0;
 }

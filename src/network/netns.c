@@ -11,15 +11,29 @@
 #include "network/network.h"
 #include "sys/netlink.h"
 
-int netns_netlink(int netns_fd, int protocol)
+int netns_enter(int netns_fd)
 {
 	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (own < 0 || setns(netns_fd, CLONE_NEWNET) < 0)
 		return -errno;
+	return take_fd(&own);
+}
+
+int netns_leave(int own_fd)
+{
+	int r = setns(own_fd, CLONE_NEWNET) < 0 ? -errno : 0;
+	close(own_fd);
+	return r;
+}
+
+int netns_netlink(int netns_fd, int protocol)
+{
+	int own = netns_enter(netns_fd);
+	if (own < 0)
+		return own;
 	_cleanup_close_ int fd = netlink_open(protocol);
-	if (setns(own, CLONE_NEWNET) < 0)
-		return -errno;
-	return take_fd(&fd);
+	int r = netns_leave(own);
+	return r < 0 ? r : take_fd(&fd);
 }
 
 int network_loopback_up(int netns_fd, struct masu_error *err)

@@ -7,3 +7,8 @@
  * programs of masu have one thread). fd or -errno.
  */
 int netns_netlink(int netns_fd, int protocol);
+
+/* Moves this thread into another namespace: the way back, for netns_leave(), or -errno. */
+int netns_enter(int netns_fd);
+/* Back, and closes @own_fd. */
+int netns_leave(int own_fd);

@@ -74,6 +74,28 @@ void expr_payload(struct netlink_batch *batch, uint32_t base, uint32_t offset, u
 	end_expression(batch, e);
 }
 
+void expr_payload_write(struct netlink_batch *batch, uint32_t reg, uint32_t offset, uint32_t len,
+			uint32_t checksum)
+{
+	struct expression e = begin_expression(batch, "payload");
+	netlink_put_be32(batch, NFTA_PAYLOAD_SREG, reg);
+	netlink_put_be32(batch, NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER);
+	netlink_put_be32(batch, NFTA_PAYLOAD_OFFSET, offset);
+	netlink_put_be32(batch, NFTA_PAYLOAD_LEN, len);
+	netlink_put_be32(batch, NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET);
+	netlink_put_be32(batch, NFTA_PAYLOAD_CSUM_OFFSET, checksum);
+	netlink_put_be32(batch, NFTA_PAYLOAD_CSUM_FLAGS, 0);
+	end_expression(batch, e);
+}
+
+void expr_immediate(struct netlink_batch *batch, const void *value, size_t len)
+{
+	struct expression e = begin_expression(batch, "immediate");
+	netlink_put_be32(batch, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+	put_value(batch, NFTA_IMMEDIATE_DATA, value, len);
+	end_expression(batch, e);
+}
+
 void expr_verdict(struct netlink_batch *batch, int verdict, const char *chain)
 {
 	struct expression e = begin_expression(batch, "immediate");

@@ -23,6 +23,12 @@ void expr_bitwise(struct netlink_batch *batch, uint32_t reg, const void *mask, s
 /* payload load LENb @ BASE + OFFSET => REG */
 void expr_payload(struct netlink_batch *batch, uint32_t base, uint32_t offset, uint32_t len,
 		  uint32_t reg);
+/* payload write reg => LENb @ transport header + OFFSET, with the checksum at @checksum made right.
+ */
+void expr_payload_write(struct netlink_batch *batch, uint32_t reg, uint32_t offset, uint32_t len,
+			uint32_t checksum);
+/* immediate reg 1 VALUE */
+void expr_immediate(struct netlink_batch *batch, const void *value, size_t len);
 /* Verdict; @chain only with NFT_JUMP. */
 void expr_verdict(struct netlink_batch *batch, int verdict, const char *chain);
 /* lookup reg SOURCE set NAME dreg DEST; @id is the set's within the same transaction. */

@@ -319,7 +319,7 @@ static void test_lease_names(void **state)
 	assert_int_equal(ntohl(second.ipv4.s_addr), 0x0a00000a);
 	assert_int_equal(addresses_of(&pool, "web"), 1);
 	assert_int_equal(addresses_of(&pool, "db"), 2);
-	assert_int_equal(lease_rename(&pool, &arena, first.ipv4, "db new"), 0);
+	assert_int_equal(lease_rename(&pool, &net, &arena, first.ipv4, "db new"), 0);
 	assert_int_equal(addresses_of(&pool, "web"), 0);
 	assert_int_equal(addresses_of(&pool, "new"), 1);
 	assert_int_equal(addresses_of(&pool, "db"), 2);
