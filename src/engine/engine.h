@@ -430,7 +430,8 @@ int engine_exec(struct engine *engine, struct arena *arena, const char *id,
 int engine_exec_status(const struct engine_exec *exec, int *ret, struct masu_error *err);
 /* To be called when it has ended with @status: tells `masu events`. */
 void engine_exec_ended(struct engine *engine, const struct engine_exec *exec, int status);
-/* The caller goes and the process stays: somebody reads its terminal, where it has one. */
+/* The caller, whose signals are blocked from now on, goes and the process stays: somebody reads its
+ * terminal, where it has one. */
 void engine_exec_leave(struct engine *engine, const struct engine_exec *exec);
 /* engine_exec() without stdio, in a process of its own that stays as the parent and tells the end.
  */

@@ -18,6 +18,8 @@
 #include "sys/fs.h"
 #include "sys/proc.h"
 
+#define TRIM_AFTER_MS 200
+
 enum { PROCESS_ENDED, TERMINAL_READY };
 
 int engine_exec_status(const struct engine_exec *exec, int *ret, struct masu_error *err)
@@ -55,7 +57,9 @@ static void wait_for_end(const struct engine_exec *exec)
 	    watch(epoll_fd, exec->console_fd, TERMINAL_READY) < 0)
 		return;
 	for (;;) {
-		int count = trim_wait(epoll_fd, &event, 1);
+		int count = epoll_wait(epoll_fd, &event, 1, TRIM_AFTER_MS);
+		if (count == 0)
+			count = trim_wait(epoll_fd, &event, 1);
 		if (count < 0 && errno != EINTR)
 			return;
 		if (count > 0 && event.data.u32 == PROCESS_ENDED)
@@ -65,14 +69,13 @@ static void wait_for_end(const struct engine_exec *exec)
 	}
 }
 
-/* What belongs to the caller's session is hung up on with it. */
-static void leave(struct engine *engine, const struct engine_exec *exec)
+/* What belongs to the caller's session is hung up on when he goes, which may be before it has left.
+ */
+static void block_signals(void)
 {
-	int kept[] = { engine->root_fd, engine->run_fd, exec->pidfd, exec->console_fd };
 	sigset_t all;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
-	proc_go_behind(kept, ARRAY_SIZE(kept));
 }
 
 /* Nobody returns from here, so that the stack above can go. */
@@ -81,9 +84,10 @@ keep(const struct engine *engine, const struct engine_exec *exec)
 {
 	static struct engine kept_engine;
 	static struct engine_exec kept;
-	int status;
+	int status, files[] = { engine->root_fd, engine->run_fd, exec->pidfd, exec->console_fd };
 	kept_engine = *engine;
 	kept = *exec;
+	proc_go_behind(files, ARRAY_SIZE(files));
 	trim_stack(__builtin_frame_address(0));
 	wait_for_end(&kept);
 	/* Behind a terminal that was left it is another's child, whose status nobody learns. */
@@ -95,10 +99,9 @@ keep(const struct engine *engine, const struct engine_exec *exec)
 void engine_exec_leave(struct engine *engine, const struct engine_exec *exec)
 {
 	/* Its terminal would hang up otherwise. */
-	if (exec->console_fd < 0 || fork() != 0)
-		return;
-	leave(engine, exec);
-	keep(engine, exec);
+	block_signals();
+	if (exec->console_fd >= 0 && fork() == 0)
+		keep(engine, exec);
 }
 
 struct outcome {
@@ -113,11 +116,10 @@ run_behind(struct engine *engine, struct arena *arena, const char *id,
 	struct engine_exec exec;
 	struct outcome outcome = { 0 };
 	outcome.result = engine_exec(engine, arena, id, config, &exec, &outcome.err);
-	signal(SIGPIPE, SIG_IGN);
+	block_signals(); /* SIGPIPE, too */
 	fs_write_all(writer, &outcome, sizeof(outcome));
 	if (outcome.result < 0)
 		_exit(EXIT_FAILURE);
-	leave(engine, &exec);
 	keep(engine, &exec);
 }
 

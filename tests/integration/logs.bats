@@ -421,8 +421,8 @@ small_disk() { # megabytes
 	[[ "$output" == *"only supported with 'mode=non-blocking'"* ]]
 	run -125 m_run --log-opt mode=fast busybox:local true
 	[[ "$output" == *"logging mode not supported: fast"* ]]
-	run -125 m_run --log-driver syslog busybox:local true
-	[[ "$output" == *'"syslog" is not supported'* ]]
+	run -125 m_run --log-driver gelf busybox:local true
+	[[ "$output" == *'"gelf" is not supported'* ]]
 }
 
 @test "the monitor of a container that has printed is small again" {
