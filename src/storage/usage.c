@@ -14,6 +14,7 @@
 struct usage {
 	dev_t dev;
 	uint64_t bytes, inodes;
+	uint64_t parts; /* of bytes, in 2^-32 */
 };
 
 static int add_below(struct usage *usage, int fd, unsigned depth);
@@ -25,8 +26,10 @@ static int add_entry(struct usage *usage, int dirfd, const char *name, unsigned 
 		return errno == ENOENT ? 0 : -errno;
 	usage->inodes++;
 	/* All names of a file are below the same directory, so their shares add up to its size. */
-	if (S_ISREG(st.st_mode) && st.st_size > 0)
-		usage->bytes += (uint64_t)st.st_size / (st.st_nlink ? st.st_nlink : 1);
+	if (S_ISREG(st.st_mode) && st.st_size > 0 && st.st_nlink > 0) {
+		usage->bytes += (uint64_t)st.st_size / st.st_nlink;
+		usage->parts += ((uint64_t)st.st_size % st.st_nlink << 32) / st.st_nlink;
+	}
 	if (!S_ISDIR(st.st_mode) || st.st_dev != usage->dev)
 		return 0;
 	if (depth >= MAX_DEPTH)
@@ -70,7 +73,7 @@ int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *re
 	int r = add_below(&usage, fd, 0);
 	if (r < 0)
 		return r;
-	*ret_bytes = usage.bytes;
+	*ret_bytes = usage.bytes + ((usage.parts + (1u << 31)) >> 32);
 	*ret_inodes = usage.inodes;
 	return 0;
 }

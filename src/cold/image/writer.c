@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/str.h"
+#include "storage/usage.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
 
@@ -30,6 +31,7 @@ struct writer {
 	int parent; /* of the last entry; entries of one directory come one after the other */
 	char parent_path[LIMIT_PATH + 1];
 	bool parent_valid;
+	bool replaced;		       /* something went, whose bytes were counted */
 	int file;		       /* the file whose content is coming, or -1 */
 	struct frame_entry file_entry; /* in file_arena: it outlives its frame */
 	struct arena file_arena;
@@ -91,7 +93,10 @@ static int make_parent(struct writer *w, int dirfd, const char *name, const char
 			return fail(w, -errno, path);
 		opaque = true;
 	}
-	if (mkdirat(dirfd, name, 0755) < 0 || fchownat(dirfd, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0)
+	/* The mode again: a directory takes the setgid bit of the one that it is made in. */
+	if (mkdirat(dirfd, name, 0755) < 0 ||
+	    fchownat(dirfd, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(dirfd, name, 0755, 0) < 0)
 		return fail(w, -errno, path);
 	return mark(w, opaque ? MARK_OPAQUE : MARK_IMPLIED, path);
 }
@@ -175,6 +180,7 @@ static int clear_name(struct writer *w, int dirfd, const char *name, const char 
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail(w, -errno, path);
 	*ret_was_whiteout = is_whiteout(&st);
+	w->replaced |= S_ISDIR(st.st_mode) || S_ISREG(st.st_mode);
 	int r = 0;
 	if (S_ISDIR(st.st_mode)) {
 		r = fs_remove_tree(dirfd, name);
@@ -447,6 +453,16 @@ static void set_directory_times(struct writer *w)
 	}
 }
 
+/* What is left of it, where names came again. */
+static int count_bytes(struct writer *w)
+{
+	uint64_t inodes;
+	if (!w->replaced)
+		return 0;
+	int r = storage_usage(w->root, ".", &w->report->bytes, &inodes);
+	return r < 0 ? fail(w, r, "/") : 0;
+}
+
 static int receive_all(struct writer *w)
 {
 	for (;;) {
@@ -460,8 +476,10 @@ static int receive_all(struct writer *w)
 			r = apply_entry(w, &entry);
 		else if (type == FRAME_DATA)
 			r = write_content(w, &data);
-		else
+		else if (type == FRAME_DONE)
 			return finish_file(w);
+		else
+			return error_set(w->err, -EPROTO, "frames of the decoder: for an index");
 		if (r < 0)
 			return r;
 	}
@@ -483,6 +501,8 @@ int write_layer(int in, int root, int marks_fd, struct worker_report *report,
 	arena_init(&w.file_arena, 4u << 20);
 	umask(0);
 	r = receive_all(&w);
+	if (r == 0)
+		r = count_bytes(&w);
 	if (r == 0)
 		set_directory_times(&w);
 	cleanup_close(&w.file);
