@@ -51,6 +51,9 @@ static int skip_padding(struct tar *tar, struct masu_error *err)
 	size_t got;
 	int r = source_read(tar->source, block, (size_t)tar->padding, &got, err);
 	tar->offset += tar->padding;
+	tar->unpadded = got < tar->padding;
+	for (size_t i = 0; r == 0 && i < got; i++)
+		tar->unpadded |= block[i] != 0;
 	return r;
 }
 

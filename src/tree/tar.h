@@ -66,7 +66,8 @@ struct tar {
 	struct tar_region *regions;
 	size_t region_count, region_at;
 	uint64_t region_done;
-	uint64_t offset; /* of the next header, for messages */
+	uint64_t offset; /* of what comes next; while an entry is current, of its content */
+	bool unpadded;	 /* after tar_next(): the content before is not filled up with zeroes */
 };
 
 void tar_init(struct tar *tar, struct source *source);

@@ -45,6 +45,43 @@ static int send_entry(struct tar *tar, const struct tar_entry *entry, struct are
 	return frame.kind == FRAME_FILE ? send_content(tar, out, err) : 0;
 }
 
+/* Where in the tar the content of the current entry is; pieces that follow each other are one. */
+static int send_extents(struct tar *tar, struct frame_channel *out, struct masu_error *err)
+{
+	struct frame_extent extent = { 0 };
+	for (;;) {
+		const uint8_t *data;
+		size_t len;
+		uint64_t offset, at = tar->offset;
+		int r = tar_data(tar, &data, &len, &offset, err);
+		if (r < 0)
+			return r;
+		if (len && extent.len && offset == extent.offset + extent.len) {
+			extent.len += len;
+			continue;
+		}
+		if (extent.len && frame_send_extent(out, &extent) < 0)
+			return send_failed(-EPIPE, err);
+		if (len == 0)
+			return 0;
+		extent = (struct frame_extent) { offset, len, at };
+	}
+}
+
+static int send_indexed(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
+			struct frame_channel *out, struct masu_error *err)
+{
+	struct frame_entry frame;
+	bool skip;
+	int r = policy_entry(arena, entry, &frame, &skip, err);
+	if (r < 0 || skip)
+		return r;
+	r = frame_send_entry(out, &frame);
+	if (r < 0)
+		return send_failed(r, err);
+	return frame.kind == FRAME_FILE ? send_extents(tar, out, err) : 0;
+}
+
 /* In an archive of files only files and links between them count. */
 static int send_member(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
 		       struct frame_channel *out, struct masu_error *err)
@@ -84,6 +121,8 @@ static int send_tar(struct source *source, struct frame_channel *out, entry_send
 	for (;;) {
 		const struct tar_entry *entry;
 		r = tar_next(&tar, &entry, err);
+		if (r == 0 && send == send_indexed && tar.unpadded)
+			r = frame_send_unpadded(out);
 		if (r < 0 || !entry)
 			break;
 		if (++entries > LIMIT_ENTRIES) {
@@ -101,7 +140,8 @@ static int send_tar(struct source *source, struct frame_channel *out, entry_send
 	return r < 0 ? r : source_drain(source, err);
 }
 
-static int decode(int in, int out, EVP_MD_CTX *sha256, entry_sender send, struct masu_error *err)
+static int decode(int in, int out, int copy, EVP_MD_CTX *sha256, entry_sender send,
+		  struct masu_error *err)
 {
 	struct stream *stream;
 	struct frame_channel *channel;
@@ -110,6 +150,7 @@ static int decode(int in, int out, EVP_MD_CTX *sha256, entry_sender send, struct
 		return error_set(err, r, "out of memory");
 	r = stream_open(in, sha256, &stream, err);
 	if (r == 0) {
+		stream_copy_to(stream, copy);
 		r = send_tar(stream_source(stream), channel, send, err);
 		if (r == 0 && frame_send_done(channel) < 0)
 			r = send_failed(-EPIPE, err);
@@ -119,19 +160,31 @@ static int decode(int in, int out, EVP_MD_CTX *sha256, entry_sender send, struct
 	return r;
 }
 
+static int report_digest(EVP_MD_CTX *sha256, struct worker_report *report, struct masu_error *err)
+{
+	unsigned len = sizeof(report->sha256);
+	if (EVP_DigestFinal_ex(sha256, report->sha256, &len) != 1)
+		return error_set(err, -EIO, "SHA-256 failed");
+	return 0;
+}
+
 int decode_layer(int in, int out, EVP_MD_CTX *sha256, struct worker_report *report,
 		 struct masu_error *err)
 {
-	unsigned len = sizeof(report->sha256);
-	int r = decode(in, out, sha256, send_entry, err);
-	if (r == 0 && EVP_DigestFinal_ex(sha256, report->sha256, &len) != 1)
-		r = error_set(err, -EIO, "SHA-256 failed");
-	return r;
+	int r = decode(in, out, -1, sha256, send_entry, err);
+	return r < 0 ? r : report_digest(sha256, report, err);
+}
+
+int decode_indexed(int in, int out, int tar_fd, EVP_MD_CTX *sha256, struct worker_report *report,
+		   struct masu_error *err)
+{
+	int r = decode(in, out, tar_fd, sha256, send_indexed, err);
+	return r < 0 ? r : report_digest(sha256, report, err);
 }
 
 int decode_archive(int in, int out, struct masu_error *err)
 {
-	return decode(in, out, NULL, send_member, err);
+	return decode(in, out, -1, NULL, send_member, err);
 }
 
 int decode_plain(int in, int out, struct masu_error *err)

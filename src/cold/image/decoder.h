@@ -17,9 +17,16 @@ struct worker_report {
 	uint64_t bytes, entries; /* writer: size of the regular files, number of entries */
 };
 
-/* Everything @out gets is one layer's frames. @sha256: a context ready for update. */
+/*
+ * Everything @out gets is one layer's frames, for a writer (writer.h). @sha256: a context ready for
+ * update.
+ */
 int decode_layer(int in, int out, EVP_MD_CTX *sha256, struct worker_report *report,
 		 struct masu_error *err);
+
+/* The same for an indexer (indexer.h). The tar goes to @tar_fd; -1: it is there already. */
+int decode_indexed(int in, int out, int tar_fd, EVP_MD_CTX *sha256, struct worker_report *report,
+		   struct masu_error *err);
 
 /*
  * An archive of files (docker save, oci-archive): the regular files and symlinks of the tar as they

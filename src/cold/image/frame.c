@@ -126,6 +126,28 @@ int frame_send_data(struct frame_channel *channel, const void *data, size_t len,
 	return 0;
 }
 
+static int send_small(struct frame_channel *channel, enum frame_type type, const void *data,
+		      size_t len)
+{
+	struct frame_header header = { .type = type, .len = (uint32_t)len };
+	int r = put(channel, &header, sizeof(header));
+	if (r == 0)
+		r = put(channel, data, len);
+	if (r < 0)
+		return r;
+	return channel->len >= SEND_AT ? flush(channel) : 0;
+}
+
+int frame_send_extent(struct frame_channel *channel, const struct frame_extent *extent)
+{
+	return send_small(channel, FRAME_EXTENT, extent, sizeof(*extent));
+}
+
+int frame_send_unpadded(struct frame_channel *channel)
+{
+	return send_small(channel, FRAME_UNPADDED, NULL, 0);
+}
+
 int frame_send_done(struct frame_channel *channel)
 {
 	struct frame_header header = { .type = FRAME_DONE };
@@ -248,6 +270,10 @@ int frame_receive(struct frame_channel *channel, enum frame_type *ret_type,
 	case FRAME_DATA:
 		*ret_data = (struct frame_data) { c.p, header.len, header.offset };
 		return 0;
+	case FRAME_EXTENT:
+		*ret_data = (struct frame_data) { c.p, header.len, 0 };
+		return header.len == sizeof(struct frame_extent) ? 0 : -EPROTO;
+	case FRAME_UNPADDED:
 	case FRAME_DONE:
 		return header.len ? -EPROTO : 0;
 	default:

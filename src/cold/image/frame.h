@@ -11,7 +11,14 @@
 #include "base/error.h"
 #include "cold/image/maxima.h"
 
-enum frame_type { FRAME_ENTRY = 1, FRAME_DATA, FRAME_DONE };
+enum frame_type {
+	FRAME_ENTRY = 1,
+	FRAME_DATA,
+	FRAME_DONE,
+	/* In the place of FRAME_DATA, for a writer that has the tar itself. */
+	FRAME_EXTENT,
+	FRAME_UNPADDED /* the last file's content is not filled up with zeroes to a whole block */
+};
 
 enum frame_kind {
 	FRAME_FILE,
@@ -50,6 +57,12 @@ struct frame_entry {
 	struct frame_xattr *xattrs;
 };
 
+/* Where in the tar a piece of a file lies. */
+struct frame_extent {
+	uint64_t offset, len; /* in the file */
+	uint64_t at;	      /* in the tar */
+};
+
 /* One end of the pipe with its buffer. Of no more than one direction. */
 struct frame_channel;
 
@@ -59,13 +72,15 @@ void frame_channel_free(struct frame_channel *channel);
 /* Sending. -EPIPE where the writer is gone: it has said why. */
 int frame_send_entry(struct frame_channel *channel, const struct frame_entry *entry);
 int frame_send_data(struct frame_channel *channel, const void *data, size_t len, uint64_t offset);
+int frame_send_extent(struct frame_channel *channel, const struct frame_extent *extent);
+int frame_send_unpadded(struct frame_channel *channel);
 /* The end, and everything is flushed. */
 int frame_send_done(struct frame_channel *channel);
 
 /*
- * Receiving: the next frame. For FRAME_ENTRY *ret_entry is filled, for FRAME_DATA *ret_data; both
- * are valid until the next call. -EPIPE where the stream ends before FRAME_DONE, -EPROTO where a
- * frame is not what it should be.
+ * Receiving: the next frame. For FRAME_ENTRY *ret_entry is filled, for FRAME_DATA and FRAME_EXTENT
+ * *ret_data (the latter: the struct, not aligned); both are valid until the next call. -EPIPE where
+ * the stream ends before FRAME_DONE, -EPROTO where a frame is not what it should be.
  */
 struct frame_data {
 	const uint8_t *data;

@@ -43,7 +43,11 @@ static const int decoder_calls[] = {
 #endif
 };
 
-/* On top of those. Paths are confined by Landlock and the root. */
+/* On top of those. */
+static const int indexer_calls[] = { SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(lseek),
+				     SCMP_SYS(ftruncate) };
+
+/* On top of the decoder's. Paths are confined by Landlock and the root. */
 static const int writer_calls[] = {
 	SCMP_SYS(openat),    SCMP_SYS(openat2),	  SCMP_SYS(close),	SCMP_SYS(pwrite64),
 	SCMP_SYS(ftruncate), SCMP_SYS(fstat),	  SCMP_SYS(newfstatat), SCMP_SYS(mkdirat),
@@ -199,6 +203,14 @@ int sandbox_decoder(const int *fds, size_t count, struct masu_error *err)
 	if (r == 0)
 		r = become_nobody(err);
 	return r < 0 ? r : load_filter(NULL, 0, err);
+}
+
+int sandbox_indexer(const int *fds, size_t count, struct masu_error *err)
+{
+	int r = common(fds, count, false, err);
+	if (r == 0)
+		r = become_nobody(err);
+	return r < 0 ? r : load_filter(indexer_calls, ARRAY_SIZE(indexer_calls), err);
 }
 
 /* The ABI of Landlock, 0: this kernel has none. */

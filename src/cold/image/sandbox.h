@@ -17,6 +17,12 @@
 int sandbox_decoder(const int *fds, size_t count, struct masu_error *err);
 
 /*
+ * As sandbox_decoder(), for a process that besides writes to the files in @fds wherever it wants
+ * and reads them so.
+ */
+int sandbox_indexer(const int *fds, size_t count, struct masu_error *err);
+
+/*
  * For a process that talks to a registry: the network, memory, and threads; of files only those
  * that resolving names and checking certificates need to read (/etc, libraries), none to write; no
  * identity, no capabilities.

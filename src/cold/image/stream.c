@@ -11,13 +11,14 @@
 
 #include "base/str.h"
 #include "cold/image/maxima.h"
+#include "sys/fs.h"
 
 #define INPUT_SIZE  (256u << 10)
 #define OUTPUT_SIZE (256u << 10)
 
 struct stream {
 	struct source source; /* first: the functions below cast */
-	int fd;
+	int fd, copy;	      /* copy: -1 where nobody wants one */
 	enum stream_kind kind;
 	bool input_end, finished;
 	size_t in_at, in_len;	/* unread part of in */
@@ -205,7 +206,13 @@ static int fill(struct stream *s, struct masu_error *err)
 	s->total_out += s->out_len;
 	if (s->sha256 && s->out_len && EVP_DigestUpdate(s->sha256, s->window, s->out_len) != 1)
 		return error_set(err, -EIO, "SHA-256 failed");
-	return check_limits(s, err);
+	r = check_limits(s, err);
+	if (r == 0 && s->copy >= 0 && s->out_len) {
+		r = fs_write_all(s->copy, s->window, s->out_len);
+		if (r < 0)
+			return error_errno(err, r, "writing the uncompressed layer");
+	}
+	return r;
 }
 
 static int stream_peek(struct source *source, const uint8_t **ret, size_t *ret_len,
@@ -296,6 +303,7 @@ int stream_open(int fd, EVP_MD_CTX *sha256, struct stream **ret, struct masu_err
 		return error_set(err, -ENOMEM, "out of memory");
 	s->source = (struct source) { .peek = stream_peek, .consume = stream_consume };
 	s->fd = fd;
+	s->copy = -1;
 	s->sha256 = sha256;
 	int r = read_magic(s, err);
 	if (r == 0)
@@ -316,6 +324,11 @@ void stream_close(struct stream *s)
 	ZSTD_freeDCtx(s->zstd);
 	archive_read_free(s->archive);
 	free(s);
+}
+
+void stream_copy_to(struct stream *s, int fd)
+{
+	s->copy = fd;
 }
 
 struct source *stream_source(struct stream *s)

@@ -17,6 +17,8 @@ struct stream;
 /* @sha256 (may be NULL) is fed with everything that comes out; it stays the caller's. */
 int stream_open(int fd, EVP_MD_CTX *sha256, struct stream **ret, struct masu_error *err);
 void stream_close(struct stream *stream);
+/* Everything that comes out is written to @fd, too, before it is seen. */
+void stream_copy_to(struct stream *stream, int fd);
 struct source *stream_source(struct stream *stream);
 enum stream_kind stream_kind(const struct stream *stream);
 
