@@ -147,6 +147,34 @@ static void write_config(struct json_writer *w, const struct json *config)
 	json_end_object(w);
 }
 
+static const char *format_of(const struct storage_ops *ops, struct storage *storage,
+			     struct arena *arena, const char *chain_id)
+{
+	enum storage_format format;
+	struct storage_layer layer;
+	if (ops->layer_format(storage, chain_id, arena, &format, &layer) < 0)
+		return "missing";
+	return format == STORAGE_EROFS ? "erofs" : "dir";
+}
+
+/* One word a layer, in the order of the directories: whether it is one or its tar with an index. */
+static void write_formats(struct json_writer *w, struct arena *arena, const struct engine *engine,
+			  const struct image *image)
+{
+	_cleanup_buf_ struct buf formats;
+	struct storage *storage;
+	const struct storage_ops *ops = storage_driver(engine->storage_driver);
+	buf_init(&formats, 0);
+	if (!ops || !ops->layer_format || ops->open(engine->root_fd, &storage, NULL) < 0)
+		return;
+	for (size_t i = image->layer_count; i-- > 0;)
+		buf_printf(&formats, "%s%s", formats.len ? ":" : "",
+			   format_of(ops, storage, arena, image->chain_ids[i]));
+	ops->close(storage);
+	if (buf_error(&formats) == 0)
+		json_field_string(w, "LayerFormats", buf_str(&formats));
+}
+
 /* The topmost layer is what a writable layer would be; the others are below it. */
 static void write_graph_driver(struct json_writer *w, struct arena *arena,
 			       const struct engine *engine, const struct image *image)
@@ -166,6 +194,7 @@ static void write_graph_driver(struct json_writer *w, struct arena *arena,
 		json_key(w, "UpperDir");
 		json_put_string_len(w, paths.lower, len);
 	}
+	write_formats(w, arena, engine, image);
 	json_end_object(w);
 	json_field_string(w, "Name", engine->storage_driver);
 	json_end_object(w);

@@ -1,8 +1,13 @@
 #include "cli/image_options.h"
 
+#define LAYER_FORMAT_HELP                                                                          \
+	"How layers are kept: as directories (dir) or as their tar with an index (erofs)"
+
 const struct cli_option import_option_table[IMPORT_OPTION_COUNT] = {
 	CLI_OPT(struct import_options, change, "change", 'c', CLI_LIST, "list",
 		"Apply Dockerfile instruction to the created image"),
+	CLI_OPT(struct import_options, layer_format, "layer-format", 0, CLI_STRING, "string",
+		LAYER_FORMAT_HELP),
 	CLI_OPT(struct import_options, message, "message", 'm', CLI_STRING, "string",
 		"Set commit message for imported image"),
 	CLI_OPT(struct import_options, platform, "platform", 0, CLI_STRING, "string",
@@ -12,6 +17,8 @@ const struct cli_option import_option_table[IMPORT_OPTION_COUNT] = {
 const struct cli_option load_option_table[LOAD_OPTION_COUNT] = {
 	CLI_OPT(struct load_options, input, "input", 'i', CLI_STRING, "string",
 		"Read from a tar archive file or a directory, instead of STDIN"),
+	CLI_OPT(struct load_options, layer_format, "layer-format", 0, CLI_STRING, "string",
+		LAYER_FORMAT_HELP),
 	CLI_OPT(struct load_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
 		"Suppress the load output"),
 };
@@ -29,6 +36,8 @@ const struct cli_option pull_option_table[PULL_OPTION_COUNT] = {
 		"Download all tagged images in the repository"),
 	CLI_OPT(struct pull_options, disable_content_trust, "disable-content-trust", 0, CLI_BOOL,
 		NULL, "Skip image verification (default true)"),
+	CLI_OPT(struct pull_options, layer_format, "layer-format", 0, CLI_STRING, "string",
+		LAYER_FORMAT_HELP),
 	CLI_OPT(struct pull_options, platform, "platform", 0, CLI_STRING, "string",
 		"Set platform if server is multi-platform capable"),
 	CLI_OPT(struct pull_options, quiet, "quiet", 'q', CLI_BOOL, NULL,

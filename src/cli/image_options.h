@@ -8,16 +8,16 @@
 
 struct import_options {
 	struct cli_list change;
-	const char *message, *platform;
+	const char *layer_format, *message, *platform;
 };
-#define IMPORT_OPTION_COUNT 3
+#define IMPORT_OPTION_COUNT 4
 extern const struct cli_option import_option_table[IMPORT_OPTION_COUNT];
 
 struct load_options {
-	const char *input;
+	const char *input, *layer_format;
 	bool quiet;
 };
-#define LOAD_OPTION_COUNT 2
+#define LOAD_OPTION_COUNT 3
 extern const struct cli_option load_option_table[LOAD_OPTION_COUNT];
 
 struct login_options {
@@ -29,9 +29,9 @@ extern const struct cli_option login_option_table[LOGIN_OPTION_COUNT];
 
 struct pull_options {
 	bool all_tags, quiet, disable_content_trust;
-	const char *platform;
+	const char *layer_format, *platform;
 };
-#define PULL_OPTION_COUNT 4
+#define PULL_OPTION_COUNT 5
 extern const struct cli_option pull_option_table[PULL_OPTION_COUNT];
 
 struct push_options {

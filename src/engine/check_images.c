@@ -38,6 +38,8 @@ struct images_check {
 	struct image_index index;
 	struct names damaged, blobs, layers; /* blobs and layers: that an image has */
 	struct names unpack;		     /* images whose layers are to be unpacked again */
+	struct names changed;		     /* layers whose tar or index is not what it was */
+	bool indexed;			     /* what is to be unpacked again was kept as its tar */
 	bool images_known;
 };
 
@@ -116,6 +118,47 @@ static int check_blobs(struct images_check *c, struct masu_error *err)
 	return 0;
 }
 
+/* ---- layers that are kept as their tar ---- */
+
+/* Whether a file of the layer is what its record says; a disk that cannot read it has lost it. */
+static bool file_matches(struct images_check *c, const char *chain_id, bool index,
+			 const char *digest)
+{
+	uint8_t hash[SHA256_SIZE];
+	char hex[SHA256_HEX + 1];
+	_cleanup_close_ int fd = -1;
+	const char *expected = str_after(digest, "sha256:");
+	if (!expected || c->ops->layer_file(c->storage, chain_id, index, &fd) < 0 ||
+	    c->check->hash(fd, hash) < 0)
+		return false;
+	sha256_to_hex(hash, hex);
+	return streq(hex, expected);
+}
+
+/* As with blobs, without a lock: they never change. A layer that goes meanwhile is none. */
+static int check_layer_files(struct images_check *c)
+{
+	const char **chain_ids;
+	int r = 0;
+	if (!c->ops->layer_format ||
+	    c->ops->layer_list(c->storage, &c->check->arena, &chain_ids) < 0)
+		return 0;
+	for (; *chain_ids && r == 0; chain_ids++) {
+		enum storage_format format;
+		struct storage_layer layer;
+		bool there = false;
+		if (c->ops->layer_format(c->storage, *chain_ids, &c->check->arena, &format,
+					 &layer) < 0 ||
+		    format != STORAGE_EROFS ||
+		    (file_matches(c, *chain_ids, true, layer.index_digest) &&
+		     file_matches(c, *chain_ids, false, layer.tar_digest)))
+			continue;
+		if (c->ops->layer_exists(c->storage, *chain_ids, &there) == 0 && there)
+			r = add(&c->changed, *chain_ids);
+	}
+	return r;
+}
+
 /* ---- images ---- */
 
 static const char *shown_name(struct images_check *c, const struct image_entry *entry)
@@ -165,6 +208,8 @@ static const char *layer_fault(struct images_check *c, const char *chain_id)
 		return "is missing";
 	if (c->ops->layer_size(c->storage, chain_id, &recorded) < 0)
 		return "has no record that can be read";
+	if (has(&c->changed, chain_id))
+		return "has another tar or index than was made";
 	if (c->ops->layer_open(c->storage, chain_id, &fd) < 0)
 		return "has no files";
 	if (storage_usage(fd, ".", &bytes, &inodes) < 0 || bytes != recorded)
@@ -176,8 +221,14 @@ static const char *layer_fault(struct images_check *c, const char *chain_id)
 static int drop_layer(struct images_check *c, const char *chain_id)
 {
 	bool there = false;
+	enum storage_format format;
+	struct storage_layer layer;
 	if (running_on(c->check, chain_id))
 		return -EBUSY;
+	c->indexed |= c->ops->layer_format &&
+		      c->ops->layer_format(c->storage, chain_id, &c->check->arena, &format,
+					   &layer) == 0 &&
+		      format == STORAGE_EROFS;
 	if (c->ops->layer_exists(c->storage, chain_id, &there) == 0 && there)
 		return c->ops->layer_remove(c->storage, chain_id, NULL);
 	return 0;
@@ -324,8 +375,7 @@ static void check_containers_layers(struct images_check *c)
 
 /* ---- unpacking again ---- */
 
-static pid_t start_helper(struct engine *engine, const char *verb, const char *argument, int in,
-			  int out)
+static pid_t start_helper(struct engine *engine, const char *const *argv, int in, int out)
 {
 	char program[4096];
 	if (str_format(program, sizeof(program), "%s/masu-image", engine->libexec) < 0)
@@ -333,7 +383,6 @@ static pid_t start_helper(struct engine *engine, const char *verb, const char *a
 	pid_t pid = fork();
 	if (pid != 0)
 		return pid;
-	const char *const argv[] = { verb, argument, NULL };
 	if (in >= 0)
 		dup2(in, STDIN_FILENO);
 	if (out >= 0)
@@ -352,13 +401,17 @@ static bool succeeded(pid_t pid)
 }
 
 /* Saves the image from its blobs and loads it: what is there is kept, missing layers are made. */
-static int unpack_again(struct engine *engine, const char *name)
+static int unpack_again(struct engine *engine, const char *name, bool indexed)
 {
 	int ends[2];
+	const char *const saving[] = { "save", name, NULL };
+	const char *const loading[] = { "load", "-q",
+					indexed ? "--layer-format=erofs" : "--layer-format=dir",
+					NULL };
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
-	pid_t save = start_helper(engine, "save", name, -1, ends[1]);
-	pid_t load = start_helper(engine, "load", "-q", ends[0], -1);
+	pid_t save = start_helper(engine, saving, -1, ends[1]);
+	pid_t load = start_helper(engine, loading, ends[0], -1);
 	close(ends[0]);
 	close(ends[1]);
 	bool saved = succeeded(save), loaded = succeeded(load);
@@ -368,7 +421,7 @@ static int unpack_again(struct engine *engine, const char *name)
 static void unpack_all(struct images_check *c)
 {
 	for (size_t i = 0; c->check->repair && i < c->unpack.count; i++)
-		if (unpack_again(c->check->engine, c->unpack.items[i]) < 0)
+		if (unpack_again(c->check->engine, c->unpack.items[i], c->indexed) < 0)
 			check_found(c->check, c->unpack.items[i], "load or pull it again",
 				    "its layers could not be unpacked again");
 }
@@ -403,10 +456,13 @@ static int check_index(struct images_check *c, struct masu_error *err)
 int check_images(struct check *check, struct masu_error *err)
 {
 	struct images_check c = { .check = check };
-	c.damaged.arena = c.blobs.arena = c.layers.arena = c.unpack.arena = &check->arena;
+	c.damaged.arena = c.blobs.arena = c.layers.arena = c.unpack.arena = c.changed.arena =
+		&check->arena;
 	int r = engine_storage(check->engine, &c.ops, &c.storage, err);
 	if (r == 0)
 		r = check_blobs(&c, err);
+	if (r == 0 && check_layer_files(&c) < 0)
+		r = error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = check_index(&c, err);
 	/* Without the lock, which load takes. */

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@
 
 #define TRASH	  "trash"
 #define MAX_DEPTH 64
+
+#define EROFS_MAGIC 0xE0F5E1E2
 
 static int rename_into_trash(int root_fd, int dirfd, const char *name, const char *target)
 {
@@ -83,6 +86,17 @@ static int move_up(struct deletion *d, int dirfd, const char *name)
 
 static int delete_below(struct deletion *d, int fd, unsigned depth);
 
+/* A layer's own mount, which whoever removed the layer was killed before taking away. */
+static bool unmount_layer(int parent, const char *name)
+{
+	char proc[FS_PROC_FD_MAX], path[PATH_MAX];
+	_cleanup_close_ int fd =
+		openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 && fs_is_type(fd, EROFS_MAGIC) &&
+	       str_format(path, sizeof(path), "%s/%s", fs_proc_fd(parent, proc), name) == 0 &&
+	       umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
+}
+
 static int delete_directory(struct deletion *d, int parent, const char *name, unsigned depth)
 {
 	if (depth >= MAX_DEPTH)
@@ -91,6 +105,8 @@ static int delete_directory(struct deletion *d, int parent, const char *name, un
 	if (fd < 0)
 		return -errno;
 	int r = delete_below(d, fd, depth + 1);
+	if (r == -EXDEV && unmount_layer(parent, name))
+		return delete_directory(d, parent, name, depth);
 	if (r < 0 || d->left == 0)
 		return r;
 	count_one(d);

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -81,12 +82,18 @@ static int match_root(struct storage *s, const struct storage_mount_request *r, 
 	char path[128];
 	if (r->chain_count == 0)
 		return 0;
-	int result = str_format(path, sizeof(path), "%s/" OVERLAY_DIFF,
-				r->chain_ids[r->chain_count - 1]);
+	const char *top = r->chain_ids[r->chain_count - 1];
+	int result = str_format(path, sizeof(path), "%s/" OVERLAY_DIFF, top);
 	if (result < 0)
 		return result;
-	if (fstatat(s->layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
+	if (fstatat(s->layers_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		_cleanup_close_ int fd = -1;
+		result = errno == ENOENT ? overlay_erofs_open(s, top, &fd) : -errno;
+		if (result < 0)
+			return result;
+		if (fstat(fd, &st) < 0)
+			return -errno;
+	}
 	if ((st.st_uid || st.st_gid) &&
 	    fchownat(container_fd, UPPER, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
@@ -96,6 +103,25 @@ static int match_root(struct storage *s, const struct storage_mount_request *r, 
 	return 0;
 }
 
+static bool cannot_mount_erofs(int code)
+{
+	return code == -ENODEV || code == -ENOTBLK || code == -EUCLEAN;
+}
+
+static int explain_erofs(const struct storage_mount_request *r, int code, struct masu_error *err)
+{
+	if (code == -EUCLEAN)
+		return error_set(err, code,
+				 "container %.12s: the index of a layer of its image is damaged; "
+				 "run masu system check",
+				 r->container_id);
+	return error_set(err, code,
+			 "container %.12s: a layer of its image is kept as its tar, which this "
+			 "kernel cannot mount; boot Linux 6.12 or later with EROFS, or remove the "
+			 "image and load it again with --layer-format=dir",
+			 r->container_id);
+}
+
 static int overlay_create(struct storage *s, const struct storage_mount_request *r,
 			  struct masu_error *err)
 {
@@ -103,6 +129,8 @@ static int overlay_create(struct storage *s, const struct storage_mount_request 
 	    mkdirat(r->container_fd, UPPER, 0755) < 0 || mkdirat(r->container_fd, WORK, 0700) < 0)
 		return error_errno(err, -errno, "container %.12s: writable layer", r->container_id);
 	int result = match_root(s, r, r->container_fd);
+	if (cannot_mount_erofs(result))
+		return explain_erofs(r, result, err);
 	if (result < 0)
 		return error_errno(
 			err, result,
@@ -133,16 +161,29 @@ static int set_path(int fs, const char *key, int dirfd, const char *below)
 	return r < 0 ? r : sys_fsconfig(fs, FSCONFIG_SET_STRING, key, path, 0);
 }
 
-/* Topmost first, one call a layer; Linux 6.8 or later, else -EINVAL at the first. */
-static int set_lower_one_by_one(struct storage *s, int fs, const struct storage_mount_request *r)
+/* A layer that has no directory may be kept as its tar. */
+static int set_lower(struct storage *s, int fs, const char *chain_id, bool *ret_indexed)
 {
 	char below[128];
+	_cleanup_close_ int root = -1;
+	if (!overlay_chain_id_valid(chain_id))
+		return -EBADMSG;
+	int result = str_format(below, sizeof(below), "%s/" OVERLAY_DIFF, chain_id);
+	if (result == 0)
+		result = set_path(fs, "lowerdir+", s->layers_fd, below);
+	if (result != -ENOENT)
+		return result;
+	*ret_indexed = true;
+	result = overlay_erofs_open(s, chain_id, &root);
+	return result < 0 ? result : set_path(fs, "lowerdir+", root, "");
+}
+
+/* Topmost first, one call a layer; Linux 6.8 or later, else -EINVAL at the first. */
+static int set_lower_one_by_one(struct storage *s, int fs, const struct storage_mount_request *r,
+				bool *ret_indexed)
+{
 	for (size_t i = r->chain_count; i-- > 0;) {
-		if (!overlay_chain_id_valid(r->chain_ids[i]))
-			return -EBADMSG;
-		int result = str_format(below, sizeof(below), "%s/" OVERLAY_DIFF, r->chain_ids[i]);
-		if (result == 0)
-			result = set_path(fs, "lowerdir+", s->layers_fd, below);
+		int result = set_lower(s, fs, r->chain_ids[i], ret_indexed);
 		if (result < 0)
 			return result;
 	}
@@ -172,8 +213,10 @@ static int set_lower_together(struct storage *s, int fs, const struct storage_mo
 		if (result < 0)
 			break;
 		int fd = openat(s->layers_fd, below, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 && errno == ENOENT)
+			result = overlay_erofs_open(s, r->chain_ids[i], &fd);
 		if (fd < 0)
-			return -errno;
+			return result < 0 ? result : -errno;
 		fds[(*ret_count)++] = fd;
 		result = buf_printf(&option, "%s%d", option.len ? ":" : "", fd);
 	}
@@ -211,18 +254,21 @@ static int try_mount(struct storage *s, const struct storage_mount_request *r, b
 {
 	int lower[STORAGE_MAX_LAYERS];
 	size_t lower_count = 0;
-	bool writable = !(r->flags & STORAGE_READONLY);
+	bool writable = !(r->flags & STORAGE_READONLY), indexed = false;
 	_cleanup_close_ int fs = sys_fsopen("overlay", 0);
 	*step = "fsopen(overlay)";
 	if (fs < 0)
 		return fs;
 	*step = "lower directories";
-	int result = one_by_one ? set_lower_one_by_one(s, fs, r)
+	int result = one_by_one ? set_lower_one_by_one(s, fs, r, &indexed)
 				: set_lower_together(s, fs, r, lower, &lower_count);
 	if (result == 0) {
 		*step = "options";
 		result = set_options(fs, r);
 	}
+	/* So that files of other filesystems than the writable layer's are on the same device. */
+	if (result == 0 && indexed)
+		result = sys_fsconfig(fs, FSCONFIG_SET_STRING, "xino", "on", 0);
 	if (result == 0 && writable)
 		result = set_upper(fs, r);
 	if (result == 0) {
@@ -273,6 +319,8 @@ static int mount_overlay(struct storage *s, const struct storage_mount_request *
 		result = try_older_mount(s, r, ret_fd, &step, reason);
 	if (result == 0)
 		return 0;
+	if (cannot_mount_erofs(result))
+		return explain_erofs(r, result, err);
 	if (result == -ENOENT)
 		return error_set(err, result,
 				 "container %.12s: a layer of its image is missing%s; load or "
@@ -295,7 +343,10 @@ static int mount_single(struct storage *s, const struct storage_mount_request *r
 	int result = str_format(path, sizeof(path), "%s/" OVERLAY_DIFF, r->chain_ids[0]);
 	if (result < 0 || !overlay_chain_id_valid(r->chain_ids[0]))
 		return error_set(err, -EINVAL, "layer %s: not a chain id", r->chain_ids[0]);
+	_cleanup_close_ int root = -1;
 	_cleanup_close_ int fd = sys_open_tree(s->layers_fd, path, OPEN_TREE_CLONE);
+	if (fd == -ENOENT && overlay_erofs_open(s, r->chain_ids[0], &root) == 0)
+		fd = sys_open_tree(root, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
 	result = fd < 0 ? fd : sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr);
 	if (result < 0)
@@ -334,6 +385,17 @@ static int overlay_usage(struct storage *s, int container_fd, uint64_t *ret_byte
 	return r < 0 ? error_errno(err, r, "size of the writable layer") : 0;
 }
 
+/* Where a layer's files are seen. */
+static const char *files_of(const char *root, const char *chain_id)
+{
+	char path[PATH_MAX];
+	if (str_format(path, sizeof(path), "%s/" OVERLAY_DIR "/%s/" OVERLAY_INDEX, root,
+		       chain_id) == 0 &&
+	    access(path, F_OK) == 0)
+		return OVERLAY_FS;
+	return OVERLAY_DIFF;
+}
+
 static int overlay_paths(const char *root, const char *container_id, const char *const *chain_ids,
 			 struct arena *arena, struct storage_paths *ret)
 {
@@ -343,8 +405,8 @@ static int overlay_paths(const char *root, const char *container_id, const char 
 	while (chain_ids && chain_ids[count])
 		count++;
 	for (size_t i = count; i-- > 0;)
-		buf_printf(&lower, "%s%s/" OVERLAY_DIR "/%s/" OVERLAY_DIFF, lower.len ? ":" : "",
-			   root, chain_ids[i]);
+		buf_printf(&lower, "%s%s/" OVERLAY_DIR "/%s/%s", lower.len ? ":" : "", root,
+			   chain_ids[i], files_of(root, chain_ids[i]));
 	const struct storage_paths paths = {
 		.lower = buf_error(&lower) ? NULL : arena_strdup(arena, buf_str(&lower)),
 		.upper = arena_printf(arena, "%s/containers/%s/" UPPER, root, container_id),
@@ -364,6 +426,10 @@ const struct storage_ops overlay_ops = {
 	.close = overlay_close,
 	.layer_prepare = overlay_layer_prepare,
 	.layer_commit = overlay_layer_commit,
+	.layer_indexed = overlay_layer_indexed,
+	.layer_try = overlay_layer_try,
+	.layer_format = overlay_layer_format,
+	.layer_file = overlay_layer_file,
 	.layer_abort = overlay_layer_abort,
 	.layer_open = overlay_layer_open,
 	.layer_sweep = overlay_layer_sweep,

@@ -1,5 +1,6 @@
 /*
- * Layers of the overlay driver: <root>/layers/overlay/<chain-id>/{diff/,layer.json}. A layer is
+ * Layers of the overlay driver: <root>/layers/overlay/<chain-id>/{diff/,layer.json}, or what
+ * overlay_erofs.c has instead of diff/. A layer is
  * made in .staging/<random>/, which its maker keeps locked, and gets its name by rename(2) when
  * all of it is on the disk.
  */
@@ -51,10 +52,16 @@ int overlay_layer_open(struct storage *s, const char *name, int *ret_fd)
 	if (r < 0)
 		return r;
 	int fd = openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
+	if (fd >= 0) {
+		*ret_fd = fd;
+		return 0;
+	}
+	if (errno != ENOENT)
 		return -errno;
-	*ret_fd = fd;
-	return 0;
+	*strrchr(path, '/') = '\0';
+	_cleanup_close_ int layer =
+		openat(s->layers_fd, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return layer < 0 ? -errno : overlay_erofs_look(layer, ret_fd);
 }
 
 /* The layer's directory starts with the look of its parent's, which a root entry may change. */
@@ -141,26 +148,32 @@ int overlay_layer_prepare(struct storage *s, const char *parent, int *ret_fd,
 	return 0;
 }
 
-static int write_record(int staged, const char *chain_id, const char *parent_chain_id,
-			uint64_t size)
+static int write_record(int staged, const struct storage_layer *layer)
 {
 	_cleanup_buf_ struct buf out;
 	struct json_writer w;
 	buf_init(&out, RECORD_LIMIT);
 	json_writer_init(&w, &out, true);
 	json_begin_object(&w);
-	json_field_string(&w, "chainId", chain_id);
-	json_field_string(&w, "parent", parent_chain_id);
-	json_field_u64(&w, "size", size);
+	json_field_string(&w, "chainID", layer->chain_id);
+	if (layer->parent)
+		json_field_string(&w, "parent", layer->parent);
+	json_field_u64(&w, "size", layer->size);
+	if (layer->index_digest) {
+		json_field_string(&w, "format", "erofs");
+		json_field_string(&w, "tar", layer->tar_digest);
+		json_field_string(&w, "index", layer->index_digest);
+	}
 	json_end_object(&w);
 	int r = buf_error(&out);
 	return r < 0 ? r : fs_write_atomic(staged, OVERLAY_RECORD, out.data, out.len, 0600, false);
 }
 
-int overlay_layer_commit(struct storage *s, const char *chain_id, const char *parent_chain_id,
-			 const char *staging, uint64_t size, struct masu_error *err)
+int overlay_layer_commit(struct storage *s, const struct storage_layer *layer, const char *staging,
+			 struct masu_error *err)
 {
 	char path[128];
+	const char *chain_id = layer->chain_id;
 	int r = str_format(path, sizeof(path), OVERLAY_STAGING "/%s", staging);
 	if (r < 0 || !overlay_chain_id_valid(chain_id))
 		return error_set(err, -EINVAL, "layer %s: not a chain id", chain_id);
@@ -168,7 +181,7 @@ int overlay_layer_commit(struct storage *s, const char *chain_id, const char *pa
 		openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (staged < 0)
 		return error_errno(err, -errno, "layer %.12s: staging %s", chain_id, staging);
-	r = write_record(staged, chain_id, parent_chain_id, size);
+	r = write_record(staged, layer);
 	/* Everything the layer is made of, then its name, then the directory that holds the name.
 	 */
 	if (r == 0 && syncfs(staged) < 0)
@@ -195,13 +208,22 @@ int overlay_layer_abort(struct storage *s, const char *staging)
 	return r == -ENOENT ? 0 : r;
 }
 
-/* Whether nobody works in .staging/<name>; if so its lock is in *ret_fd. */
+/*
+ * Whether nobody works in .staging/<name>; if so its lock is in *ret_fd. It is on the directory
+ * that begins as diff/ and may become fs/.
+ */
 static bool staging_is_dead(int staging_fd, const char *name, int *ret_fd)
 {
+	static const char *const places[] = { OVERLAY_DIFF, OVERLAY_FS };
 	char path[NAME_MAX + 16];
-	if (str_format(path, sizeof(path), "%s/" OVERLAY_DIFF, name) < 0)
-		return false;
-	int fd = openat(staging_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(places) && fd < 0; i++) {
+		if (str_format(path, sizeof(path), "%s/%s", name, places[i]) < 0)
+			return false;
+		fd = openat(staging_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 && errno != ENOENT)
+			break;
+	}
 	*ret_fd = fd;
 	if (fd < 0)
 		return errno == ENOENT;
@@ -243,24 +265,63 @@ int overlay_layer_exists(struct storage *s, const char *chain_id, bool *ret)
 	return 0;
 }
 
-int overlay_layer_size(struct storage *s, const char *chain_id, uint64_t *ret)
+static int read_record(struct storage *s, const char *chain_id, struct arena *arena,
+		       const struct json **ret)
 {
-	char path[128];
-	_cleanup_buf_ struct buf text;
-	_cleanup_arena_ struct arena arena;
-	const struct json *record;
-	buf_init(&text, 2 * RECORD_LIMIT);
-	arena_init(&arena, 1u << 20);
+	char path[128], *text;
+	size_t len;
 	if (!overlay_chain_id_valid(chain_id))
 		return -EINVAL;
 	int r = str_format(path, sizeof(path), "%s/" OVERLAY_RECORD, chain_id);
 	if (r == 0)
-		r = fs_read_at(s->layers_fd, path, RECORD_LIMIT, &text);
-	if (r == 0)
-		r = json_parse(&arena, text.data, text.len, &record, NULL);
+		r = fs_read_arena(s->layers_fd, path, RECORD_LIMIT, arena, &text, &len);
+	return r < 0 ? r : json_parse(arena, text, len, ret, NULL);
+}
+
+int overlay_layer_size(struct storage *s, const char *chain_id, uint64_t *ret)
+{
+	_cleanup_arena_ struct arena arena;
+	const struct json *record;
+	arena_init(&arena, 1u << 20);
+	int r = read_record(s, chain_id, &arena, &record);
 	if (r < 0)
 		return r;
 	return json_u64(json_get(record, "size"), ret) ? 0 : -EINVAL;
+}
+
+int overlay_layer_format(struct storage *s, const char *chain_id, struct arena *arena,
+			 enum storage_format *ret, struct storage_layer *ret_layer)
+{
+	const struct json *record;
+	int r = read_record(s, chain_id, arena, &record);
+	if (r < 0)
+		return r;
+	const char *format = NULL;
+	struct storage_layer layer = { .chain_id = chain_id };
+	json_string(json_get(record, "format"), &format);
+	json_string(json_get(record, "parent"), &layer.parent);
+	json_string(json_get(record, "tar"), &layer.tar_digest);
+	json_string(json_get(record, "index"), &layer.index_digest);
+	if (!json_u64(json_get(record, "size"), &layer.size) ||
+	    (format && (!streq(format, "erofs") || !layer.tar_digest || !layer.index_digest)))
+		return -EINVAL;
+	*ret = format ? STORAGE_EROFS : STORAGE_DIRECTORY;
+	*ret_layer = layer;
+	return 0;
+}
+
+int overlay_layer_file(struct storage *s, const char *chain_id, bool index, int *ret_fd)
+{
+	char path[128];
+	int r = str_format(path, sizeof(path), "%s/%s", chain_id,
+			   index ? OVERLAY_INDEX : OVERLAY_TAR);
+	if (r < 0 || !overlay_chain_id_valid(chain_id))
+		return -EINVAL;
+	int fd = openat(s->layers_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
 }
 
 int overlay_layer_list(struct storage *s, struct arena *arena, const char ***ret)
@@ -300,8 +361,12 @@ int overlay_layer_remove(struct storage *s, const char *chain_id, struct masu_er
 	if (!overlay_chain_id_valid(chain_id))
 		return error_set(err, -EINVAL, "layer %s: not a chain id", chain_id);
 	int r = overlay_trash_name(chain_id, trash);
+	/* Who wants to mount the layer waits, and then finds that it has gone. */
+	_cleanup_close_ int layer = r < 0 ? -1 : overlay_erofs_lock(s, chain_id);
 	if (r == 0)
 		r = trash_move(s->root_fd, s->layers_fd, chain_id, trash);
+	if (r == 0 && layer >= 0)
+		overlay_erofs_detach(layer);
 	if (r < 0 && r != -ENOENT)
 		return error_errno(err, r, "layer %.12s: cannot be removed", chain_id);
 	return 0;

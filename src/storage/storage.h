@@ -28,6 +28,27 @@ struct storage_ops;
 /* Nothing can be written, not even by masu, and no create() is needed: looking into an image. */
 #define STORAGE_READONLY 2u
 
+/* How a layer lies on the disk. What is in it is the same to a container. */
+enum storage_format {
+	STORAGE_DIRECTORY, /* its files are files */
+	STORAGE_EROFS	   /* its uncompressed tar, and an EROFS index over it */
+};
+
+/* A layer that is ready to be committed. */
+struct storage_layer {
+	const char *chain_id, *parent; /* parent: NULL for the lowest */
+	uint64_t size;		       /* bytes of its regular files */
+	/* STORAGE_EROFS: "sha256:..." of both files; NULL otherwise. */
+	const char *tar_digest, *index_digest;
+};
+
+/* The files of a STORAGE_EROFS layer in staging. */
+struct storage_indexed {
+	int tar_fd, index_fd; /* tar_fd: for writing, unless … */
+	bool linked;	      /* … it is the file that the caller had */
+	bool open;
+};
+
 struct storage_mount_request {
 	const char *container_id;
 	int container_fd;	      /* <root>/containers/<id>; -1 with STORAGE_READONLY */
@@ -69,8 +90,26 @@ struct storage_ops {
 	 */
 	int (*layer_prepare)(struct storage *s, const char *parent, int *ret_fd,
 			     char ret_staging[STORAGE_STAGING_MAX], struct masu_error *err);
-	int (*layer_commit)(struct storage *s, const char *chain_id, const char *parent_chain_id,
-			    const char *staging, uint64_t size, struct masu_error *err);
+	int (*layer_commit)(struct storage *s, const struct storage_layer *layer,
+			    const char *staging, struct masu_error *err);
+	/*
+	 * What prepare made becomes a place for a layer that is kept as its tar: two files in the
+	 * place of the directory. @tar_fd: a file that is the uncompressed tar already and gets a
+	 * second name, where that can be; -1: none. NULL slot: the driver has no such layers.
+	 */
+	int (*layer_indexed)(struct storage *s, const char *staging, int tar_fd,
+			     struct storage_indexed *ret, struct masu_error *err);
+	/* Whether the kernel mounts an index with its tar from where these files are: 0 or -errno.
+	 */
+	int (*layer_try)(int index_fd, int tar_fd);
+	/*
+	 * How a layer is kept, and for STORAGE_EROFS what its files must hash to. Everything in
+	 * the arena.
+	 */
+	int (*layer_format)(struct storage *s, const char *chain_id, struct arena *arena,
+			    enum storage_format *ret, struct storage_layer *ret_layer);
+	/* A file of a STORAGE_EROFS layer, to be hashed. */
+	int (*layer_file)(struct storage *s, const char *chain_id, bool index, int *ret_fd);
 	int (*layer_abort)(struct storage *s, const char *staging);
 	/* The files of a layer (a chain id) or of a staged one, as a directory to look into. */
 	int (*layer_open)(struct storage *s, const char *name, int *ret_fd);

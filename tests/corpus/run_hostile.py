@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Imports every archive of hostile_tars.py and checks what became of it.
 
-Usage: run_hostile.py MASU SCRATCH-DIRECTORY [CASE-PREFIX...]
+Usage: run_hostile.py MASU SCRATCH-DIRECTORY [--layer-format=FORMAT] [CASE-PREFIX...]
 A canary tree beside the image store must never change. A refusal is a non-zero status and one line
 on stderr, and leaves the store as it was. Prints one line a failure; the status is 1 where any.
 """
@@ -103,8 +103,9 @@ def _parents(path):
 
 
 class Runner:
-    def __init__(self, masu, scratch):
+    def __init__(self, masu, scratch, options):
         self.masu = masu
+        self.options = options
         self.root = os.path.join(scratch, "root")
         self.archive = os.path.join(scratch, "case.tar")
         self.env = dict(os.environ, MASU_ROOT=self.root,
@@ -123,11 +124,23 @@ class Runner:
         path = os.path.join(self.root, "images/blobs/sha256")
         return sorted(os.listdir(path)) if os.path.isdir(path) else []
 
+    def check_layer(self, layer, tree):
+        if os.path.isdir(os.path.join(layer, "diff")):
+            expect("--layer-format=erofs" not in self.options, "kept as a directory")
+            check_tree(os.path.join(layer, "diff"), tree)
+            return
+        # A layer that is kept as its tar is mounted for the first container.
+        result = self.run("create", "--name", "case", "case:1", "/x")
+        expect(result.returncode == 0, f"create: {result.stderr!r}")
+        check_tree(os.path.join(layer, "fs"), tree)
+        result = self.run("rm", "case")
+        expect(result.returncode == 0, f"rm: {result.stderr!r}")
+
     def check(self, data, tree):
         with open(self.archive, "wb") as file:
             file.write(data)
         before = self.blobs()
-        result = self.run("import", self.archive, "case:1")
+        result = self.run("import", *self.options, self.archive, "case:1")
         error = result.stderr.decode("utf-8", "replace")
         expect(not self.leftovers(), f"left in staging: {self.leftovers()}")
         if tree is None:
@@ -142,7 +155,7 @@ class Runner:
         base = os.path.join(self.root, "layers/overlay")
         layers = [name for name in os.listdir(base) if name[0] != "."]
         expect(len(layers) == 1, f"{len(layers)} layers")
-        check_tree(os.path.join(base, layers[0], "diff"), tree)
+        self.check_layer(os.path.join(base, layers[0]), tree)
         result = self.run("rmi", "case:1")
         expect(result.returncode == 0, f"rmi: {result.stderr!r}")
         expect(not [name for name in os.listdir(base) if name[0] != "."], "rmi left a layer")
@@ -154,19 +167,22 @@ def main():
     canary = os.path.join(scratch, "canary")
     make_canary(canary)
     before = tree_hash(canary)
-    runner = Runner(masu, scratch)
+    options = [word for word in sys.argv[3:] if word.startswith("--")]
+    runner = Runner(masu, scratch, options)
     cases = hostile_tars.generate(canary.encode())
     expect(len({name for name, _, _ in cases}) == len(cases), "case names are not unique")
-    prefixes = tuple(sys.argv[3:]) or ("",)
+    prefixes = tuple(word for word in sys.argv[3:] if word not in options) or ("",)
     cases = [case for case in cases if case[0].startswith(prefixes)]
     failures = 0
     for name, data, tree in cases:
         try:
             runner.check(data, tree)
             expect(tree_hash(canary) == before, "THE CANARY CHANGED")
-        except Failure as failure:
+        except (Failure, OSError) as failure:
             failures += 1
             print(f"{name}: {failure}")
+            runner.run("rm", "-f", "case")
+            runner.run("rmi", "-f", "case:1")
             shutil.rmtree(runner.root, ignore_errors=True)
     print(f"{len(cases)} archives, {failures} failed")
     return 1 if failures else 0

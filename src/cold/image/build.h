@@ -16,6 +16,7 @@ struct image_builder {
 	const struct storage_ops *ops;
 	struct storage *storage;
 	struct staging staging;
+	enum storage_format format;   /* of layers that are made */
 	struct built_layer *unpacked; /* those that wait for a commit, last first */
 };
 
@@ -33,6 +34,9 @@ struct built_layer {
 	bool proven; /* an image of the store pairs this blob with this diff_id */
 	struct unpacking *unpacking; /* between image_layer_begin() and image_layer_end() */
 	int lock_fd;		     /* keeps the staging locked */
+	/* STORAGE_EROFS: open between begin and end; index_digest "" where it is a directory. */
+	struct storage_indexed indexed;
+	char index_digest[DIGEST_MAX];
 	uint64_t size;
 	struct built_layer *next; /* of builder->unpacked */
 };
@@ -49,6 +53,11 @@ struct built_image {
 
 int image_builder_open(int root_fd, const char *driver, struct arena *arena,
 		       struct image_builder *ret, struct masu_error *err);
+/*
+ * Which layers it makes: "dir" or "erofs", NULL for the default, which is directories. -EOPNOTSUPP
+ * with a message where the kernel does not mount EROFS from files of this root.
+ */
+int image_builder_format(struct image_builder *builder, const char *format, struct masu_error *err);
 void image_builder_close(struct image_builder *builder);
 #define _cleanup_image_builder_ __attribute__((cleanup(image_builder_close)))
 

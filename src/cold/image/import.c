@@ -227,6 +227,8 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	r = open_root(context, &root_fd, err);
 	if (r == 0)
 		r = image_builder_open(root_fd, STORAGE_DRIVER_DEFAULT, arena, &builder, err);
+	if (r == 0)
+		r = image_builder_format(&builder, o->layer_format, err);
 	if (r < 0)
 		return r;
 	r = build_and_commit(&builder, fd, &config, references[0], &image, err);

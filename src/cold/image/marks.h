@@ -11,3 +11,10 @@
  */
 int marks_apply(int marks_fd, int target_fd, const int *below, size_t below_count,
 		struct masu_error *err);
+
+/*
+ * The same for an index: the marks are those of erofs_write(), and what they name is changed in the
+ * file @index_fd, which nobody has mounted yet.
+ */
+int marks_apply_index(int marks_fd, int index_fd, const int *below, size_t below_count,
+		      struct masu_error *err);

@@ -370,6 +370,8 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	if (r == 0)
 		r = image_builder_open(root_fd, STORAGE_DRIVER_DEFAULT, context->arena, &builder,
 				       err);
+	if (r == 0)
+		r = image_builder_format(&builder, o->layer_format, err);
 	if (r < 0)
 		return r;
 	if (o->all_tags)

@@ -160,6 +160,26 @@ static int copy(int from, int to, struct hasher *hasher, uint64_t *ret_size)
 	}
 }
 
+int hasher_file(int fd, char ret_digest[DIGEST_MAX])
+{
+	struct hasher *hasher;
+	_cleanup_free_ uint8_t *buffer = malloc(COPY_SIZE);
+	if (!buffer || hasher_new(&hasher) < 0)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t got = read(fd, buffer, COPY_SIZE);
+		if (got > 0)
+			hasher_update(hasher, buffer, (size_t)got);
+		else if (got == 0)
+			return hasher_finish(hasher, ret_digest);
+		else if (errno != EINTR)
+			break;
+	}
+	int r = -errno;
+	hasher_free(hasher);
+	return r;
+}
+
 int staging_store(struct staging *staging, int fd, struct staged_blob *ret, struct masu_error *err)
 {
 	struct staged_blob blob;

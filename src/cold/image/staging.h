@@ -45,4 +45,6 @@ int hasher_new(struct hasher **ret);
 void hasher_update(struct hasher *hasher, const void *data, size_t len);
 /* "sha256:…"; frees the hasher. */
 int hasher_finish(struct hasher *hasher, char ret_digest[DIGEST_MAX]);
+/* Of what @fd still has. */
+int hasher_file(int fd, char ret_digest[DIGEST_MAX]);
 void hasher_free(struct hasher *hasher);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "base/sha256.h"
 #include "base/str.h"
 #include "cold/image/decoder.h"
+#include "cold/image/indexer.h"
 #include "cold/image/marks.h"
 #include "cold/image/sandbox.h"
 #include "cold/image/stages.h"
@@ -104,15 +106,17 @@ static int make_pipe(int ret[2], struct masu_error *err)
 	return 0;
 }
 
-static _Noreturn void run_layer_decoder(int in, int out, EVP_MD_CTX *sha256,
-					struct worker_report *report)
+static _Noreturn void run_layer_decoder(int in, int out, const struct unpack_target *target,
+					EVP_MD_CTX *sha256, struct worker_report *report)
 {
 	struct masu_error err = { 0 };
-	const int fds[] = { in, out };
+	int copy = target->tar_is_there ? -1 : target->tar_fd;
+	const int fds[] = { in, out, copy };
 	signal(SIGPIPE, SIG_IGN);
-	int r = sandbox_decoder(fds, ARRAY_SIZE(fds), &err);
+	int r = sandbox_decoder(fds, copy < 0 ? 2 : 3, &err);
 	if (r == 0)
-		r = decode_layer(in, out, sha256, report, &err);
+		r = target->directory_fd >= 0 ? decode_layer(in, out, sha256, report, &err)
+					      : decode_indexed(in, out, copy, sha256, report, &err);
 	worker_exit(report, r, &err);
 }
 
@@ -126,8 +130,36 @@ static _Noreturn void run_writer(int in, int root, int marks_fd, struct worker_r
 	worker_exit(report, r, &err);
 }
 
+static _Noreturn void run_indexer(struct index_job *job, struct worker_report *report)
+{
+	struct masu_error err = { 0 };
+	const int fds[] = { job->in, job->index_fd, job->tar_fd, job->marks_fd };
+	int r = clock_gettime(CLOCK_REALTIME, &job->now) < 0 ||
+				getrandom(job->random, sizeof(job->random), 0) < 0
+			? -errno
+			: 0;
+	if (r == 0)
+		r = sandbox_indexer(fds, ARRAY_SIZE(fds), &err);
+	if (r == 0)
+		r = index_layer(job, report, &err);
+	worker_exit(report, r, &err);
+}
+
+static _Noreturn void run_second(int in, const struct unpack_target *target, int marks_fd,
+				 struct worker_report *report)
+{
+	struct index_job job = { .in = in,
+				 .index_fd = target->index_fd,
+				 .tar_fd = target->tar_fd,
+				 .marks_fd = marks_fd };
+	if (target->directory_fd < 0)
+		run_indexer(&job, report);
+	run_writer(in, target->directory_fd, marks_fd, report);
+}
+
 static int start_layer_workers(struct worker *decoder, struct worker *writer, int blob_fd,
-			       int target_fd, int marks_fd, struct masu_error *err)
+			       const struct unpack_target *target, int marks_fd,
+			       struct masu_error *err)
 {
 	int ends[2];
 	int r = make_pipe(ends, err);
@@ -139,13 +171,13 @@ static int start_layer_workers(struct worker *decoder, struct worker *writer, in
 		return error_set(err, -ENOMEM, "out of memory");
 	decoder->pid = fork();
 	if (decoder->pid == 0)
-		run_layer_decoder(blob_fd, sender, sha256, decoder->report);
+		run_layer_decoder(blob_fd, sender, target, sha256, decoder->report);
 	r = decoder->pid < 0 ? -errno : 0;
 	EVP_MD_CTX_free(sha256);
 	if (r == 0) {
 		writer->pid = fork();
 		if (writer->pid == 0)
-			run_writer(reader, target_fd, marks_fd, writer->report);
+			run_second(reader, target, marks_fd, writer->report);
 		r = writer->pid < 0 ? -errno : 0;
 	}
 	return r < 0 ? error_errno(err, r, "fork") : 0;
@@ -168,7 +200,8 @@ static int wait_for_both(struct worker *decoder, struct worker *writer, struct m
 
 struct unpacking {
 	struct worker decoder, writer;
-	int marks_fd, target_fd;
+	int marks_fd;
+	struct unpack_target target;
 };
 
 void unpack_abort(struct unpacking *unpacking)
@@ -179,7 +212,8 @@ void unpack_abort(struct unpacking *unpacking)
 	free(unpacking);
 }
 
-int unpack_begin(int in_fd, int target_fd, struct unpacking **ret, struct masu_error *err)
+int unpack_begin(int in_fd, const struct unpack_target *target, struct unpacking **ret,
+		 struct masu_error *err)
 {
 	struct unpacking *u = calloc(1, sizeof(*u));
 	if (!u)
@@ -187,15 +221,14 @@ int unpack_begin(int in_fd, int target_fd, struct unpacking **ret, struct masu_e
 	*u = (struct unpacking) { .decoder = { .pid = -1 },
 				  .writer = { .pid = -1 },
 				  .marks_fd = memfd_create("marks", MFD_CLOEXEC),
-				  .target_fd = target_fd };
+				  .target = *target };
 	int r = u->marks_fd < 0 ? error_errno(err, -errno, "memfd_create") : 0;
 	if (r == 0)
 		r = worker_init(&u->decoder, "decoder", err);
 	if (r == 0)
-		r = worker_init(&u->writer, "unpacker", err);
+		r = worker_init(&u->writer, target->directory_fd < 0 ? "indexer" : "unpacker", err);
 	if (r == 0)
-		r = start_layer_workers(&u->decoder, &u->writer, in_fd, target_fd, u->marks_fd,
-					err);
+		r = start_layer_workers(&u->decoder, &u->writer, in_fd, target, u->marks_fd, err);
 	if (r < 0)
 		unpack_abort(u);
 	else
@@ -209,7 +242,10 @@ int unpack_end(struct unpacking *u, const int *below, size_t below_count,
 	char hex[SHA256_HEX + 1];
 	int r = wait_for_both(&u->decoder, &u->writer, err);
 	if (r == 0)
-		r = marks_apply(u->marks_fd, u->target_fd, below, below_count, err);
+		r = u->target.directory_fd < 0 ? marks_apply_index(u->marks_fd, u->target.index_fd,
+								   below, below_count, err)
+					       : marks_apply(u->marks_fd, u->target.directory_fd,
+							     below, below_count, err);
 	if (r == 0) {
 		sha256_to_hex(u->decoder.report->sha256, hex);
 		str_format(ret->diff_id, sizeof(ret->diff_id), "sha256:%s", hex);
@@ -220,13 +256,13 @@ int unpack_end(struct unpacking *u, const int *below, size_t below_count,
 	return r;
 }
 
-int unpack_layer(int blob_fd, int target_fd, const int *below, size_t below_count,
-		 struct unpacked_layer *ret, struct masu_error *err)
+int unpack_layer(int blob_fd, const struct unpack_target *target, const int *below,
+		 size_t below_count, struct unpacked_layer *ret, struct masu_error *err)
 {
 	struct unpacking *unpacking;
 	if (lseek(blob_fd, 0, SEEK_SET) < 0)
 		return error_errno(err, -errno, "layer blob");
-	int r = unpack_begin(blob_fd, target_fd, &unpacking, err);
+	int r = unpack_begin(blob_fd, target, &unpacking, err);
 	return r < 0 ? r : unpack_end(unpacking, below, below_count, ret, err);
 }
 

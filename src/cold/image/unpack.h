@@ -10,6 +10,14 @@
 #include "base/error.h"
 #include "image/image.h"
 
+/* Where a layer goes. */
+struct unpack_target {
+	int directory_fd; /* its files, or -1 … */
+	/* … and its tar with an index (indexer.h). The descriptors stay open until the end. */
+	int tar_fd, index_fd;
+	bool tar_is_there; /* tar_fd is the very file that is read */
+};
+
 struct unpacked_layer {
 	char diff_id[DIGEST_MAX]; /* digest of the uncompressed tar */
 	uint64_t size;		  /* bytes of its regular files */
@@ -17,21 +25,21 @@ struct unpacked_layer {
 };
 
 /*
- * Unpacks the layer in the file @blob_fd (from its beginning) into the directory @target_fd.
+ * Unpacks the layer in the file @blob_fd (from its beginning) to @target.
  * @below: the files of the @below_count layers under it, lowest first, whose directories an archive
  * that does not mention them keeps as they are.
  */
-int unpack_layer(int blob_fd, int target_fd, const int *below, size_t below_count,
-		 struct unpacked_layer *ret, struct masu_error *err);
+int unpack_layer(int blob_fd, const struct unpack_target *target, const int *below,
+		 size_t below_count, struct unpacked_layer *ret, struct masu_error *err);
 
 /*
  * The same in two halves, so that layers are unpacked while they come and several at once: the blob
- * is read from @in_fd (a pipe), from where it is; @in_fd may be closed after unpack_begin(),
- * @target_fd stays open until the end. unpack_end() waits and frees; unpack_abort() stops and
- * frees.
+ * is read from @in_fd (a pipe), from where it is; @in_fd may be closed after unpack_begin().
+ * unpack_end() waits and frees; unpack_abort() stops and frees.
  */
 struct unpacking;
-int unpack_begin(int in_fd, int target_fd, struct unpacking **ret, struct masu_error *err);
+int unpack_begin(int in_fd, const struct unpack_target *target, struct unpacking **ret,
+		 struct masu_error *err);
 int unpack_end(struct unpacking *unpacking, const int *below, size_t below_count,
 	       struct unpacked_layer *ret, struct masu_error *err);
 void unpack_abort(struct unpacking *unpacking);

@@ -1,0 +1,207 @@
+#!/usr/bin/env bats
+# Layers that are kept as their tar with an EROFS index: the same to a container as directories.
+
+bats_require_minimum_version 1.5.0
+load ../lib/engine
+
+EROFS=--layer-format=erofs
+
+setup_file() {
+	engine_setup_file
+	export IN=$BATS_FILE_TMPDIR/in BUSYBOX
+	BUSYBOX=$(command -v busybox)
+	mkdir "$IN"
+	"$REPO/tests/lib/layered-image.py" "$IN/plain.tar" "$BUSYBOX" layered:1
+	"$REPO/tests/lib/layered-image.py" "$IN/gzip.tar" "$BUSYBOX" layered:1 gzip
+	tar -C "$BATS_FILE_TMPDIR/tree" -cf "$IN/tree.tar" .
+}
+
+teardown_file() {
+	engine_teardown_file
+}
+
+# Every test has an empty store.
+setup() {
+	export MASU_ROOT=$BATS_TEST_TMPDIR/root
+}
+
+teardown() {
+	remove_all
+	unmount_layers
+}
+
+mounted() { awk -v root="$BATS_TEST_TMPDIR/" '$3 == "erofs" && index($2, root) == 1 { print $2 }' /proc/self/mounts; }
+
+# What bats could not remove.
+unmount_layers() {
+	local path
+	mounted | while read -r path; do umount "$path"; done
+}
+
+formats() { # image
+	m image inspect --format '{{.GraphDriver.Data.LayerFormats}}' "$1"
+}
+
+# A running container's tree as its processes see it.
+listing() { # image
+	local id
+	id=$(m_run -d "$1" sleep 100)
+	"$REPO/tests/lib/tree-listing.py" "/proc/$(field "$id" .State.Pid)/root" proc sys dev etc .dockerenv
+	m rm -f "$id" >/dev/null
+}
+
+@test "a container sees the same tree, whatever its layers are kept as" {
+	local kind
+	for kind in plain gzip; do
+		m load -q --layer-format=dir -i "$IN/$kind.tar"
+		[ "$(formats layered:1)" = dir:dir ]
+		listing layered:1 >"$BATS_TEST_TMPDIR/dir"
+		m rmi layered:1 >/dev/null
+		m load -q $EROFS -i "$IN/$kind.tar"
+		[ "$(formats layered:1)" = erofs:erofs ]
+		listing layered:1 >"$BATS_TEST_TMPDIR/erofs"
+		m rmi layered:1 >/dev/null
+		[ "$(wc -l <"$BATS_TEST_TMPDIR/dir")" -gt 2500 ]
+		diff "$BATS_TEST_TMPDIR/dir" "$BATS_TEST_TMPDIR/erofs"
+	done
+	[ -z "$(mounted)" ]
+}
+
+@test "a layer that is mixed with directories, and one that comes again" {
+	m load -q $EROFS -i "$IN/plain.tar"
+	m rmi layered:1 >/dev/null
+	m load -q --layer-format=dir -i "$IN/plain.tar"
+	# What is there is used as it is.
+	m load -q $EROFS -i "$IN/plain.tar"
+	[ "$(formats layered:1)" = dir:dir ]
+	m import $EROFS "$IN/tree.tar" one:1 >/dev/null
+	m tag one:1 two:1
+	[ "$(formats two:1)" = erofs ]
+	m rmi one:1 >/dev/null
+	m_run --rm two:1 cat /data/hello | grep -qx "from the image"
+}
+
+@test "an uncompressed layer is on the disk once" {
+	local layer
+	m import $EROFS "$IN/tree.tar" box:1 >/dev/null
+	layer=$(echo "$MASU_ROOT"/layers/overlay/*/)
+	[ "$(stat -c %h "$layer/tar")" = 2 ]
+	[ "$(stat -c %i "$layer/tar")" = "$(stat -c %i "$MASU_ROOT"/images/blobs/sha256/"$(sha256sum "$IN/tree.tar" | cut -d' ' -f1)")" ]
+}
+
+@test "the first containers of a layer mount it once, and it goes with the layer" {
+	local i path
+	m import $EROFS "$IN/tree.tar" box:1 >/dev/null
+	[ -z "$(mounted)" ]
+	for i in 1 2 3 4 5 6 7 8; do
+		m_run --rm box:1 cat /data/hello >"$BATS_TEST_TMPDIR/out$i" &
+	done
+	wait
+	for i in 1 2 3 4 5 6 7 8; do
+		grep -qx "from the image" "$BATS_TEST_TMPDIR/out$i"
+	done
+	[ "$(mounted | wc -l)" = 1 ]
+	# Taken away by somebody, with a container on it.
+	m_run -d --name up box:1 sleep 100 >/dev/null
+	path=$(mounted)
+	umount "$path"
+	m exec up cat /data/hello | grep -qx "from the image"
+	m_run --rm box:1 true
+	[ "$(mounted)" = "$path" ]
+	m rm -f up >/dev/null
+	run -0 m system check
+	[ -z "$output" ]
+	m rmi box:1 >/dev/null
+	[ -z "$(mounted)" ]
+	wait_until 20 behind_is_done
+	run -0 m system check
+	[ -z "$output" ]
+}
+
+@test "a mount that a killed removal left goes with the trash" {
+	local layer
+	m import $EROFS "$IN/tree.tar" box:1 >/dev/null
+	m_run --rm box:1 true
+	wait_until 20 behind_is_done
+	layer=$(mounted)
+	layer=${layer%/fs}
+	mkdir -p "$MASU_ROOT/trash"
+	mv "$layer" "$MASU_ROOT/trash/layer-${layer##*/}"
+	[ "$(mounted)" = "$MASU_ROOT/trash/layer-${layer##*/}/fs" ]
+	m system check --repair
+	[ -z "$(mounted)" ]
+	[ -z "$(ls "$MASU_ROOT/trash")" ]
+	run -0 m system check
+	m_run --rm box:1 true
+}
+
+@test "the bytes of a layer with links and names that come again are what is left of them" {
+	local format
+	for format in dir erofs; do
+		m load -q --layer-format=$format -i "$IN/plain.tar"
+		m system check
+		m system df | grep Images | tee -a "$BATS_TEST_TMPDIR/df"
+		m rmi layered:1 >/dev/null
+	done
+	[ "$(uniq "$BATS_TEST_TMPDIR/df" | wc -l)" = 1 ]
+}
+
+@test "a damaged index or tar is found, and made again as it was" {
+	local layer file
+	m load -q $EROFS -i "$IN/gzip.tar"
+	for file in index tar; do
+		layer=$(ls -d "$MASU_ROOT"/layers/overlay/*/ | head -1)
+		printf damaged | dd of="$layer/$file" bs=1 seek=3000 conv=notrunc status=none
+		run -1 m system check
+		[[ "$output" == *"has another tar or index than was made; with --repair it is unpacked again from its blob" ]]
+		run -0 m system check --repair
+		m system check
+		[ "$(formats layered:1)" = erofs:erofs ]
+	done
+	layer=$(ls -d "$MASU_ROOT"/layers/overlay/*/ | head -1)
+	: >"$layer/index"
+	run -125 m_run --rm layered:1 true
+	[[ "$output" == *"index of a layer of its image is damaged; run masu system check"* ]]
+	rm -r "$layer"
+	run -125 m_run --rm layered:1 true
+	[[ "$output" == *"a layer of its image is missing"* ]]
+	m system check --repair
+	m_run --rm layered:1 true
+}
+
+@test "what reads an image reads it in either format" {
+	local id
+	m load -q $EROFS -i "$IN/gzip.tar"
+	m save layered:1 | sha256sum >"$BATS_TEST_TMPDIR/erofs"
+	id=$(m_run -d layered:1 sh -c 'echo more >/d/one; touch /new; sleep 100')
+	wait_until 10 bash -c "m diff $id 2>/dev/null | grep -q new" || true
+	[ "$(m diff "$id" | grep -v -e /etc -e /run -e /dev | sort)" = $'A /new\nC /d\nC /d/one' ]
+	m cp "$id:/d/page" "$BATS_TEST_TMPDIR/page"
+	python3 -c "assert open('$BATS_TEST_TMPDIR/page', 'rb').read() == bytes(range(256)) * 41"
+	m export "$id" | tar -tf - | grep -qx 'd/hard1'
+	m rm -f "$id" >/dev/null
+	m rmi layered:1 >/dev/null
+	m load -q --layer-format=dir -i "$IN/gzip.tar"
+	m save layered:1 | sha256sum >"$BATS_TEST_TMPDIR/dir"
+	cmp "$BATS_TEST_TMPDIR/erofs" "$BATS_TEST_TMPDIR/dir"
+	m system df >/dev/null
+}
+
+@test "a tmpfs and other words are refused by name" {
+	run -1 m import --layer-format=zip "$IN/tree.tar" box:1
+	[[ "$output" == *"--layer-format=zip: it is dir or erofs"* ]]
+	mkdir "$BATS_TEST_TMPDIR/memory"
+	mount -t tmpfs none "$BATS_TEST_TMPDIR/memory"
+	MASU_ROOT=$BATS_TEST_TMPDIR/memory/root run -1 m import $EROFS "$IN/tree.tar" box:1
+	umount "$BATS_TEST_TMPDIR/memory"
+	[[ "$output" == *"--layer-format=erofs: the kernel cannot mount layers from files of --root"* ]]
+}
+
+@test "hostile archives: what is refused as a directory is refused as a tar, and the rest is the same" {
+	mkdir "$BATS_TEST_TMPDIR/hostile"
+	run python3 "$REPO/tests/corpus/run_hostile.py" "$MASU" "$BATS_TEST_TMPDIR/hostile" $EROFS
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ "${lines[-1]}" =~ ^([0-9]+)" archives, 0 failed"$ ]]
+	[ "${BASH_REMATCH[1]}" -ge 200 ]
+}
