@@ -4,14 +4,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "base/trace.h"
-#include "cold/image/erofs_write.h"
 #include "cold/image/flusher.h"
+#include "cold/image/layer_index.h"
 #include "cold/image/stream.h"
 #include "cold/image/unpack.h"
 #include "engine/images.h"
@@ -42,43 +41,6 @@ int image_builder_open(int root_fd, const char *driver, struct arena *arena,
 		return r;
 	}
 	*ret = builder;
-	return 0;
-}
-
-/* A layer without files, from where layers are made. */
-static int try_erofs(struct image_builder *b, struct masu_error *err)
-{
-	struct staged_blob names[2];
-	struct erofs_tree *tree;
-	_cleanup_close_ int marks = memfd_create("marks", MFD_CLOEXEC);
-	_cleanup_close_ int tar = staging_create(&b->staging, &names[0], err);
-	_cleanup_close_ int index = tar < 0 ? tar : staging_create(&b->staging, &names[1], err);
-	if (index < 0)
-		return index;
-	int r = erofs_tree_new((const uint8_t[16]) { 0 }, (struct timespec) { 0 }, &tree);
-	if (r < 0)
-		return error_set(err, r, "out of memory");
-	r = erofs_tree_settle(tree, err);
-	if (r == 0)
-		r = erofs_write(tree, index, tar, marks, err);
-	erofs_tree_free(tree);
-	return r < 0 ? r : b->ops->layer_try(index, tar);
-}
-
-int image_builder_format(struct image_builder *b, const char *format, struct masu_error *err)
-{
-	b->format = STORAGE_DIRECTORY;
-	if (!format || streq(format, "dir"))
-		return 0;
-	if (!streq(format, "erofs"))
-		return error_set(err, -EINVAL, "--layer-format=%s: it is dir or erofs", format);
-	int r = b->ops->layer_try ? try_erofs(b, err) : -EOPNOTSUPP;
-	if (r < 0)
-		return error_errno(err, r,
-				   "--layer-format=erofs: the kernel cannot mount layers from "
-				   "files of --root; this takes Linux 6.12 with EROFS and a root "
-				   "on ext4, xfs or btrfs");
-	b->format = STORAGE_EROFS;
 	return 0;
 }
 
@@ -194,20 +156,8 @@ static int open_below(struct image_builder *b, const struct built_layer *below, 
 	return r;
 }
 
-static void close_indexed(struct built_layer *layer)
-{
-	if (!layer->indexed.open)
-		return;
-	close(layer->indexed.tar_fd);
-	close(layer->indexed.index_fd);
-	layer->indexed.open = false;
-}
-
-/*
- * A place for the layer's files, which the caller gives back or commits. @tar_fd: a file that is
- * the uncompressed tar, -1: there is none.
- */
-static int prepare_layer(struct image_builder *b, const struct built_layer *top, int tar_fd,
+/* A place for what comes out of @in_fd, which the caller gives back or commits. */
+static int prepare_layer(struct image_builder *b, const struct built_layer *top, int in_fd,
 			 struct built_layer *layer, struct masu_error *err)
 {
 	layer->index_digest[0] = '\0';
@@ -221,7 +171,7 @@ static int prepare_layer(struct image_builder *b, const struct built_layer *top,
 	b->unpacked = layer;
 	if (b->format != STORAGE_EROFS)
 		return 0;
-	return b->ops->layer_indexed(b->storage, layer->staging, tar_fd, &layer->indexed, err);
+	return layer_index_prepare(b, in_fd, layer, err);
 }
 
 static int begin_unpacking(int in_fd, struct built_layer *layer, struct masu_error *err)
@@ -233,20 +183,6 @@ static int begin_unpacking(int in_fd, struct built_layer *layer, struct masu_err
 		.tar_is_there = layer->indexed.linked,
 	};
 	return unpack_begin(in_fd, &target, &layer->unpacking, err);
-}
-
-/* The kernel takes the index, and it is known by its digest from now on. */
-static int finish_index(struct image_builder *b, struct built_layer *layer, struct masu_error *err)
-{
-	if (!layer->indexed.open)
-		return 0;
-	int r = b->ops->layer_try(layer->indexed.index_fd, layer->indexed.tar_fd);
-	if (r < 0)
-		return error_errno(err, r, "layer: its index cannot be mounted");
-	r = lseek(layer->indexed.index_fd, 0, SEEK_SET) < 0
-		    ? -errno
-		    : hasher_file(layer->indexed.index_fd, layer->index_digest);
-	return r < 0 ? error_errno(err, r, "index of the layer") : 0;
 }
 
 /* Waits for layer->unpacking, and holds what came out against what was promised. */
@@ -271,8 +207,8 @@ static int finish_layer(struct image_builder *b, const struct built_layer *below
 	if (r == 0)
 		r = check_diff_id(expected, unpacked.diff_id, err);
 	if (r == 0)
-		r = finish_index(b, layer, err);
-	close_indexed(layer);
+		r = layer_index_finish(b, layer, err);
+	layer_index_close(layer);
 	if (r < 0)
 		return r;
 	memcpy(layer->diff_id, unpacked.diff_id, sizeof(layer->diff_id));
@@ -285,9 +221,7 @@ static int unpack_new(struct image_builder *b, int fd, const struct built_layer 
 		      size_t below_count, const char *expected, struct built_layer *layer,
 		      struct masu_error *err)
 {
-	bool plain = streq(layer->media_type, MEDIA_TYPE_LAYER);
-	int r = prepare_layer(b, below_count ? &below[below_count - 1] : NULL, plain ? fd : -1,
-			      layer, err);
+	int r = prepare_layer(b, below_count ? &below[below_count - 1] : NULL, fd, layer, err);
 	if (r == 0)
 		r = begin_unpacking(fd, layer, err);
 	return r < 0 ? r : finish_layer(b, below, below_count, expected, layer, err);
@@ -298,7 +232,7 @@ static void abort_layer(struct image_builder *b, struct built_layer *layer)
 	if (layer->unpacking)
 		unpack_abort(layer->unpacking);
 	layer->unpacking = NULL;
-	close_indexed(layer);
+	layer_index_close(layer);
 	if (!layer->unpacked)
 		return;
 	struct built_layer **at = &b->unpacked;
@@ -373,7 +307,7 @@ int image_layer_begin(struct image_builder *b, const struct built_layer *below, 
 		return error_errno(err, r, "layer");
 	if (exists)
 		return 0;
-	r = prepare_layer(b, top, -1, layer, err);
+	r = prepare_layer(b, top, in_fd, layer, err);
 	if (r == 0)
 		r = begin_unpacking(in_fd, layer, err);
 	if (r < 0)

@@ -21,6 +21,7 @@
 #define EROFS_COMPAT_MTIME     0x2u
 #define EROFS_INCOMPAT_CHUNKED 0x4u
 #define EROFS_INCOMPAT_DEVICES 0x8u
+#define EROFS_INODES_LIMIT     (4ull << 30) /* bytes of inodes with what is behind them */
 #define EROFS_SLOT	       32u /* an inode's number counts these from the first inode */
 
 struct erofs_super {

@@ -95,6 +95,9 @@ int erofs_tree_extent(struct erofs_tree *tree, const struct frame_extent *extent
  */
 void erofs_tree_unpadded(struct erofs_tree *tree);
 
+/* The last file's extents are all there. What follows calls it. */
+int erofs_tree_finish_file(struct erofs_tree *tree, struct masu_error *err);
+
 /* After the last entry: what is alive, link counts, and the names of every directory in order. */
 int erofs_tree_settle(struct erofs_tree *tree, struct masu_error *err);
 

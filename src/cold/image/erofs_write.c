@@ -13,9 +13,8 @@
 #include "cold/image/erofs_format.h"
 #include "sys/fs.h"
 
-#define INODES_LIMIT (4ull << 30) /* bytes of inodes with what is behind them */
-#define BUFFER_SIZE  (256u << 10)
-#define COPY_SIZE    (64u << 10)
+#define BUFFER_SIZE (256u << 10)
+#define COPY_SIZE   (64u << 10)
 /* A file with holes has this many chunks, and so many more for each of its pieces. */
 #define CHUNKS_MIN	 8u
 #define CHUNKS_PER_PIECE 64u
@@ -212,7 +211,7 @@ static int place_inode(struct layout *l, struct erofs_node *node)
 	node->inode = (uint32_t)((at - EROFS_META_BLOCK * EROFS_BLOCK) / EROFS_SLOT);
 	l->inodes_end = at + size;
 	l->inodes++;
-	return l->inodes_end > INODES_LIMIT ? -E2BIG : 0;
+	return l->inodes_end > EROFS_INODES_LIMIT ? -E2BIG : 0;
 }
 
 static int place_blocks(struct layout *l, struct erofs_node *node)
