@@ -64,11 +64,14 @@ int overlay_layer_open(struct storage *s, const char *name, int *ret_fd)
 	return layer < 0 ? -errno : overlay_erofs_look(layer, ret_fd);
 }
 
-/* The layer's directory starts with the look of its parent's, which a root entry may change. */
+/*
+ * The layer's directory starts with the look of its parent's, which a root entry may change. What a
+ * staged parent looks like is not known yet.
+ */
 static int inherit_root(struct storage *s, const char *parent, int diff)
 {
 	struct stat st = { .st_mode = 0755 };
-	if (parent) {
+	if (parent && overlay_chain_id_valid(parent)) {
 		_cleanup_close_ int fd = -1;
 		int r = overlay_layer_open(s, parent, &fd);
 		if (r < 0)

@@ -83,7 +83,8 @@ struct storage_ops {
 	/*
 	 * Layers. prepare gives a directory fd in staging to unpack into, which locks the staging
 	 * directory as long as any copy of it is open. @parent: NULL for the lowest layer, the
-	 * chain id of a layer that exists, or the staging name of one that is not committed yet.
+	 * chain id of a layer that exists, whose root the directory then looks like, or the
+	 * staging name of one that is not committed yet.
 	 * commit makes it the layer (syncfs, rename, fsync): what it acknowledged survives power
 	 * loss; where the layer has appeared meanwhile, the staged one is dropped and that is
 	 * success. abort removes it; sweep removes what killed processes left in staging.

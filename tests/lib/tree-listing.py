@@ -34,6 +34,8 @@ def main():
     top, excluded = os.fsencode(sys.argv[1]), [os.fsencode(name) for name in sys.argv[2:]]
     device = os.lstat(os.path.join(top, b".")).st_dev
     first, recent = {}, time.time_ns() - 3600 * 10**9
+    info = os.lstat(os.path.join(top, b"."))
+    print(".", f"{info.st_mode:o}", info.st_uid, info.st_gid, sep="\t")
     for root, dirs, files in os.walk(top):
         if root == top:
             dirs[:] = [name for name in dirs if name not in excluded]

@@ -73,7 +73,7 @@ static int copy_look(int target_fd, const char *path, const int *below, size_t b
 	struct stat st;
 	if (!look_below(below, below_count, path, &st))
 		return 0;
-	_cleanup_close_ int fd = open_directory(target_fd, path);
+	_cleanup_close_ int fd = open_directory(target_fd, *path ? path : ".");
 	struct timespec times[2] = { st.st_atim, st.st_mtim };
 	if (not_there(fd))
 		return 0;
@@ -139,6 +139,11 @@ int marks_apply(int marks_fd, int target_fd, const int *below, size_t below_coun
 				  compare_paths))
 			r = copy_look(target_fd, path, below, below_count, err);
 	}
+	/* The layers below may not have been there when this one's root was made. */
+	const char *root = "";
+	if (r == 0 &&
+	    !bsearch(&root, explicit_paths, explicit_count, sizeof(*explicit_paths), compare_paths))
+		r = copy_look(target_fd, root, below, below_count, err);
 	return r;
 }
 

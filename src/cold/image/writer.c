@@ -426,9 +426,12 @@ static int apply_entry(struct writer *w, const struct frame_entry *e)
 		return error_set(w->err, -E2BIG, "more than %u entries", LIMIT_ENTRIES);
 	if (e->kind == FRAME_OPAQUE)
 		return apply_opaque(w, e);
-	if (!*e->path)
-		return e->kind == FRAME_DIRECTORY ? finish_directory(w, e, w->root, "")
-						  : fail(w, -EPROTO, "/");
+	if (!*e->path) {
+		if (e->kind != FRAME_DIRECTORY)
+			return fail(w, -EPROTO, "/");
+		r = mark(w, MARK_EXPLICIT, "");
+		return r < 0 ? r : finish_directory(w, e, w->root, "");
+	}
 	r = enter_parent(w, e->path, &dirfd, &name);
 	if (r < 0)
 		return r;
