@@ -203,6 +203,43 @@ check_is_clean() {
 	[[ "${lines[-1]}" == "1: digest: $digest size: "* ]]
 }
 
+# An index of two images in the store, as other tools may put it there: prints its digest.
+store_index() { # name
+	local store=$MASU_ROOT/images manifest=$BATS_TEST_TMPDIR/manifest config other blob
+	config=$(jq -r .config.digest "$LAYOUT/blobs/sha256/$(layout_digest | cut -c 8-)")
+	jq '.architecture = "arm64"' "$LAYOUT/blobs/sha256/${config#sha256:}" >"$BATS_TEST_TMPDIR/config"
+	other=$(layout_blob "$store" "$BATS_TEST_TMPDIR/config")
+	jq --argjson other "$other" '.config += $other' "$LAYOUT/blobs/sha256/$(layout_digest | cut -c 8-)" >"$manifest"
+	blob=$(layout_blob "$store" "$manifest")
+	jq -n --argjson arm "$blob" --argjson amd "$(jq .manifests[0] "$LAYOUT/index.json")" --arg type "$OCI" \
+		'{schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [
+		($amd | del(.annotations)) + {platform: {os: "linux", architecture: "amd64"}},
+		$arm + {mediaType: $type, platform: {os: "linux", architecture: "arm64"}}]}' >"$BATS_TEST_TMPDIR/list"
+	blob=$(layout_blob "$store" "$BATS_TEST_TMPDIR/list")
+	jq --argjson index "$blob" --arg name "$1" '.manifests += [$index + {mediaType: "application/vnd.oci.image.index.v1+json",
+		annotations: {"org.opencontainers.image.ref.name": $name}}]' "$store/index.json" >"$store/index.new"
+	mv "$store/index.new" "$store/index.json"
+	jq -r .digest <<<"$blob"
+	jq -r .digest <<<"$other" >"$BATS_TEST_TMPDIR/arm-config"
+}
+
+@test "an index goes with all its images, or one of them where they are not all here" {
+	digest=$(store_index "$PLAIN/multi:1")
+	run -0 m push "$PLAIN/multi:1"
+	[[ "${lines[-1]}" == "1: digest: $digest size: "* ]]
+	raw "$PLAIN/multi:1" | cmp - "$BATS_TEST_TMPDIR/list"
+	skopeo copy -q --src-tls-verify=false --all "docker://$PLAIN/multi:1" "oci:$BATS_TEST_TMPDIR/copy:1"
+	run -0 m push --platform linux/amd64 "$PLAIN/multi:1"
+	[[ "${lines[-1]}" == "1: digest: $(layout_digest) size: "* ]]
+	run -1 m push --platform linux/s390x "$PLAIN/multi:1"
+	[[ "${lines[-1]}" == *"does not provide the specified platform (linux/s390x)" ]]
+	config=$(cat "$BATS_TEST_TMPDIR/arm-config")
+	rm "$MASU_ROOT/images/blobs/sha256/${config#sha256:}"
+	run -0 m push "$PLAIN/multi:1"
+	[[ "$output" == *"Not all multiplatform-content is present"* ]]
+	[[ "${lines[-1]}" == "1: digest: $(layout_digest) size: "* ]]
+}
+
 @test "--all-tags pushes every tag of the repository, -q only tells the name" {
 	for tag in a b c; do
 		m tag layers:test "$PLAIN/many:$tag"

@@ -222,14 +222,12 @@ static void layer_line(const void *opaque, size_t i, struct progress_line *ret)
 static void show_begin(struct pull *pull)
 {
 	const struct image_reference *reference = &pull->reference;
-	bool docker = streq(reference->domain, "docker.io");
 	pull->progress = (struct progress) {
 		.count = pull->layer_count, .line = layer_line, .opaque = pull, .quiet = pull->quiet
 	};
 	if (!pull->quiet)
-		printf("%s: Pulling from %s%s%s\n",
-		       reference->tag ? reference->tag : reference->digest,
-		       docker ? "" : reference->domain, docker ? "" : "/", reference->path);
+		printf("%s: Pulling from %s\n", reference->tag ? reference->tag : reference->digest,
+		       reference->path);
 	progress_begin(&pull->progress);
 }
 

@@ -283,7 +283,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	struct search search = { .arena = context->arena, .options = o, .err = err };
 	int r = split_term(&search, argv[0]);
 	if (r == 0 && (o->limit < 0 || o->limit > LIMIT_MAX))
-		r = error_set(err, -EINVAL, "limit %lld is outside the range of [1, %d]",
+		r = error_set(err, -EINVAL, "Limit %lld is outside the range of [1, %d]",
 			      (long long)o->limit, LIMIT_MAX);
 	if (r == 0)
 		r = read_filters(&search);
