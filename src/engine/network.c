@@ -361,10 +361,12 @@ struct network_endpoint *engine_network_published(const struct container *contai
 
 unsigned engine_network_traps(const struct container_config *config)
 {
-	return direct_wanted(config->ports, config->port_count) &&
-			       !engine_network_refuses_direct(config)
-		       ? EXEC_TRAP_LISTEN
-		       : 0;
+	unsigned traps = 0;
+	if (direct_wanted(config->ports, config->port_count, NETWORK_TCP))
+		traps |= EXEC_TRAP_LISTEN;
+	if (direct_wanted(config->ports, config->port_count, NETWORK_UDP))
+		traps |= EXEC_TRAP_LISTEN | EXEC_TRAP_BIND;
+	return traps && !engine_network_refuses_direct(config) ? traps : 0;
 }
 
 int engine_network_change(struct engine *engine, struct arena *arena, struct container *container,

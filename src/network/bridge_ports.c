@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "network/bridge.h"
+#include "network/conntrack.h"
 #include "network/port.h"
 
 /* The container's lease as it is written; its arrays are in @arena. */
@@ -58,6 +59,11 @@ int bridge_direct(const struct network_request *request, struct network_endpoint
 		r = bridge_withdraw(&bridge, &lease, &moved, err);
 	if (r < 0)
 		endpoint->ports[index].direct &= ~families;
+	/* Who has been sending is led to the container as long as he does; nobody's target: all go.
+	 */
+	const struct nft_target nobody = { .has_ipv6 = true };
+	if (r == 0 && moved.protocol == NETWORK_UDP)
+		conntrack_forget_udp(bridge.nft_fd, bridge.route_fd, &moved, 1, &nobody);
 	return r;
 }
 

@@ -49,10 +49,10 @@ struct direct {
 const char *direct_refusal(const struct network_port *ports, size_t count, size_t index)
 {
 	size_t before = 0;
-	if (ports[index].protocol != NETWORK_TCP)
-		return "only TCP ports can be direct";
+	if (ports[index].protocol == NETWORK_SCTP)
+		return "SCTP ports cannot be direct";
 	for (size_t i = 0; i < count; i++) {
-		if (i != index && ports[i].protocol == NETWORK_TCP &&
+		if (i != index && ports[i].protocol == ports[index].protocol &&
 		    ports[i].container_port == ports[index].container_port)
 			return "the container's port is published more than once";
 		before += i < index && ports[i].mode == NETWORK_MODE_DIRECT;
@@ -60,10 +60,11 @@ const char *direct_refusal(const struct network_port *ports, size_t count, size_
 	return before >= GUARD_PORTS_MAX ? "too many ports are to be direct" : NULL;
 }
 
-bool direct_wanted(const struct network_port *ports, size_t count)
+bool direct_wanted(const struct network_port *ports, size_t count, enum network_protocol protocol)
 {
 	for (size_t i = 0; i < count; i++)
-		if (ports[i].mode == NETWORK_MODE_DIRECT && !direct_refusal(ports, count, i))
+		if (ports[i].mode == NETWORK_MODE_DIRECT && ports[i].protocol == protocol &&
+		    !direct_refusal(ports, count, i))
 			return true;
 	return false;
 }
@@ -103,6 +104,8 @@ int direct_open(const struct direct_request *request, struct direct **ret)
 			       .has_ipv6 = endpoint->has_ipv6,
 			       .gateway6 = endpoint->gateway6,
 			       .own6 = endpoint->ipv6 },
+		.udp = direct_wanted(endpoint->ports, endpoint->port_count, NETWORK_UDP),
+		.peers_fd = -1,
 		.connect_fds = { -1, -1 },
 	};
 	direct->ipv4 = endpoint->ipv4;
@@ -137,6 +140,7 @@ void direct_moved(struct direct *direct, const struct network_endpoint *endpoint
 	for (size_t i = 0; direct && i < direct->count; i++)
 		for (size_t k = 0; k < endpoint->port_count; k++)
 			if (endpoint->ports[k].mode == NETWORK_MODE_DIRECT &&
+			    endpoint->ports[k].protocol == direct->ports[i].port.protocol &&
 			    endpoint->ports[k].host_port == direct->ports[i].port.host_port)
 				direct->ports[i].index = k;
 }
@@ -199,15 +203,26 @@ static void host_address(const struct network_port *port, const union address *b
 		ret->v6.sin6_addr.s6_addr32[3] = port->host_ip.v4.s_addr;
 }
 
+/* Of two IPv6 datagram sockets on a port, of which one shares it, the other one gets what comes:
+ * the one that holds the port. */
+static bool is_outdone(const struct network_port *port, int fd, const union address *bound)
+{
+	return port->protocol == NETWORK_UDP && bound->any.sa_family == AF_INET6 &&
+	       twin_option(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+}
+
 static struct direct_port *port_served(struct direct *direct, int fd, const union address *bound,
 				       unsigned *ret_families)
 {
+	bool udp = twin_option(fd, SOL_SOCKET, SO_PROTOCOL, -1) == IPPROTO_UDP;
 	/* sin_port and sin6_port are in the same place. */
 	uint16_t number = ntohs(bound->v4.sin_port);
 	unsigned families = families_served(direct, fd, bound);
 	for (size_t i = 0; families && number && i < direct->count; i++) {
 		const struct network_port *port = &direct->ports[i].port;
-		if (port->container_port != number)
+		if (port->container_port != number ||
+		    port->protocol != (udp ? NETWORK_UDP : NETWORK_TCP) ||
+		    is_outdone(port, fd, bound))
 			continue;
 		if (port->host_ip_set)
 			families &= port->host_family == AF_INET ? NETWORK_DIRECT_V4
@@ -225,8 +240,11 @@ struct call {
 	uint64_t id;
 	pid_t tid;
 	int pidfd;
-	int fd; /* of the process */
+	int fd;	    /* of the process */
+	bool binds; /* bind(2), else listen(2) */
 	int backlog;
+	uintptr_t address; /* in the process */
+	size_t address_size;
 	int original; /* the same file here */
 };
 
@@ -243,7 +261,10 @@ static int guard_update(struct direct *direct)
 	for (size_t i = 0; i < direct->count; i++) {
 		const struct network_port *port = &direct->ports[i].port;
 		/* What is bound to one address of the host cannot be reached at the gateway's. */
-		ports[i] = (struct guard_port) { .container_port = port->container_port,
+		ports[i] = (struct guard_port) { .protocol = port->protocol == NETWORK_UDP
+								     ? IPPROTO_UDP
+								     : IPPROTO_TCP,
+						 .container_port = port->container_port,
 						 .host_port = port->host_port,
 						 .taken = port->host_ip_set ? 0 : port->direct };
 	}
@@ -266,7 +287,7 @@ static int bind_and_listen(const struct direct *direct, const struct direct_port
 		r = reuse(twin, 1);
 	if (r == 0 && bind(twin, &address->any, address_size(address)) < 0)
 		r = -errno;
-	if (r == 0 && listen(twin, backlog) < 0)
+	if (r == 0 && port->port.protocol == NETWORK_TCP && listen(twin, backlog) < 0)
 		r = -errno;
 	if (held >= 0)
 		reuse(held, 0);
@@ -303,15 +324,12 @@ static int inject(const struct call *call, int twin)
 }
 
 /* true: the server listens on the host, or has been told why it cannot. */
-static bool substitute(struct direct *direct, const struct call *call,
+static bool substitute(struct direct *direct, const struct call *call, const union address *bound,
 		       int (*taken)(void *, size_t, unsigned), void *opaque)
 {
-	union address bound = { 0 }, address;
-	socklen_t size = sizeof(bound);
+	union address address;
 	unsigned families = 0;
-	if (getsockname(call->original, &bound.any, &size) < 0)
-		return false;
-	struct direct_port *port = port_served(direct, call->original, &bound, &families);
+	struct direct_port *port = port_served(direct, call->original, bound, &families);
 	if (!port)
 		return false;
 	unsigned before = port->port.direct;
@@ -319,7 +337,7 @@ static bool substitute(struct direct *direct, const struct call *call,
 	int r = twin < 0 ? twin : 0;
 	if (r == 0 && direct->guard.connect_fds[0] < 0)
 		r = guard_update(direct);
-	host_address(&port->port, &bound, families, &address);
+	host_address(&port->port, bound, families, &address);
 	if (r == 0)
 		r = bind_and_listen(direct, port, twin, &address, call->backlog);
 	if (r == -EADDRINUSE && before & families) {
@@ -367,40 +385,72 @@ static void listen_here(const struct direct *direct, const struct call *call)
 	respond(call, listen(call->original, call->backlog) < 0 ? -errno : 0, 0);
 }
 
-static bool is_fresh_tcp(const struct direct *direct, int fd)
+/* What a server's socket is, or is about to be, bound to; false: it is none that can be
+ * substituted. */
+static bool read_server(const struct direct *direct, const struct call *call, union address *ret)
 {
 	struct tcp_info info = { 0 };
-	socklen_t size = sizeof(info);
-	return twin_option(fd, SOL_SOCKET, SO_PROTOCOL, -1) == IPPROTO_TCP &&
-	       netns_of(fd) != direct->guard.host_netns &&
-	       getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-	       info.tcpi_state == TCP_CLOSE;
+	socklen_t size = sizeof(info), bound_size = sizeof(*ret);
+	int fd = call->original, protocol = twin_option(fd, SOL_SOCKET, SO_PROTOCOL, -1);
+	int domain = twin_option(fd, SOL_SOCKET, SO_DOMAIN, -1);
+	*ret = (union address) { 0 };
+	if ((domain != AF_INET && domain != AF_INET6) || netns_of(fd) == direct->guard.host_netns ||
+	    getsockname(fd, &ret->any, &bound_size) < 0)
+		return false;
+	if (!call->binds)
+		return protocol == IPPROTO_TCP &&
+		       getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+		       info.tcpi_state == TCP_CLOSE;
+	if (protocol != IPPROTO_UDP || ret->v4.sin_port)
+		return false;
+	/* A copy, and this copy is what is acted on. */
+	*ret = (union address) { 0 };
+	const struct iovec to = { ret, sizeof(*ret) };
+	const struct iovec from = { (void *)call->address, call->address_size < sizeof(*ret)
+								   ? call->address_size
+								   : sizeof(*ret) };
+	return process_vm_readv(call->tid, &to, 1, &from, 1, 0) == (ssize_t)from.iov_len &&
+	       ret->any.sa_family == domain && from.iov_len >= address_size(ret);
 }
 
-/* The arguments of socketcall(2) are in memory; a copy is what is acted on. */
-static int read_arguments(const struct seccomp_notif *notification, uint32_t word,
-			  struct call *call)
+/* The arguments of socketcall(2) are in memory. */
+static int read_arguments(const struct seccomp_notif *notification, uint32_t word, uint64_t ret[3])
 {
-	uint64_t raw[2];
-	const struct iovec to = { raw, 2 * word };
-	const struct iovec from = { (void *)(uintptr_t)notification->data.args[1], 2 * word };
-	if (process_vm_readv((pid_t)notification->pid, &to, 1, &from, 1, 0) != (ssize_t)to.iov_len)
+	uint64_t raw[3];
+	const struct iovec to = { raw, 3 * word };
+	const struct iovec from = { (void *)(uintptr_t)notification->data.args[1], 3 * word };
+	ssize_t got = process_vm_readv((pid_t)notification->pid, &to, 1, &from, 1, 0);
+	/* listen() has two, which may be the last in their page. */
+	if (got < (ssize_t)(2 * word))
 		return -EFAULT;
-	call->fd = word == 4 ? ((int32_t *)raw)[0] : (int)raw[0];
-	call->backlog = word == 4 ? ((int32_t *)raw)[1] : (int)raw[1];
+	for (size_t i = 0; i < 3; i++)
+		ret[i] = (ssize_t)((i + 1) * word) > got ? 0
+			 : word == 4			 ? ((uint32_t *)raw)[i]
+							 : raw[i];
 	return 0;
 }
 
 static int read_call(const struct seccomp_notif *notification, struct call *call)
 {
 	const struct seccomp_data *data = &notification->data;
-	call->fd = (int)data->args[0];
-	call->backlog = (int)data->args[1];
-	for (size_t i = 0; i < ARRAY_SIZE(socket_calls); i++)
-		if (data->arch == socket_calls[i].arch && socket_calls[i].socketcall &&
-		    (uint32_t)data->nr == socket_calls[i].socketcall)
-			return read_arguments(notification, socket_calls[i].word, call);
-	return 0;
+	uint64_t arguments[3] = { data->args[0], data->args[1], data->args[2] };
+	uint32_t number = (uint32_t)data->nr;
+	int r = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(socket_calls) && r == 0; i++) {
+		const struct socket_calls *calls = &socket_calls[i];
+		if (data->arch != calls->arch)
+			continue;
+		call->binds |= number == calls->bind;
+		if (calls->socketcall && number == calls->socketcall) {
+			call->binds = (uint32_t)data->args[0] == SOCKETCALL_BIND;
+			r = read_arguments(notification, calls->word, arguments);
+		}
+	}
+	call->fd = (int)arguments[0];
+	call->backlog = (int)arguments[1];
+	call->address = (uintptr_t)arguments[1];
+	call->address_size = (uint32_t)arguments[2];
+	return r;
 }
 
 /* Before Linux 6.9 only a process's first thread can be opened; another one's call goes on as it
@@ -432,10 +482,14 @@ int direct_answer(struct direct *direct, int listener_fd, int (*taken)(void *, s
 		return 0;
 	call.pidfd = pidfd;
 	call.original = original;
-	if (original < 0)
+	union address bound;
+	if (original >= 0 && read_server(direct, &call, &bound) &&
+	    substitute(direct, &call, &bound, taken, opaque))
+		return 0;
+	if (original >= 0 && !call.binds)
+		listen_here(direct, &call);
+	else
 		respond(&call, original == -EBADF ? original : 0,
 			original == -EBADF ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE);
-	else if (!is_fresh_tcp(direct, original) || !substitute(direct, &call, taken, opaque))
-		listen_here(direct, &call);
 	return 0;
 }

@@ -1,8 +1,9 @@
 /*
  * Direct publishing: a server's listening socket is replaced, while listen(2) is being called, by
- * one in the host's network namespace, bound to the published port. From then on the kernel brings
- * connections to it as to any server of the host: no translation, no bridge, no copy. The engine
- * has the call trapped (exec.h) and hands the listener over; docs/networking.md has the picture.
+ * one in the host's network namespace, bound to the published port; a datagram socket while bind(2)
+ * is. From then on the kernel brings connections to it as to any server of the host: no
+ * translation, no bridge, no copy. The engine has the call trapped (exec.h) and hands the listener
+ * over; docs/direct-ports.md has the picture.
  */
 #pragma once
 
@@ -18,8 +19,8 @@ struct direct_request {
 
 /* Why a port that asked for it stays translated whatever happens; NULL: it may become direct. */
 const char *direct_refusal(const struct network_port *ports, size_t count, size_t index);
-/* Whether there is a port that may. */
-bool direct_wanted(const struct network_port *ports, size_t count);
+/* Whether there is a port of @protocol that may. */
+bool direct_wanted(const struct network_port *ports, size_t count, enum network_protocol protocol);
 
 /* -EOPNOTSUPP: this kernel lacks what it takes. The caller is in the host's network namespace, and
  * holds the ports (network_ops.connect). */
@@ -31,7 +32,7 @@ void direct_moved(struct direct *direct, const struct network_endpoint *endpoint
 /*
  * Answers the next call that was trapped; with @direct NULL it goes on. Where it is a server of a
  * published port, @taken is called with the port's index in the endpoint and NETWORK_DIRECT_* once
- * the host's socket listens and before the server gets it: to let the translation go. If that
+ * the host's socket is there and before the server gets it: to let the translation go. If that
  * fails, and in every other case, the call does what it would have done. 0, or -errno where the
  * listener cannot be used any more.
  */

@@ -9,12 +9,25 @@
 #include "network/network.h"
 #include "sys/bpf.h"
 
-#define INSNS_PER_PORT 14
-#define INSNS_MAX      (64 + GUARD_PORTS_MAX * INSNS_PER_PORT)
+#define INSNS_PER_PORT 20
+#define INSNS_MAX      (96 + GUARD_PORTS_MAX * INSNS_PER_PORT)
 
 #define CTX(field) offsetof(struct bpf_sock_addr, field)
 
-enum guard_hook { CONNECT4, CONNECT6, BIND4, BIND6, SOCKNAME4, SOCKNAME6, HOOKS };
+/* Those from SEND4 on are for UDP only. */
+enum guard_hook {
+	CONNECT4,
+	CONNECT6,
+	BIND4,
+	BIND6,
+	SOCKNAME4,
+	SOCKNAME6,
+	SEND4,
+	SEND6,
+	RECEIVE4,
+	RECEIVE6,
+	HOOKS
+};
 
 static const struct bpf_kind hooks[HOOKS] = {
 	[CONNECT4] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, "masu_connect4" },
@@ -25,6 +38,10 @@ static const struct bpf_kind hooks[HOOKS] = {
 			"masu_sockname4" },
 	[SOCKNAME6] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET6_GETSOCKNAME,
 			"masu_sockname6" },
+	[SEND4] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP4_SENDMSG, "masu_send4" },
+	[SEND6] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP6_SENDMSG, "masu_send6" },
+	[RECEIVE4] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP4_RECVMSG, "masu_receive4" },
+	[RECEIVE6] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP6_RECVMSG, "masu_receive6" },
 };
 
 /* r6 = the context, and a jump, to be given its target, where the socket is the host's. */
@@ -50,6 +67,74 @@ static void emit_store(struct bpf_code *code, size_t offset, uint32_t value)
 {
 	bpf_emit(code, BPF_ALU | BPF_MOV | BPF_K, R2, 0, 0, (int32_t)value);
 	bpf_emit(code, BPF_STX | BPF_MEM | BPF_W, R6, R2, (int16_t)offset, 0);
+}
+
+/* ---- datagrams ---- */
+
+/* An address as five words, an IPv4 one as ::ffff:a.b.c.d: what a socket of both families is told
+ * and what it sends to are not always spelled alike. */
+#define PEER_WORDS 5
+#define PEERS_MAX  4096
+
+static void emit_key(struct bpf_code *code, bool v6)
+{
+	for (int word = 0; word < PEER_WORDS; word++) {
+		bool port = word == 4, address = !port && (v6 || word == 3);
+		if (port)
+			bpf_emit_load(code, R2, R6, CTX(user_port));
+		else if (address)
+			bpf_emit_load(code, R2, R6,
+				      v6 ? CTX(user_ip6) + 4 * (size_t)word : CTX(user_ip4));
+		else
+			bpf_emit(code, BPF_ALU | BPF_MOV | BPF_K, R2, 0, 0,
+				 word == 2 ? (int32_t)htonl(0xffff) : 0);
+		bpf_emit(code, BPF_STX | BPF_MEM | BPF_W, R10, R2,
+			 (int16_t)(4 * (word - PEER_WORDS)), 0);
+	}
+}
+
+/* r0 = what the map has of the peer, or 0. */
+static void emit_lookup(struct bpf_code *code, const struct guard *guard, bool v6)
+{
+	emit_key(code, v6);
+	bpf_emit_map(code, R1, guard->peers_fd);
+	bpf_emit(code, BPF_ALU64 | BPF_MOV | BPF_X, R2, R10, 0, 0);
+	bpf_emit(code, BPF_ALU64 | BPF_ADD | BPF_K, R2, 0, 0, -4 * PEER_WORDS);
+	bpf_emit(code, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem);
+}
+
+/* The end of the program: yes where the peer is known. */
+static void emit_if_heard(struct bpf_code *code, const struct guard *guard, bool v6)
+{
+	emit_lookup(code, guard, v6);
+	bpf_emit(code, BPF_JMP | BPF_JEQ | BPF_K, R0, 0, 2, 0);
+	bpf_emit_return(code, 1);
+	bpf_emit_return(code, fault_without("direct-guard"));
+}
+
+static void write_send(struct bpf_code *code, const struct guard *guard, bool v6)
+{
+	size_t host = emit_if_host(code, guard->host_netns);
+	bpf_emit_return(code, 1);
+	bpf_emit_target(code, host);
+	emit_if_heard(code, guard, v6);
+}
+
+static void write_receive(struct bpf_code *code, const struct guard *guard, bool v6)
+{
+	size_t host = emit_if_host(code, guard->host_netns);
+	bpf_emit_return(code, 1);
+	bpf_emit_target(code, host);
+	emit_lookup(code, guard, v6);
+	bpf_emit(code, BPF_JMP | BPF_JEQ | BPF_K, R0, 0, 2, 0);
+	bpf_emit_return(code, 1);
+	bpf_emit_map(code, R1, guard->peers_fd);
+	bpf_emit(code, BPF_ALU64 | BPF_MOV | BPF_X, R2, R10, 0, 0);
+	bpf_emit(code, BPF_ALU64 | BPF_ADD | BPF_K, R2, 0, 0, -4 * PEER_WORDS);
+	bpf_emit(code, BPF_ALU64 | BPF_MOV | BPF_X, R3, R2, 0, 0);
+	bpf_emit(code, BPF_ALU64 | BPF_MOV | BPF_K, R4, 0, 0, 0);
+	bpf_emit(code, BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_update_elem);
+	bpf_emit_return(code, 1);
 }
 
 /* ---- connect ---- */
@@ -91,6 +176,7 @@ static void emit_to_gateway(struct bpf_code *code, const struct guard *guard, bo
 			    const struct guard_port *port)
 {
 	uint32_t gateway[4];
+	size_t protocol = emit_unless(code, CTX(protocol), port->protocol);
 	size_t other = emit_unless(code, CTX(user_port), htons(port->container_port));
 	memcpy(gateway, &guard->addresses.gateway6, sizeof(gateway));
 	for (size_t i = 0; v6 && i < 4; i++)
@@ -98,18 +184,18 @@ static void emit_to_gateway(struct bpf_code *code, const struct guard *guard, bo
 	if (!v6)
 		emit_store(code, CTX(user_ip4), guard->addresses.gateway4.s_addr);
 	emit_store(code, CTX(user_port), htons(port->host_port));
+	bpf_emit_return(code, 1);
+	bpf_emit_target(code, protocol);
 	bpf_emit_target(code, other);
 }
 
 static void write_connect(struct bpf_code *code, const struct guard *guard, bool v6,
 			  const struct guard_port *ports, size_t count)
 {
-	size_t host = emit_if_host(code, guard->host_netns), others[5];
+	size_t host = emit_if_host(code, guard->host_netns), others[4];
 	unsigned family = v6 ? NETWORK_DIRECT_V6 : NETWORK_DIRECT_V4;
 	if (!v6 || guard->addresses.has_ipv6) {
-		size_t other_count = 1;
-		others[0] = emit_unless(code, CTX(protocol), IPPROTO_TCP);
-		other_count += emit_unless_itself(code, guard, v6, others + 1);
+		size_t other_count = emit_unless_itself(code, guard, v6, others);
 		for (size_t i = 0; i < count; i++)
 			if (ports[i].taken & family)
 				emit_to_gateway(code, guard, v6, &ports[i]);
@@ -118,6 +204,11 @@ static void write_connect(struct bpf_code *code, const struct guard *guard, bool
 	}
 	bpf_emit_return(code, 1);
 	bpf_emit_target(code, host);
+	if (guard->udp) {
+		size_t stream = emit_unless(code, CTX(protocol), IPPROTO_UDP);
+		emit_if_heard(code, guard, v6);
+		bpf_emit_target(code, stream);
+	}
 	bpf_emit_return(code, fault_without("direct-guard"));
 }
 
@@ -130,8 +221,10 @@ static void write_bind(struct bpf_code *code, const struct guard *guard,
 	bpf_emit_return(code, 1);
 	bpf_emit_target(code, host);
 	for (size_t i = 0; i < count; i++) {
+		size_t protocol = emit_unless(code, CTX(protocol), ports[i].protocol);
 		size_t other = emit_unless(code, CTX(user_port), htons(ports[i].host_port));
 		bpf_emit_return(code, 1);
+		bpf_emit_target(code, protocol);
 		bpf_emit_target(code, other);
 	}
 	bpf_emit_return(code, fault_without("direct-guard"));
@@ -144,9 +237,11 @@ static void write_sockname(struct bpf_code *code, const struct guard *guard,
 	bpf_emit_return(code, 1);
 	bpf_emit_target(code, host);
 	for (size_t i = 0; i < count; i++) {
+		size_t protocol = emit_unless(code, CTX(protocol), ports[i].protocol);
 		size_t other = emit_unless(code, CTX(user_port), htons(ports[i].host_port));
 		emit_store(code, CTX(user_port), htons(ports[i].container_port));
 		bpf_emit_return(code, 1);
+		bpf_emit_target(code, protocol);
 		bpf_emit_target(code, other);
 	}
 	bpf_emit_return(code, 1);
@@ -163,8 +258,12 @@ static int attach(const struct guard *guard, enum guard_hook hook, const struct 
 		write_connect(&code, guard, hook == CONNECT6, ports, count);
 	else if (hook == BIND4 || hook == BIND6)
 		write_bind(&code, guard, ports, count);
-	else
+	else if (hook == SOCKNAME4 || hook == SOCKNAME6)
 		write_sockname(&code, guard, ports, count);
+	else if (hook == SEND4 || hook == SEND6)
+		write_send(&code, guard, hook == SEND6);
+	else
+		write_receive(&code, guard, hook == RECEIVE6);
 	_cleanup_close_ int program = bpf_load(&hooks[hook], &code);
 	if (program < 0)
 		return program;
@@ -175,7 +274,11 @@ static int attach(const struct guard *guard, enum guard_hook hook, const struct 
 int guard_attach(struct guard *guard, const struct guard_port *ports, size_t count)
 {
 	bool first = guard->connect_fds[0] < 0;
-	for (unsigned hook = 0; hook < HOOKS; hook++) {
+	if (guard->udp && guard->peers_fd < 0)
+		guard->peers_fd = bpf_lru_map(4 * PEER_WORDS, 4, PEERS_MAX, "masu_peers");
+	if (guard->udp && guard->peers_fd < 0)
+		return guard->peers_fd;
+	for (unsigned hook = 0; hook < (guard->udp ? HOOKS : SEND4); hook++) {
 		int *kept = hook <= CONNECT6 ? &guard->connect_fds[hook] : NULL;
 		if (!kept && !first)
 			continue;
@@ -194,4 +297,5 @@ void guard_close(struct guard *guard)
 {
 	cleanup_close(&guard->connect_fds[0]);
 	cleanup_close(&guard->connect_fds[1]);
+	cleanup_close(&guard->peers_fd);
 }

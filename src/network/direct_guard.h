@@ -12,6 +12,7 @@
 
 /* A port whose server may be in the host's namespace. */
 struct guard_port {
+	uint8_t protocol; /* IPPROTO_* */
 	uint16_t container_port, host_port;
 	unsigned taken; /* NETWORK_DIRECT_* by which the container reaches its own server there */
 };
@@ -29,6 +30,8 @@ struct guard {
 	int cgroup_fd;	     /* borrowed */
 	uint64_t host_netns; /* SO_NETNS_COOKIE */
 	struct guard_addresses addresses;
+	bool udp;	    /* some of the ports are UDP */
+	int peers_fd;	    /* UDP peers that have been heard from; -1: none yet */
 	int connect_fds[2]; /* the programs that change when a port is taken; -1: none yet */
 };
 
@@ -36,6 +39,8 @@ struct guard {
  * Attaches the guard, or brings it up to date. Without it no socket may be handed out. For a socket
  * of the host's namespace
  *  - connect(2), also by MSG_FASTOPEN or after connect(AF_UNSPEC), is refused;
+ *  - sending a datagram to an address, or connect(2) of a datagram socket, is refused unless
+ *    something was received from there by recvfrom(2) or its like;
  *  - bind(2) is refused for all but the host ports of @ports;
  *  - getsockname(2) tells the container's port instead of the host's.
  * For one of the container's own, a connection to a taken port at a loopback address or at the

@@ -34,6 +34,24 @@ int sys_bpf(int command, union bpf_attr *attr)
 	return (int)sys_ret(syscall(SYS_bpf, command, attr, sizeof(*attr)));
 }
 
+int bpf_lru_map(uint32_t key_size, uint32_t value_size, uint32_t entries, const char *name)
+{
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = BPF_MAP_TYPE_LRU_HASH;
+	attr.key_size = key_size;
+	attr.value_size = value_size;
+	attr.max_entries = entries;
+	str_format(attr.map_name, sizeof(attr.map_name), "%s", name);
+	return sys_bpf(BPF_MAP_CREATE, &attr);
+}
+
+void bpf_emit_map(struct bpf_code *code, uint8_t dst, int map_fd)
+{
+	bpf_emit(code, BPF_LD | BPF_IMM | BPF_DW, dst, BPF_PSEUDO_MAP_FD, 0, map_fd);
+	bpf_emit(code, 0, 0, 0, 0, 0);
+}
+
 int bpf_load(const struct bpf_kind *kind, const struct bpf_code *code)
 {
 	union bpf_attr attr;

@@ -17,7 +17,7 @@ struct bpf_code {
 	size_t count;
 };
 
-enum { R0, R1, R2, R3, R4, R5, R6, R7 };
+enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 };
 
 void bpf_emit(struct bpf_code *code, uint8_t op, uint8_t dst, uint8_t src, int16_t off,
 	      int32_t imm);
@@ -29,6 +29,11 @@ void bpf_emit_return(struct bpf_code *code, int value);
 void bpf_emit_target(struct bpf_code *code, size_t from);
 
 int sys_bpf(int command, union bpf_attr *attr);
+
+/* An LRU hash map of @entries, which forgets what was not used for longest: its fd or -errno. */
+int bpf_lru_map(uint32_t key_size, uint32_t value_size, uint32_t entries, const char *name);
+/* @dst = the map, as helpers take it. Two instructions. */
+void bpf_emit_map(struct bpf_code *code, uint8_t dst, int map_fd);
 
 struct bpf_kind {
 	enum bpf_prog_type type;

@@ -163,11 +163,12 @@ HTTPD='mkdir -p /www; echo served >/www/page; exec httpd -f -p 80 -h /www'
 		m inspect web | jq -e '.[0].NetworkSettings.Ports["80/tcp"][0].ModeReason | length > 10'
 		m rm -f web >/dev/null
 	done
-	# Twice the same port of the container, and UDP.
-	start web -p 8080:80,mode=direct -p 8081:80,mode=direct -p 8080:80/udp,mode=direct -- sh -c "$HTTPD"
+	# Twice the same port of the container, and SCTP.
+	start web -p 8080:80,mode=direct -p 8081:80,mode=direct -p 8080:80/sctp,mode=direct -- sh -c "$HTTPD"
 	[ "$(page http://127.0.0.1:8080/page)" = served ]
 	[ "$(page http://127.0.0.1:8081/page)" = served ]
 	[ "$(modes web)" = "nat nat nat nat" ]
+	[ "$(modes web 80/sctp)" = "nat nat" ]
 }
 
 @test "a server on the container's loopback alone is not published" {
@@ -189,6 +190,66 @@ HTTPD='mkdir -p /www; echo served >/www/page; exec httpd -f -p 80 -h /www'
 		m rm -f web >/dev/null
 	done
 }
+
+# echoes EXPECTED ADDRESS [COMMAND...]: a datagram to port 8080 comes back, within five seconds.
+echoes() {
+	wait_until 5 says_by_udp "$@"
+}
+says_by_udp() {
+	[ "$("${@:3}" timeout 1 nc -u -w 1 "$2" 8080 <<<hello | head -n 1)" = "$1" ]
+}
+
+@test "a datagram server is direct from its bind on, and knows its own port" {
+	start web -p 8080:80/udp,mode=direct -- direct-servers udp4 80
+	echoes "80 hello" 127.0.0.1
+	echoes "80 hello" 10.9.0.1 ip netns exec lan
+	[ "$(modes web 80/udp)" = "direct nat" ]
+	m rm -f web >/dev/null
+	start web "${DEBIAN[@]}" -p 8080:80/udp,mode=direct -p 8080:80,mode=direct -- sh -c "direct-servers udp6 80 & $HTTPD"
+	echoes "80 hello" 127.0.0.1
+	echoes "80 hello" 10.9.0.1 ip netns exec lan
+	echoes "80 hello" fd09::1 ip netns exec lan
+	echoes "80 hello" ::1
+	[ "$(modes web 80/udp)" = "direct direct" ]
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	[ "$(modes web 80/tcp)" = "direct direct" ]
+	# Inside, and what has nothing to do with the port.
+	[ "$(m exec web sh -c 'echo hi | timeout 1 /usr/bin/nc.openbsd -u -w 1 127.0.0.1 80 | head -n 1')" = "80 hi" ]
+	m exec web sh -c "ping -c 1 -W 1 10.9.0.2" >/dev/null
+	m restart -t 0 web >/dev/null
+	echoes "80 hello" 10.9.0.1 ip netns exec lan
+}
+
+@test "a client that was sending before is led to the server that came" {
+	start web -p 8080:80/udp,mode=direct -- sh -c 'until [ -e /go ]; do sleep 0.05; done; exec direct-servers udp4 80'
+	coproc CLIENT { python3 -u -c '
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(1)
+s.connect(("10.9.0.1", 8080))
+for line in sys.stdin:
+    for attempt in range(3): # what was refused before is told at the next call
+        try:
+            s.send(line.strip().encode())
+            print(s.recv(100).decode())
+            break
+        except OSError as error:
+            failed = error
+    else:
+        print(failed)
+' 3>&- 4>&-; }
+	local answer
+	echo early >&"${CLIENT[1]}"
+	read -r -t 5 answer <&"${CLIENT[0]}"
+	[[ $answer == *refused* ]]
+	m exec web touch /go
+	wait_until 5 is_direct_udp
+	echo late >&"${CLIENT[1]}"
+	read -r -t 5 answer <&"${CLIENT[0]}"
+	[ "$answer" = "80 late" ]
+	kill "$CLIENT_PID"
+}
+is_direct_udp() { [ "$(modes web 80/udp)" = "direct nat" ]; }
 
 @test "the translation comes back to nobody when others make the table again" {
 	start web -p 8080:80,mode=direct -- sh -c "$HTTPD"
@@ -272,14 +333,14 @@ host_server() {
 
 # attempt WAY: its verdict. MASU is the program that makes the container.
 attempt() {
-	m run -d --name attack -p 8080:80,mode=direct busybox:local direct-escape "$1" $PORT >/dev/null
+	m run -d --name attack -p "8080:80${PROTOCOL:-},mode=direct" busybox:local direct-escape "$1" $PORT >/dev/null
 	if [[ $1 == accepted-* ]]; then
 		wait_until 5 eval 'm logs attack | grep -q waiting'
 		nc -w 2 127.0.0.1 8080 </dev/null >/dev/null 2>&1 || true
 	fi
 	wait_until 5 eval 'm logs attack 2>&1 | grep -qE "held|breached"'
 	m logs attack 2>&1 | grep -oE "held|breached"
-	[ "$(modes attack)" = "direct nat" ] || echo "not direct"
+	[ "$(modes attack "80${PROTOCOL:-/tcp}")" = "direct nat" ] || echo "not direct"
 	m rm -f attack >/dev/null
 }
 
@@ -303,6 +364,10 @@ escape() { # way, defence
 @test "nor by sending with MSG_FASTOPEN " { escape accepted-fastopen direct-guard; }
 @test "an accepted connection cannot be bound to another port of the host" { escape accepted-bind direct-guard; }
 @test "an accepted connection cannot listen on a port the kernel chooses" { escape accepted-autobind direct-listen; }
+@test "a datagram socket sends to nobody it has not heard from" {
+	PROTOCOL=/udp escape udp-send direct-guard
+}
+@test "nor can it be connected to anybody" { PROTOCOL=/udp escape udp-connect direct-guard; }
 @test "a socket of the host gives neither its namespace nor power over its interfaces" {
 	host_server
 	[ "$(attempt ioctl)" = held ]

@@ -462,9 +462,11 @@ static void test_direct_ports(void **state)
 	};
 	assert_null(direct_refusal(ports, 4, 0));
 	assert_non_null(direct_refusal(ports, 4, 1)); /* published twice */
-	assert_non_null(direct_refusal(ports, 4, 3)); /* UDP */
-	assert_true(direct_wanted(ports, 4));
-	assert_false(direct_wanted(ports + 1, 3));
+	assert_null(direct_refusal(ports, 4, 3));
+	assert_true(direct_wanted(ports, 4, NETWORK_TCP));
+	assert_true(direct_wanted(ports, 4, NETWORK_UDP));
+	assert_false(direct_wanted(ports + 1, 3, NETWORK_TCP));
+	assert_false(direct_wanted(ports, 3, NETWORK_UDP));
 }
 
 /* What is direct has no element. */

@@ -30,6 +30,23 @@ static int verdict(int breached, const char *what)
 	return 0;
 }
 
+static int datagrams(void)
+{
+	const struct sockaddr_in any = to("0.0.0.0", 80);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0) {
+		perror("bind");
+		exit(1);
+	}
+	return fd;
+}
+
+static int sends(int fd, const char *ip, int port)
+{
+	const struct sockaddr_in target = to(ip, port);
+	return sendto(fd, "x", 1, 0, (const struct sockaddr *)&target, sizeof(target)) == 1;
+}
+
 static int server(void)
 {
 	const struct sockaddr_in any = to("0.0.0.0", 80);
@@ -79,7 +96,12 @@ static int changes_interface(int fd)
 int main(int argc, char **argv)
 {
 	const char *way = argc > 1 ? argv[1] : "listen";
-	int port = argc > 2 ? atoi(argv[2]) : 0, fd = server();
+	int port = argc > 2 ? atoi(argv[2]) : 0, udp = strncmp(way, "udp-", 4) == 0;
+	int fd = udp ? datagrams() : server();
+	if (strcmp(way, "udp-send") == 0)
+		return verdict(sends(fd, "127.0.0.1", port) || sends(fd, "10.9.0.2", port), way);
+	if (strcmp(way, "udp-connect") == 0)
+		return verdict(reaches(fd, port), way);
 	if (strcmp(way, "listen") == 0)
 		for (;;)
 			close(accept(fd, NULL, NULL));

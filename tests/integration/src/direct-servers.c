@@ -175,6 +175,31 @@ static void peer(void)
 	}
 }
 
+/* Datagrams go back to where they came from, with the server's own port before. */
+static void echo_datagrams(int family)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+	int fd = socket(family, SOCK_DGRAM, 0);
+	if (bind(fd, family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+		 family == AF_INET ? sizeof(v4) : sizeof(v6)) < 0)
+		perror("bind");
+	for (;;) {
+		char text[64], answer[128];
+		struct sockaddr_storage from;
+		socklen_t size = sizeof(from), own_size = sizeof(v6);
+		ssize_t len =
+			recvfrom(fd, text, sizeof(text) - 1, 0, (struct sockaddr *)&from, &size);
+		if (len < 0)
+			continue;
+		text[len] = '\0';
+		getsockname(fd, (struct sockaddr *)&v6, &own_size); /* the ports are in one place */
+		len = snprintf(answer, sizeof(answer), "%d %s", ntohs(v6.sin6_port), text);
+		if (sendto(fd, answer, (size_t)len, 0, (struct sockaddr *)&from, size) < 0)
+			perror("sendto");
+	}
+}
+
 static void unix_peer(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/tmp/socket" };
@@ -214,6 +239,8 @@ int main(int argc, char **argv)
 		answer(fd, "ok");
 	} else if (strcmp(way, "peer") == 0)
 		peer();
+	else if (strcmp(way, "udp4") == 0 || strcmp(way, "udp6") == 0)
+		echo_datagrams(strcmp(way, "udp4") == 0 ? AF_INET : AF_INET6);
 	else if (strcmp(way, "unix-peer") == 0)
 		unix_peer();
 	return 2;
