@@ -274,7 +274,10 @@ int volumes_open_subpath(const struct mount_config *mount, const struct volume_s
 	int fd = -ENOENT;
 	if (source->kind != VOLUME_TMPFS) {
 		base = open(source->device, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		fd = base < 0 ? -errno : fs_open_beneath(base, mount->subpath, flags);
+		if (base >= 0 && fault_without("subpath-beneath"))
+			fd = openat(base, mount->subpath, flags | O_CLOEXEC);
+		else
+			fd = base < 0 ? -errno : fs_open_beneath(base, mount->subpath, flags);
 	}
 	if (fd == -EXDEV)
 		return error_set(err, fd,

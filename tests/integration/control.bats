@@ -167,12 +167,20 @@ killed_at() {
 	status_is one running
 }
 
+# The kernel has frozen, or not, what it was told to: that takes a moment.
+frozen_as_asked() { # name
+	local group
+	group=$(dirname "$(freezer_of "$1")")
+	grep -q "^frozen $(cat "$group/cgroup.freeze")" "$group/cgroup.events"
+}
+
 @test "pause killed at any point leaves a container that is what it is called" {
 	up one
 	local call n paused=0 running=0
 	for call in openat write close; do
 		n=1
 		while killed_at "$call" "$n" pause one; do
+			wait_until 5 frozen_as_asked one
 			if [ "$(field one .State.Status)" = paused ]; then
 				grep -q '^frozen 1' "$(dirname "$(freezer_of one)")/cgroup.events"
 				m unpause one

@@ -223,7 +223,8 @@ seed" ]
 	[[ "$output" == *"--storage-opt size is not supported"* ]]
 }
 
-@test "volume-subpath: a part of a volume, never what is outside of it" {
+@test "± volume-subpath: a part of a volume, never what is outside of it" {
+	export MASU_DEBUG=${MASU_DEBUG:-$REPO/build-debug/bin/masu}
 	local data outside=$PWD/outside
 	m volume create parts >/dev/null
 	data=$(m volume inspect parts -f '{{.Mountpoint}}')
@@ -249,6 +250,11 @@ seed" ]
 		run -125 part "$subpath" cat /x/file
 		[[ "$output" == *"path concatenation escapes the base directory, base: $data, subpath: $subpath"* ]]
 	done
+	# Without the defence the debug build gets there.
+	run -0 env ASAN_OPTIONS=detect_leaks=0 MASU_TEST_WITHOUT=subpath-beneath MASU_LIBEXEC="${MASU_DEBUG%/*}/libexec/masu" \
+		"$MASU_DEBUG" run --rm --cgroup-parent "$GROUP" --network none \
+		--mount type=volume,src=parts,dst=/x,volume-subpath=away busybox:local cat /x/file 3>&- 4>&-
+	[ "$output" = secret ]
 	run -125 part gone true
 	[[ "$output" == *"cannot access path $data/gone"*"No such file"* ]]
 	[ -z "$(m ps -aq)" ]
