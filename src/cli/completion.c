@@ -136,9 +136,16 @@ static void offer_volumes(const struct answer *a)
 
 static void offer_networks(const struct answer *a)
 {
-	static const char *const names[] = { "bridge", "host", "none" };
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		offer(a, names[i], "network");
+	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	const struct json **networks;
+	const char *name;
+	size_t count;
+	if (!open_engine(a, &engine) ||
+	    engine_network_list(&engine, a->context->arena, &networks, &count, NULL) < 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (json_string(json_get(networks[i], "Name"), &name))
+			offer(a, name, "network");
 }
 
 /* ---- values of options ---- */

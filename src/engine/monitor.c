@@ -263,6 +263,8 @@ void monitor_supervise(struct monitor *m)
 		if (count == 0) {
 			if (!m->trimmed)
 				monitor_forget(m);
+			else
+				trim_stack(m->frame); /* of what has been answered since */
 			/* Who still writes the log needs the program. */
 			if (!io_trim(&m->io))
 				continue;
