@@ -114,16 +114,26 @@ static int connect_live(struct change *c, const struct network_config *network,
 	size_t count = container->endpoint_count;
 	struct network_endpoint *list = arena_array(c->arena, struct network_endpoint, count + 1);
 	/* The routes come last, when it is known which one leads out. */
-	const struct network_place place = { .netns_fd = c->netns_fd,
-					     .index = free_index(container),
-					     .other4 = true,
-					     .other6 = true };
+	struct network_place place = { .netns_fd = c->netns_fd,
+				       .index = free_index(container),
+				       .other4 = true,
+				       .other6 = true };
 	if (!list)
 		return error_set(err, -ENOMEM, "out of memory");
 	if (count)
 		memcpy(list, container->endpoints, count * sizeof(*list));
+	struct masu_error first = { 0 };
 	int r = engine_network_connect_one(c->engine, c->arena, container, network, &place,
-					   &list[count], err);
+					   &list[count], &first);
+	/* An interface of a command that was killed, or the container's own. */
+	for (unsigned tries = 0; r == -EEXIST && tries < CONTAINER_NETWORKS_MAX; tries++) {
+		place.index++;
+		error_clear(&first);
+		r = engine_network_connect_one(c->engine, c->arena, container, network, &place,
+					       &list[count], &first);
+	}
+	if (r < 0 && err)
+		*err = first;
 	if (r < 0)
 		return r;
 	container->endpoints = list;
@@ -161,6 +171,20 @@ static int disconnect_live(struct change *c, struct masu_error *err)
 	choose_routes(c);
 	event_endpoint(c->engine, container, &endpoint, "disconnect");
 	return r;
+}
+
+/* What a killed command has left of the network in the running container. */
+static int drop_orphans(struct change *c, bool connected, struct masu_error *err)
+{
+	struct container *container = c->container;
+	size_t at = find_endpoint(container, c->network);
+	if (c->netns_fd < 0)
+		return 0;
+	if (!connected && at < container->endpoint_count)
+		return disconnect_live(c, err);
+	return network_drop_orphans(
+		c->engine->root_fd, c->engine->run_fd, c->network, container->id,
+		at < container->endpoint_count ? &container->endpoints[at] : NULL, err);
 }
 
 static int check_mode(const struct container *container, const char *verb, struct masu_error *err)
@@ -201,6 +225,9 @@ static int connect_locked(struct change *c, const struct network_config *network
 	if (config->network_count == CONTAINER_NETWORKS_MAX)
 		return error_set(err, -E2BIG, "a container is connected to %d networks at most",
 				 CONTAINER_NETWORKS_MAX);
+	r = drop_orphans(c, false, err);
+	if (r < 0)
+		return r;
 	config->networks[config->network_count++] = *network;
 	r = c->netns_fd >= 0 ? connect_live(c, network, err) : 0;
 	return r < 0 ? r : store_replace_record(c->container, err);
@@ -210,6 +237,9 @@ static int disconnect_locked(struct change *c, struct masu_error *err)
 {
 	struct container_config *config = &c->container->config;
 	size_t at = find_network(config, c->network);
+	int r = drop_orphans(c, at < config->network_count, err);
+	if (r < 0)
+		return r;
 	if (at == config->network_count)
 		return error_set(err, -ENOENT, "container %s is not connected to network %s",
 				 c->container->name, c->network);
@@ -217,7 +247,7 @@ static int disconnect_locked(struct change *c, struct masu_error *err)
 		(config->network_count - at - 1) * sizeof(config->networks[0]));
 	config->network_count--;
 	/* The record first: killed in between, the next start knows nothing of it. */
-	int r = store_replace_record(c->container, err);
+	r = store_replace_record(c->container, err);
 	return r == 0 && c->netns_fd >= 0 ? disconnect_live(c, err) : r;
 }
 

@@ -440,3 +440,31 @@ int network_rename(int root_fd, int run_fd, const struct network_endpoint *endpo
 	r = lease_rename(&bridge.pool, &bridge.definition, &arena, endpoint->ipv4, names);
 	return r < 0 ? error_errno(err, r, "network %s: names", endpoint->network) : 0;
 }
+
+int network_drop_orphans(int root_fd, int run_fd, const char *network, const char *container_id,
+			 const struct network_endpoint *known, struct masu_error *err)
+{
+	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
+	_cleanup_arena_ struct arena arena;
+	struct lease *leases;
+	size_t count = 0;
+	arena_init(&arena, 0);
+	int r = bridge_open(root_fd, run_fd, network, &bridge, err);
+	if (r < 0)
+		return r;
+	r = lease_list(&bridge.pool, &arena, &leases, &count);
+	if (r < 0)
+		return error_errno(err, r, "network %s: leases", network);
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		const struct lease *lease = &leases[i];
+		if (!streq(lease->id, container_id) ||
+		    (known && known->ipv4.s_addr == lease->ipv4.s_addr))
+			continue;
+		r = bridge_unpublish(&bridge, lease, err);
+		if (r < 0)
+			return r;
+		(void)link_delete(bridge.route_fd, lease->interface);
+		r = lease_give(&bridge.pool, lease->ipv4, container_id);
+	}
+	return r < 0 ? error_errno(err, r, "network %s: cannot release an address", network) : 0;
+}

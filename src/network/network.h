@@ -165,6 +165,13 @@ int network_create(int root_fd, const struct network_create *request, char ret_i
 		   struct masu_error *err);
 /* Removes the network with its bridge and rules; durable. -EBUSY: a container is connected. */
 int network_remove(int root_fd, int run_fd, const char *network, struct masu_error *err);
+/*
+ * Takes back what killed commands connected of a running container and nobody knows of: its leases
+ * there but that of @known (NULL: none), with their interfaces. Who calls this keeps others from
+ * connecting the container.
+ */
+int network_drop_orphans(int root_fd, int run_fd, const char *network, const char *container_id,
+			 const struct network_endpoint *known, struct masu_error *err);
 /* Whether ports can be published on it. */
 bool network_publishes(int root_fd, const char *network);
 /* Makes the connected container answer to other names. */

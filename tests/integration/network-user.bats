@@ -201,6 +201,29 @@ unused" ]
 	[ -z "$(find "$MASU_RUNROOT/networks/two" -path '*/names/*' | grep other)" ]
 }
 
+@test "killed at any moment, connect and disconnect leave nothing that stops the next" {
+	m network create --subnet 10.78.0.0/24 one >/dev/null
+	m network create --subnet 10.79.0.0/24 two >/dev/null
+	up c1 --network one
+	local i pid verb
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		for verb in connect disconnect; do
+			"$MASU" network $verb two c1 >/dev/null 2>&1 3>&- 4>&- &
+			pid=$!
+			sleep "0.00$((i % 9 + 1))"
+			kill -9 $pid 2>/dev/null || true
+			wait $pid || true
+		done
+	done
+	m network disconnect two c1 2>/dev/null || true
+	[ -z "$(find "$MASU_RUNROOT/networks/two" -name '10.*')" ]
+	[ "$(inside c1 ip -o link | grep -c eth)" = 1 ]
+	m network connect two c1
+	[ "$(inside c1 ip -o -4 addr show | grep -c 'inet 10[.]79')" = 1 ]
+	m network disconnect two c1
+	m network rm two
+}
+
 @test "a published port leads to a container of a network of one's own" {
 	m network create --internal first >/dev/null
 	m network create -o com.docker.network.bridge.host_binding_ipv4=10.9.0.1 second >/dev/null
