@@ -161,21 +161,22 @@ static int set_path(int fs, const char *key, int dirfd, const char *below)
 	return r < 0 ? r : sys_fsconfig(fs, FSCONFIG_SET_STRING, key, path, 0);
 }
 
-/* A layer that has no directory may be kept as its tar. */
+/*
+ * Kept as its tar, or a directory. Asked for first: that costs a system call, and a kernel that is
+ * given a directory that is not there writes to its log, which may be a slow console.
+ */
 static int set_lower(struct storage *s, int fs, const char *chain_id, bool *ret_indexed)
 {
 	char below[128];
 	_cleanup_close_ int root = -1;
-	if (!overlay_chain_id_valid(chain_id))
-		return -EBADMSG;
-	int result = str_format(below, sizeof(below), "%s/" OVERLAY_DIFF, chain_id);
+	int result = overlay_erofs_open(s, chain_id, &root);
+	*ret_indexed |= result == 0;
 	if (result == 0)
-		result = set_path(fs, "lowerdir+", s->layers_fd, below);
+		return set_path(fs, "lowerdir+", root, "");
 	if (result != -ENOENT)
 		return result;
-	*ret_indexed = true;
-	result = overlay_erofs_open(s, chain_id, &root);
-	return result < 0 ? result : set_path(fs, "lowerdir+", root, "");
+	result = str_format(below, sizeof(below), "%s/" OVERLAY_DIFF, chain_id);
+	return result < 0 ? result : set_path(fs, "lowerdir+", s->layers_fd, below);
 }
 
 /* Topmost first, one call a layer; Linux 6.8 or later, else -EINVAL at the first. */
