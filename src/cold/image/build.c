@@ -349,6 +349,9 @@ int image_build_layers(struct image_builder *b, struct built_layer *layers, size
 	uint64_t bytes = 0;
 	int r = 0;
 	_cleanup_flusher_ struct flusher *flusher = flusher_start(b->root_fd);
+	for (size_t i = 0; i < count; i++)
+		bytes += layers[i].blob.size;
+	flusher_tell(flusher, bytes);
 	for (size_t ended = 0; ended < count && r == 0; ended++) {
 		for (; begun < count && begun - ended < PARALLEL && r == 0; begun++) {
 			at = begun;

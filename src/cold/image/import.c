@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "cli/image_options.h"
 #include "cold/image/build.h"
+#include "cold/image/flusher.h"
 #include "cold/image/config.h"
 #include "cold/image/unpack.h"
 #include "cold/image/verbs.h"
@@ -174,7 +175,10 @@ static int build_and_commit(struct image_builder *b, int fd, struct config_build
 			    struct masu_error *err)
 {
 	struct built_layer *layer = image->layers;
+	_cleanup_flusher_ struct flusher *flusher = flusher_start(b->root_fd);
 	int r = take_archive(b, fd, layer, err);
+	if (r == 0)
+		flusher_tell(flusher, layer->blob.size);
 	if (r == 0)
 		r = image_build_layer(b, NULL, 0, NULL, layer, err);
 	if (r == 0)
