@@ -34,6 +34,8 @@ const struct cli_option login_option_table[LOGIN_OPTION_COUNT] = {
 const struct cli_option pull_option_table[PULL_OPTION_COUNT] = {
 	CLI_OPT(struct pull_options, all_tags, "all-tags", 'a', CLI_BOOL, NULL,
 		"Download all tagged images in the repository"),
+	CLI_OPT(struct pull_options, artifacts, "artifacts", 0, CLI_BOOL, NULL,
+		"Download what is attached to the image, too (referrers)"),
 	CLI_OPT(struct pull_options, disable_content_trust, "disable-content-trust", 0, CLI_BOOL,
 		NULL, "Skip image verification (default true)"),
 	CLI_OPT(struct pull_options, layer_format, "layer-format", 0, CLI_STRING, "string",
@@ -47,6 +49,8 @@ const struct cli_option pull_option_table[PULL_OPTION_COUNT] = {
 const struct cli_option push_option_table[PUSH_OPTION_COUNT] = {
 	CLI_OPT(struct push_options, all_tags, "all-tags", 'a', CLI_BOOL, NULL,
 		"Push all tags of an image to the repository"),
+	CLI_OPT(struct push_options, artifacts, "artifacts", 0, CLI_BOOL, NULL,
+		"Push what was pulled with the image and is attached to it, too"),
 	CLI_OPT(struct push_options, disable_content_trust, "disable-content-trust", 0, CLI_BOOL,
 		NULL, "Skip image signing (default true)"),
 	CLI_OPT(struct push_options, platform, "platform", 0, CLI_STRING, "string",

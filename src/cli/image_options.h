@@ -28,17 +28,17 @@ struct login_options {
 extern const struct cli_option login_option_table[LOGIN_OPTION_COUNT];
 
 struct pull_options {
-	bool all_tags, quiet, disable_content_trust;
+	bool all_tags, artifacts, quiet, disable_content_trust;
 	const char *layer_format, *platform;
 };
-#define PULL_OPTION_COUNT 5
+#define PULL_OPTION_COUNT 6
 extern const struct cli_option pull_option_table[PULL_OPTION_COUNT];
 
 struct push_options {
-	bool all_tags, quiet, disable_content_trust;
+	bool all_tags, artifacts, quiet, disable_content_trust;
 	const char *platform;
 };
-#define PUSH_OPTION_COUNT 4
+#define PUSH_OPTION_COUNT 5
 extern const struct cli_option push_option_table[PUSH_OPTION_COUNT];
 
 struct save_options {

@@ -16,6 +16,7 @@
 #include "sys/fs.h"
 
 #define PENDING	     IMAGES_PRIVATE "/pending"
+#define ARTIFACTS    IMAGES_PRIVATE "/artifacts"
 #define RECORD_LIMIT (8u << 20)
 
 /* A set of digests in hex, sorted before it is asked. */
@@ -175,6 +176,20 @@ static void report_layer(engine_images_report report, void *data, const char *ch
 		report(data, &event);
 }
 
+/* What is attached to an image lies in a directory of the image's name (cold/image/artifacts.h). */
+static int collect_artifacts(int images_fd, const struct keep *keep)
+{
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(images_fd, ARTIFACTS);
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	int r = 0;
+	struct dirent *entry;
+	while (r == 0 && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' && !keep_has(keep, entry->d_name))
+			r = fs_remove_tree(dirfd(dir), entry->d_name);
+	return r;
+}
+
 /*
  * A container that is being created has found its image before the index changed and writes its
  * record before it mounts. So the layers go out of the way first and the records are read again
@@ -229,7 +244,9 @@ int engine_images_collect(int root_fd, int images_fd, const struct storage_ops *
 		return r;
 	keep_sort(&blobs);
 	keep_sort(&layers);
-	r = collect_blobs(images_fd, &blobs);
+	r = collect_artifacts(images_fd, &blobs);
+	if (r == 0)
+		r = collect_blobs(images_fd, &blobs);
 	if (r < 0)
 		return error_errno(err, r, "images: blobs");
 	return collect_layers(root_fd, &arena, &layers, ops, storage, report, data, err);

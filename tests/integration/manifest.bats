@@ -91,6 +91,13 @@ digest() { # name
 	run -1 m manifest exists "$REG/only/list:1"
 	skopeo copy -q --src-tls-verify=false "docker://$REG/only/list:1" "oci:$BATS_TEST_TMPDIR/copy:1"
 	m rmi "$REG/only/here:1"
+	# One that came with Docker's manifest goes with that, as `push` has it.
+	m pull -q "$REG/box:v2s2"
+	m tag "$REG/box:v2s2" "$REG/only/v2s2:1"
+	m manifest create "$REG/only/list:2" "$REG/only/v2s2:1"
+	[ "$(m manifest inspect "$REG/only/list:2" | jq -r '.manifests[0].digest')" = "$(digest "$REG/box:v2s2")" ]
+	m manifest push -p "$REG/only/list:2"
+	m rmi "$REG/only/v2s2:1" "$REG/box:v2s2"
 }
 
 @test "annotate changes the platform; inspect shows lists and members as docker does" {

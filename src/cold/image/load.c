@@ -43,7 +43,8 @@ static bool is_stored(const struct image_builder *b, const struct archive_image 
 	struct image image;
 	return from->manifest &&
 	       image_find(b->root_fd, b->arena, from->config->blob.digest, &image, NULL) == 0 &&
-	       streq(image.manifest_digest, from->manifest->blob.digest);
+	       (streq(image.manifest_digest, from->manifest->blob.digest) ||
+		streq(image.original_digest, from->manifest->blob.digest));
 }
 
 static int build_layers(struct image_builder *b, const struct archive_image *from,

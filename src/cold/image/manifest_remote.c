@@ -187,7 +187,8 @@ static int find_stored(const struct manifest_task *task, const char *name, const
 	_cleanup_close_ int images_fd = open_images(task->root_fd);
 	if (images_fd < 0)
 		return error_errno(err, images_fd, "images");
-	r = image_blob_read(images_fd, task->arena, image.manifest_digest, IMAGE_MAX_DOCUMENT,
+	/* What a push of the image sends, whatever the store keeps it as. */
+	r = image_blob_read(images_fd, task->arena, image.original_digest, IMAGE_MAX_DOCUMENT,
 			    &ret->text, &ret->len, err);
 	if (r == 0)
 		r = image_blob_read(images_fd, task->arena, image.id, IMAGE_MAX_DOCUMENT, &config,
@@ -199,7 +200,7 @@ static int find_stored(const struct manifest_task *task, const char *name, const
 	if (r < 0)
 		return r;
 	ret->member.source = full;
-	ret->member.digest = arena_strdup(task->arena, image.manifest_digest);
+	ret->member.digest = arena_strdup(task->arena, image.original_digest);
 	ret->member.media_type = manifest.config.media_type;
 	ret->member.size = ret->len;
 	return ret->member.digest ? 0 : error_set(err, -ENOMEM, "out of memory");

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "base/trace.h"
 #include "cli/image_options.h"
+#include "cold/image/artifacts.h"
 #include "cold/image/pull.h"
 #include "cold/image/tags.h"
 #include "cold/image/verbs.h"
@@ -303,6 +304,29 @@ static void tell(const struct pull *pull)
 				  image_reference_familiar(arena, reference));
 }
 
+/* After the image, which stays also where this fails. */
+static int pull_artifacts(struct pull *pull, struct masu_error *err)
+{
+	size_t count;
+	const char *name = image_reference_familiar_full(pull->arena, &pull->reference);
+	int r = artifacts_pull(&pull->builder->staging, pull->arena, &pull->reference,
+			       pull->manifest.digest, &count, err);
+	if (r < 0)
+		return error_wrap(err, "what is attached to %s", name);
+	if (!pull->quiet)
+		printf("Artifacts: %zu of %s\n", count, name);
+	return 0;
+}
+
+/* The image of one name, told of, and what is attached to it. */
+static int pull_named(struct pull *pull, bool *ret_fresh, struct masu_error *err)
+{
+	int r = pull_one(pull, ret_fresh, err);
+	if (r == 0)
+		tell(pull);
+	return r == 0 && pull->artifacts ? pull_artifacts(pull, err) : r;
+}
+
 /* Each tag as if it had been named, in the registry's order; the first that fails is the end. */
 static int pull_tags(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 {
@@ -319,10 +343,8 @@ static int pull_tags(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 	for (; *tags && r == 0; tags++) {
 		bool fresh = false;
 		pull->reference.tag = *tags;
-		r = pull_one(pull, &fresh, err);
+		r = pull_named(pull, &fresh, err);
 		*ret_fresh |= fresh;
-		if (r == 0)
-			tell(pull);
 	}
 	return r;
 }
@@ -333,6 +355,7 @@ int pull_image(struct image_builder *builder, const struct image_reference *refe
 	struct pull pull = { .builder = builder,
 			     .arena = builder->arena,
 			     .reference = *reference,
+			     .artifacts = o->artifacts,
 			     .quiet = o->quiet,
 			     .runroot = runroot };
 	bool fresh = false;
@@ -342,9 +365,7 @@ int pull_image(struct image_builder *builder, const struct image_reference *refe
 	if (r == 0)
 		r = fetcher_open(&pull.registry, &pull.fetcher, err);
 	if (r == 0)
-		r = o->all_tags ? pull_tags(&pull, &fresh, err) : pull_one(&pull, &fresh, err);
-	if (r == 0 && !o->all_tags)
-		tell(&pull);
+		r = o->all_tags ? pull_tags(&pull, &fresh, err) : pull_named(&pull, &fresh, err);
 	if (r == 0)
 		print_status(&pull, reference, fresh);
 	if (pull.fetcher)

@@ -30,7 +30,7 @@ struct pull {
 	struct registry registry;
 	struct fetcher *fetcher;
 	const char *runroot;
-	bool quiet;
+	bool artifacts, quiet;
 	bool distrust; /* blobs of the store are fetched again: one was damaged */
 	/* What is pulled. */
 	char digest[DIGEST_MAX]; /* of what the reference names: an index or a manifest */

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cli/image_options.h"
+#include "cold/image/artifacts.h"
 #include "cold/image/push.h"
 #include "cold/image/verbs.h"
 
@@ -45,6 +46,17 @@ static void tell(const struct cli_context *context, struct push *push,
 				  image_reference_familiar(push->arena, reference));
 }
 
+/* Of the image that now has the name: of an index nothing is kept here. */
+static int push_artifacts(struct push *push, int root_fd, const char *digest,
+			  struct masu_error *err)
+{
+	size_t count;
+	int r = artifacts_push(root_fd, &push->remote, digest, &count, err);
+	if (r == 0 && !push->quiet)
+		printf("Artifacts: %zu of %s\n", count, push->remote.reference.tag);
+	return r;
+}
+
 static int push_entry(const struct cli_context *context, struct push *push, int root_fd,
 		      const struct image_entry *entry, struct masu_error *err)
 {
@@ -59,7 +71,8 @@ static int push_entry(const struct cli_context *context, struct push *push, int 
 		printf("%s: digest: %s size: %llu\n", tag, digest, (unsigned long long)size);
 	fflush(stdout);
 	tell(context, push, entry);
-	return note_pushed(push, root_fd, entry, digest, err);
+	r = push->artifacts ? push_artifacts(push, root_fd, digest, err) : 0;
+	return r < 0 ? r : note_pushed(push, root_fd, entry, digest, err);
 }
 
 static int by_reference(const void *a, const void *b)
@@ -134,9 +147,11 @@ static int run_push(const struct cli_context *context, const struct push_options
 	_cleanup_close_ int root_fd = -1;
 	_cleanup_close_ int images_fd = -1;
 	_cleanup_remote_ struct remote remote = { 0 };
-	struct push push = {
-		.arena = context->arena, .images_fd = -1, .quiet = o->quiet, .platform = o->platform
-	};
+	struct push push = { .arena = context->arena,
+			     .images_fd = -1,
+			     .quiet = o->quiet,
+			     .artifacts = o->artifacts,
+			     .platform = o->platform };
 	int r = open_root(context, &root_fd, err);
 	if (r == 0)
 		r = open_store(&push, root_fd, err);

@@ -22,7 +22,7 @@ struct push {
 	int images_fd;
 	struct image_index index;
 	struct remote remote;
-	bool quiet;
+	bool artifacts, quiet;
 	const char *platform; /* "os/architecture[/variant]" or NULL */
 	struct progress progress;
 	struct push_blob *blobs; /* of the manifest that is being pushed; the shown ones first */
