@@ -73,13 +73,13 @@ referrers() { # registry repository digest
 	m pull -q "$REG/box:1"
 	[ ! -e "$MASU_ROOT/images/.masu/artifacts" ]
 	run -0 m pull --artifacts "$REG/box:1"
-	[ "${lines[-1]}" = "Artifacts: 2 of $REG/box:1" ]
+	[[ "$output" == *$'\n'"Artifacts: 2 of $REG/box:1"$'\n'* ]]
 	kept=$MASU_ROOT/images/.masu/artifacts/${subject#sha256:}
 	[ "$(jq -r '.manifests[].artifactType' "$kept/index.json")" = $'application/vnd.test.sbom\napplication/vnd.test.note' ]
 	for blob in "$kept"/blobs/sha256/*; do
 		[ "$(sha256sum <"$blob")" = "${blob##*/}  -" ]
 	done
-	m pull -q --artifacts "$REG/box:1" # again: in its place
+	m pull -q --artifacts -a "$REG/box" # again, and of each tag: in its place
 	m tag "$REG/box:1" "$OTHER/moved:1"
 	run -0 m push --artifacts "$OTHER/moved:1"
 	[ "${lines[-1]}" = "Artifacts: 2 of 1" ]
@@ -106,7 +106,7 @@ referrers() { # registry repository digest
 @test "an image without any, and what is attached to another" {
 	skopeo copy -q --src-tls-verify=false --dest-tls-verify=false --format v2s2 "docker://$REG/box:1" "docker://$REG/bare:1"
 	run -0 m pull --artifacts "$REG/bare:1"
-	[ "${lines[-1]}" = "Artifacts: 0 of $REG/bare:1" ]
+	[[ "$output" == *$'\n'"Artifacts: 0 of $REG/bare:1"$'\n'* ]]
 	# The tag of one image lists what belongs to another.
 	skopeo copy -q --src-tls-verify=false --dest-tls-verify=false "docker://$REG/box:1" "docker://$REG/bare:source"
 	curl -sf -H 'Accept: application/vnd.oci.image.manifest.v1+json' "http://$REG/v2/box/manifests/$(jq -r '.[0].digest' "$BATS_FILE_TMPDIR/attach/list")" \
@@ -130,7 +130,7 @@ referrers() { # registry repository digest
 	echo $! >"$BATS_TEST_TMPDIR/pid"
 	wait_until 20 bash -c "exec 5<>/dev/tcp/127.0.0.1/5002" 2>/dev/null
 	run -0 m pull --artifacts 127.0.0.1:5002/box:1
-	[ "${lines[-1]}" = "Artifacts: 2 of 127.0.0.1:5002/box:1" ]
+	[[ "$output" == *$'\n'"Artifacts: 2 of 127.0.0.1:5002/box:1"$'\n'* ]]
 	m tag 127.0.0.1:5002/box:1 127.0.0.1:5002/api:1
 	run -0 m push --artifacts 127.0.0.1:5002/api:1
 	[ "${lines[-1]}" = "Artifacts: 2 of 1" ]

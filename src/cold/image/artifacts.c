@@ -202,7 +202,10 @@ int artifacts_pull(struct staging *staging, struct arena *arena,
 {
 	_cleanup_remote_ struct remote remote = { 0 };
 	struct puller p = { .arena = arena, .remote = &remote, .subject = subject };
-	int r = fs_mkdirs(staging->fd, STAGED "/" IMAGES_BLOBS, 0755);
+	/* Of another image, whose place this was exchanged with. */
+	int r = fs_remove_tree(staging->fd, STAGED);
+	if (r == 0)
+		r = fs_mkdirs(staging->fd, STAGED "/" IMAGES_BLOBS, 0755);
 	_cleanup_close_ int fd =
 		r < 0 ? r : openat(staging->fd, STAGED, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -304,6 +307,8 @@ int artifacts_push(int root_fd, struct remote *remote, const char *subject, size
 		return errno == ENOENT ? 0 : error_errno(err, -errno, "images: artifacts");
 	const struct pusher p = { .remote = remote, .subject = subject, .fd = fd };
 	int r = fs_read_arena(fd, "index.json", IMAGE_MAX_DOCUMENT, remote->arena, &index, &len);
+	if (r == -ENOENT)
+		return 0; /* the rest of one that went with its image, which is back */
 	if (r < 0)
 		return error_errno(err, r, "images: artifacts");
 	r = artifacts_list(remote->arena, index, len, artifacts, &count, err);

@@ -9,6 +9,7 @@
 #include "json/json.h"
 
 #define DOCUMENT_MEMORY (128u << 20)
+#define ITEMS_MAX	1024 /* of an index, whatever they are: each is compared with all */
 
 /* ---- in the sandbox ---- */
 
@@ -84,6 +85,7 @@ static int merge(void *opaque, struct buf *out, struct masu_error *err)
 	_cleanup_arena_ struct arena arena;
 	const struct task *task = opaque;
 	struct json_writer w;
+	size_t items = 0;
 	int r = 0;
 	arena_init(&arena, DOCUMENT_MEMORY);
 	const struct json **documents = arena_array(&arena, const struct json *, task->count + 1);
@@ -97,7 +99,11 @@ static int merge(void *opaque, struct buf *out, struct masu_error *err)
 	json_begin_array(&w);
 	for (size_t i = 0; i < task->count && r == 0; i++) {
 		r = json_parse(&arena, task->texts[i].text, task->texts[i].len, &documents[i], err);
-		json_foreach (item, r == 0 ? json_get(documents[i], "manifests") : NULL)
+		const struct json *manifests = r < 0 ? NULL : json_get(documents[i], "manifests");
+		items += manifests ? manifests->count : 0;
+		if (items > ITEMS_MAX)
+			return error_set(err, -E2BIG, "more than %d artifacts", ITEMS_MAX);
+		json_foreach (item, manifests)
 			if (!is_repeated(documents, i, item))
 				json_put_value(&w, item);
 	}

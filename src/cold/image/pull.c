@@ -327,6 +327,14 @@ static int pull_named(struct pull *pull, bool *ret_fresh, struct masu_error *err
 	return r == 0 && pull->artifacts ? pull_artifacts(pull, err) : r;
 }
 
+/* "sha256-<digest>", and with ".sig" and the like: lists and signatures of an image, none by
+ * itself. */
+static bool is_of_an_image(const char *tag)
+{
+	const char *hex = str_after(tag, "sha256-");
+	return hex && strspn(hex, "0123456789abcdef") == SHA256_HEX;
+}
+
 /* Each tag as if it had been named, in the registry's order; the first that fails is the end. */
 static int pull_tags(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 {
@@ -342,6 +350,8 @@ static int pull_tags(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 	*ret_fresh = false;
 	for (; *tags && r == 0; tags++) {
 		bool fresh = false;
+		if (is_of_an_image(*tags))
+			continue;
 		pull->reference.tag = *tags;
 		r = pull_named(pull, &fresh, err);
 		*ret_fresh |= fresh;
