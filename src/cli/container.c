@@ -1,11 +1,13 @@
 /* `masu container`: docker's other way to say the container verbs. */
 #include "cli/commands.h"
+#include "cli/images.h"
 #include "cli/system.h"
 
 /* The group's own verbs differ from the top level's only where docker's do: ls and inspect. */
 /* clang-format off */
 static const struct cli_command *const container_verbs[] = {
 	&attach_command,
+	&commit_command,
 	&cp_command,
 	&create_command,
 	&diff_command,

@@ -5,6 +5,7 @@
 #include "cli/images.h"
 #include "cli/system.h"
 
+const struct cli_command commit_command = { COMMIT_COMMAND, .cold_program = "masu-image" };
 const struct cli_command import_command = { IMPORT_COMMAND, .cold_program = "masu-image" };
 const struct cli_command load_command = { LOAD_COMMAND, .cold_program = "masu-image" };
 const struct cli_command login_command = { LOGIN_COMMAND, .cold_program = "masu-image" };

@@ -23,6 +23,7 @@ struct inspected {
 	const struct json *config;
 	const char **names;   /* "busybox:latest", NULL-terminated */
 	const char **digests; /* "busybox@sha256:…", what registries know it by */
+	const char *parent;   /* id of one that is still there; "" */
 };
 
 static int read_config(int images_fd, struct arena *arena, const char *digest,
@@ -93,7 +94,12 @@ static int inspect(int root_fd, struct arena *arena, const char *name, struct in
 		r = read_config(images_fd, arena, ret->image.id, &ret->config, err);
 	if (r == 0 && collect_names(arena, &index, entry->digest, ret) < 0)
 		r = error_set(err, -ENOMEM, "out of memory");
-	return r;
+	if (r < 0)
+		return r;
+	ret->parent = "";
+	if (entry->parent && image_index_find(images_fd, &index, entry->parent, &entry, NULL) == 0)
+		ret->parent = ret->image.parent;
+	return 0;
 }
 
 static void put_strings(struct json_writer *w, const char *key, const char *const *list)
@@ -220,7 +226,7 @@ static void write_image(struct json_writer *w, struct arena *arena, const struct
 	json_field_string(w, "Id", i->image.id);
 	put_strings(w, "RepoTags", i->names);
 	put_strings(w, "RepoDigests", i->digests);
-	json_field_string(w, "Parent", "");
+	json_field_string(w, "Parent", i->parent);
 	json_field_string(w, "Comment", comment_of(i->config));
 	json_field_string(w, "Created", i->image.created);
 	json_field_string(w, "DockerVersion", "");

@@ -3,6 +3,26 @@
 #define LAYER_FORMAT_HELP                                                                          \
 	"How layers are kept: as directories (dir) or as their tar with an index (erofs)"
 
+const struct cli_option commit_option_table[COMMIT_OPTION_COUNT] = {
+	CLI_OPT(struct commit_options, author, "author", 'a', CLI_STRING, "string",
+		"Author (e.g., \"John Hannibal Smith <hannibal@a-team.com>\")"),
+	CLI_OPT(struct commit_options, change, "change", 'c', CLI_LIST, "list",
+		"Apply Dockerfile instruction to the created image"),
+	CLI_OPT(struct commit_options, include_volumes, "include-volumes", 0, CLI_BOOL, NULL,
+		"Put what is in the container's volumes into the image, a layer each"),
+	CLI_OPT(struct commit_options, message, "message", 'm', CLI_STRING, "string",
+		"Commit message"),
+	CLI_OPT(struct commit_options, pause, "pause", 'p', CLI_BOOL, NULL,
+		"Pause container during commit (default true)"),
+	CLI_OPT(struct commit_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
+		"Do not tell which volumes were put into the image"),
+};
+
+void commit_option_defaults(void *options)
+{
+	((struct commit_options *)options)->pause = true;
+}
+
 const struct cli_option import_option_table[IMPORT_OPTION_COUNT] = {
 	CLI_OPT(struct import_options, change, "change", 'c', CLI_LIST, "list",
 		"Apply Dockerfile instruction to the created image"),

@@ -6,6 +6,15 @@
 
 #include "cli/command.h"
 
+struct commit_options {
+	struct cli_list change;
+	const char *author, *message;
+	bool include_volumes, pause, quiet;
+};
+#define COMMIT_OPTION_COUNT 6
+extern const struct cli_option commit_option_table[COMMIT_OPTION_COUNT];
+void commit_option_defaults(void *options);
+
 struct import_options {
 	struct cli_list change;
 	const char *layer_format, *message, *platform;
@@ -57,6 +66,13 @@ struct search_options {
 extern const struct cli_option search_option_table[SEARCH_OPTION_COUNT];
 
 /* Name, synopsis, summary and options of a verb, for both tables. */
+#define COMMIT_COMMAND                                                                             \
+	.name = "commit", .synopsis = "[OPTIONS] CONTAINER [REPOSITORY[:TAG]]",                    \
+	.summary = "Create a new image from a container's changes",                                \
+	.options = commit_option_table, .option_count = COMMIT_OPTION_COUNT,                       \
+	.options_size = sizeof(struct commit_options), .defaults = commit_option_defaults,         \
+	.min_args = 1, .max_args = 2
+
 #define IMPORT_COMMAND                                                                             \
 	.name = "import", .synopsis = "[OPTIONS] file|- [REPOSITORY[:TAG]]",                       \
 	.summary = "Import the contents from a tarball to create a filesystem image",              \

@@ -8,6 +8,7 @@ extern const struct cli_command image_ls_command;
 extern const struct cli_command tag_command; /* image_edit.c */
 extern const struct cli_command rmi_command;
 extern const struct cli_command image_rm_command;
+extern const struct cli_command commit_command; /* image.c: run by libexec/masu/masu-image */
 extern const struct cli_command import_command; /* image.c: run by libexec/masu/masu-image */
 extern const struct cli_command load_command;
 extern const struct cli_command login_command;

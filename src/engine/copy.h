@@ -29,6 +29,12 @@ int engine_copy(struct engine *engine, struct arena *arena,
 int engine_export(struct engine *engine, struct arena *arena, const char *id, int fd,
 		  struct masu_error *err);
 
+/*
+ * Where masu itself makes something to mount on, relative to the root, NULL-terminated. In docker
+ * these are in a layer below the container's, so it tells of no such change either.
+ */
+extern const char *const engine_made_paths[];
+
 /* What is different in the container from its image, in docker's order. */
 int engine_diff(struct engine *engine, struct arena *arena, const char *id,
 		struct storage_change **ret, size_t *ret_count, struct masu_error *err);

@@ -6,18 +6,15 @@
 #include "engine/copy.h"
 #include "engine/internal.h"
 
-/*
- * Where masu itself makes something to mount on. In docker these are in a layer below the
- * container's, so it does not tell them either.
- */
+const char *const engine_made_paths[] = {
+	"dev", "dev/console", "dev/mqueue",   "dev/pts",	 "dev/shm",	     "proc",
+	"sys", "etc/hosts",   "etc/hostname", "etc/resolv.conf", INIT_PATH_RELATIVE, NULL,
+};
+
 static bool is_ours(const char *path)
 {
-	static const char *const paths[] = {
-		"/dev", "/dev/console", "/dev/mqueue",	 "/dev/pts",	     "/dev/shm", "/proc",
-		"/sys", "/etc/hosts",	"/etc/hostname", "/etc/resolv.conf", INIT_PATH,
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		if (streq(path, paths[i]))
+	for (const char *const *p = engine_made_paths; *p; p++)
+		if (streq(*p, path + 1))
 			return true;
 	return false;
 }

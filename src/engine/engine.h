@@ -351,6 +351,14 @@ int engine_system_start(struct engine *engine, engine_system_fn fn, void *opaque
 /* Freezes all processes of a running container, and lets them go on. */
 int engine_pause(struct engine *engine, const char *id, struct masu_error *err);
 int engine_unpause(struct engine *engine, const char *id, struct masu_error *err);
+/*
+ * Pauses a running container until engine_end_hold(), or until the caller is gone, however that
+ * ends: its monitor lets it go when *ret_fd hangs up. Without a monitor *ret_fd is -1, and only the
+ * caller can. Whoever unpauses it meanwhile has unpaused it.
+ */
+int engine_hold(struct engine *engine, const char *id, int *ret_fd, struct masu_error *err);
+/* Closes @fd. When it returns the container goes on, unless somebody else paused it. */
+void engine_end_hold(struct engine *engine, const char *id, int fd);
 /* What a container uses, at one moment; counters grow. What cannot be told is not guessed: the has_
  * flag says so. All zero for a container that does not run. */
 struct engine_stats {

@@ -39,6 +39,8 @@ int container_unpark(const struct container *container, struct masu_error *err);
  * its live.json. One system call where it was never paused. */
 int container_is_frozen(int dir, const char *prefix, const struct json *live, bool *ret,
 			struct masu_error *err);
+/* The monitor's part of engine_hold(): its caller has hung up. Takes no lock, waits for nobody. */
+void container_end_hold(struct engine *engine, const char *id);
 /* Lets a paused container go on; one that is not paused is fine. */
 int container_thaw(struct engine *engine, const char *id, struct masu_error *err);
 
@@ -103,7 +105,8 @@ int spec_security(const struct spec_context *context, struct oci_spec *spec,
 bool spec_filter_is_default(const struct container_config *config);
 const char *container_hostname(const struct container *container);
 
-#define INIT_PATH "/sbin/docker-init" /* where --init puts masu-init; Docker's place */
+#define INIT_PATH_RELATIVE "sbin/docker-init"
+#define INIT_PATH	   "/" INIT_PATH_RELATIVE /* where --init puts masu-init; Docker's place */
 
 /* ---- etc_files.c ---- */
 

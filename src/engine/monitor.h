@@ -127,6 +127,7 @@ void io_forgive(struct monitor_io *io);
 struct ctl_client {
 	bool used, wants_exit;
 	bool end_only; /* what the exit status was does not matter to it */
+	bool holds;    /* CTL_HOLD */
 	int fd;
 };
 

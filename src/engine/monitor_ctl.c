@@ -58,6 +58,8 @@ static void client_close(struct monitor *monitor, unsigned index)
 	struct monitor_ctl *ctl = &monitor->ctl;
 	if (!ctl->clients[index].used)
 		return;
+	if (ctl->clients[index].holds)
+		container_end_hold(monitor->engine, monitor->container.id);
 	close(ctl->clients[index].fd);
 	ctl->clients[index] = (struct ctl_client) { 0 };
 	while (ctl->room && !ctl->clients[ctl->room - 1].used)
@@ -232,6 +234,10 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 			break;
 		}
 		reply_error(client->fd, r, "cannot answer for one more process");
+		break;
+	case CTL_HOLD:
+		client->holds = true;
+		ctl_reply(client->fd, &ok, -1);
 		break;
 	default:
 		reply_error(client->fd, -EINVAL, "not understood by this monitor");

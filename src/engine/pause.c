@@ -7,14 +7,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
+#include "engine/attach.h"
 #include "engine/events.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
+#include "engine/protocol.h"
+#include "sys/fs.h"
 
 #define MARKER "paused"
+#define HELD   "held" /* what the marker says where engine_hold() made it */
 
 int container_is_frozen(int dir, const char *prefix, const struct json *live, bool *ret,
 			struct masu_error *err)
@@ -45,24 +52,39 @@ static int freeze(const struct container *container, bool frozen, struct masu_er
 	return r < 0 ? r : cgroup_freeze(cgroup, frozen, err);
 }
 
-static int pause_locked(struct engine *engine, const struct container *container,
-			struct masu_error *err)
+static int pause_as(struct engine *engine, const struct container *container, const char *word,
+		    struct masu_error *err)
 {
 	int r = lifecycle_check(container, VERB_PAUSE, err);
 	if (r < 0)
 		return r;
 	/* Closed when it is frozen: that is what engine_wait_for() is woken by. */
-	_cleanup_close_ int marker = openat(container->run_fd, MARKER,
-					    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	_cleanup_close_ int marker =
+		openat(container->run_fd, MARKER,
+		       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (marker < 0)
 		return error_errno(err, -errno, "cannot mark container %s as paused",
 				   container->name);
-	r = freeze(container, true, err);
+	r = fs_write_all(marker, word, strlen(word));
+	r = r < 0 ? error_errno(err, r, "cannot mark container %s as paused", container->name)
+		  : freeze(container, true, err);
 	if (r < 0)
 		unlinkat(container->run_fd, MARKER, 0);
 	else
 		event_container(engine, container, "pause", NULL, 0);
 	return r;
+}
+
+static int pause_locked(struct engine *engine, const struct container *container,
+			struct masu_error *err)
+{
+	return pause_as(engine, container, "", err);
+}
+
+static int hold_locked(struct engine *engine, const struct container *container,
+		       struct masu_error *err)
+{
+	return pause_as(engine, container, HELD, err);
 }
 
 static int thaw(struct engine *engine, const struct container *container, struct masu_error *err)
@@ -119,4 +141,57 @@ static int thaw_paused(struct engine *engine, const struct container *container,
 int container_thaw(struct engine *engine, const char *id, struct masu_error *err)
 {
 	return change(engine, id, thaw_paused, err);
+}
+
+/* ---- held: paused until somebody hangs up ---- */
+
+static bool is_held(const struct container *container)
+{
+	char word[16];
+	return container->run_fd >= 0 &&
+	       fs_read_small(container->run_fd, MARKER, word, sizeof(word)) == 0 &&
+	       streq(word, HELD);
+}
+
+void container_end_hold(struct engine *engine, const char *id)
+{
+	_cleanup_arena_ struct arena arena;
+	struct container container;
+	arena_init(&arena, 0);
+	if (store_load(engine, &arena, id, &container, NULL) < 0)
+		return;
+	if (is_held(&container))
+		thaw(engine, &container, NULL);
+	container_close(&container);
+}
+
+int engine_hold(struct engine *engine, const char *id, int *ret_fd, struct masu_error *err)
+{
+	struct ctl_message message = { .type = CTL_HOLD };
+	_cleanup_close_ int control = -1;
+	int r = monitor_connect_id(engine, id, &control);
+	if (r == 0)
+		r = ctl_send(control, &message, -1);
+	if (r == 0)
+		r = ctl_receive(control, &message, NULL);
+	if (r < 0 || message.type != CTL_OK)
+		cleanup_close(&control); /* no monitor: then it is only let go if we live */
+	r = change(engine, id, hold_locked, err);
+	if (r == 0)
+		*ret_fd = take_fd(&control);
+	return r;
+}
+
+void engine_end_hold(struct engine *engine, const char *id, int fd)
+{
+	struct ctl_message message;
+	if (fd < 0) {
+		container_end_hold(engine, id);
+		return;
+	}
+	/* The monitor hangs up when it has let go. */
+	shutdown(fd, SHUT_WR);
+	while (ctl_receive(fd, &message, NULL) == 0)
+		;
+	close(fd);
 }

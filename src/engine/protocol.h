@@ -20,6 +20,8 @@
  *                                       where it waits for its next start, it has ended with this
  *   CTL_RELOAD                    ->    CTL_OK: the container's record or its cgroups have changed;
  *                                       what the monitor keeps of them is read again when needed
+ *   CTL_HOLD                      ->    CTL_OK: the caller pauses the container itself; when it
+ *                                       hangs up, the monitor lets it go
  *
  *   CTL_PUBLISH                   ->    CTL_OK or CTL_ERROR: the published ports of the container's
  *                                       record have changed, and do so in the network now
@@ -51,6 +53,7 @@ enum ctl_type {
 	CTL_RELOAD,
 	CTL_TRAP,
 	CTL_PUBLISH,
+	CTL_HOLD,
 	CTL_OK = 64,
 	CTL_ATTACHED,
 	CTL_STARTED,

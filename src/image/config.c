@@ -349,7 +349,7 @@ int image_load_document(int images_fd, struct arena *arena, const struct image_e
 			struct image *ret, struct image_manifest *ret_manifest,
 			const struct json **ret_config, struct masu_error *err)
 {
-	struct image image = { .reference = entry->reference };
+	struct image image = { .reference = entry->reference, .parent = entry->parent };
 	struct image_manifest manifest;
 	const struct json *document, *config;
 	const char *digest = entry->digest;

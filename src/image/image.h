@@ -85,6 +85,7 @@ struct image {
 	char original_digest[DIGEST_MAX]; /* of the manifest as it came, which may be Docker's */
 	char remote_digest[DIGEST_MAX];	  /* what registries know it by: that, or an index's */
 	const char *reference;		  /* as found, full form; NULL when found by id */
+	const char *parent;		  /* id of the image it was committed on; NULL: unknown */
 	struct image_config config;
 	const char *created; /* RFC 3339, "" when absent */
 	const char *architecture, *os;

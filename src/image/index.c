@@ -18,6 +18,7 @@
 #define FULL_NAME     "io.containerd.image.name"
 #define UNPACKED_SIZE "masu.unpacked-size"
 #define REMOTE	      "masu.registry-digest"
+#define PARENT	      "masu.parent"
 
 static int make_layout(int root_fd, struct masu_error *err)
 {
@@ -134,6 +135,7 @@ static int add_parsed(struct image_index *index, const struct json *item)
 		str_to_u64(size, &entry.unpacked_size);
 	entry.original = digest_annotation(annotations, IMAGE_ORIGINAL);
 	entry.remote = digest_annotation(annotations, REMOTE);
+	entry.parent = digest_annotation(annotations, PARENT);
 	r = reserve(index);
 	if (r == 0)
 		index->entries[index->count++] = entry;
@@ -201,6 +203,8 @@ static int write_annotations(struct json_writer *w, const struct image_index *in
 		json_field_string(w, IMAGE_ORIGINAL, entry->original);
 	if (entry->remote)
 		json_field_string(w, REMOTE, entry->remote);
+	if (entry->parent)
+		json_field_string(w, PARENT, entry->parent);
 	json_end_object(w);
 	return r;
 }
@@ -217,7 +221,8 @@ static int write_entry(struct json_writer *w, const struct image_index *index,
 	json_field_string(w, "mediaType", entry->media_type);
 	json_field_string(w, "digest", entry->digest);
 	json_field_u64(w, "size", entry->size);
-	if (entry->reference || entry->unpacked_size || entry->original || entry->remote)
+	if (entry->reference || entry->unpacked_size || entry->original || entry->remote ||
+	    entry->parent)
 		r = write_annotations(w, index, entry);
 	json_end_object(w);
 	return r;
@@ -324,6 +329,10 @@ int image_index_put(struct image_index *index, const struct image_entry *entry)
 		entry->reference ? image_index_get(index, entry->reference) : NULL;
 	if (named && same_entry(named, entry))
 		return 0;
+	const char *parent = entry->parent;
+	for (size_t i = 0; i < index->count && !parent; i++)
+		if (streq(index->entries[i].digest, entry->digest))
+			parent = index->entries[i].parent;
 	if (entry->reference)
 		image_index_untag(index, entry->reference);
 	for (size_t i = index->count; i-- > 0;)
@@ -333,6 +342,7 @@ int image_index_put(struct image_index *index, const struct image_entry *entry)
 	if (r < 0)
 		return r;
 	index->entries[index->count] = *entry;
+	index->entries[index->count].parent = parent;
 	index->entries[index->count++].raw = NULL;
 	return 0;
 }

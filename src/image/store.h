@@ -41,6 +41,7 @@ struct image_entry {
 	const char *original;
 	/* What the reference names at its registry where that is neither, an index. NULL: it is. */
 	const char *remote;
+	const char *parent; /* id of the image that a commit was made on; NULL: none */
 };
 
 struct image_index {

@@ -4,7 +4,6 @@
  * The layers are looked at through a read-only mount of them. The upper directory is the
  * container's: nothing in it is opened but directories, and links are never followed.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -54,59 +53,34 @@ static int add(struct differ *d, char kind, bool only_inside)
 
 /* ---- names ---- */
 
-struct names {
-	const char **items;
-	size_t count, capacity;
-};
-
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int add_name(struct arena *arena, struct names *names, const char *name)
+/* Those of both directories (@hidden -1: none), sorted, each once. */
+static int collect(struct arena *arena, int upper, int hidden, const char ***ret, size_t *ret_count)
 {
-	if (names->count == names->capacity) {
-		size_t capacity = names->capacity ? names->capacity * 2 : 64;
-		const char **grown = arena_array(arena, const char *, capacity);
-		if (!grown)
-			return -ENOMEM;
-		if (names->count)
-			memcpy(grown, names->items, names->count * sizeof(*grown));
-		names->items = grown;
-		names->capacity = capacity;
-	}
-	names->items[names->count] = arena_strdup(arena, name);
-	return names->items[names->count++] ? 0 : -ENOMEM;
-}
-
-static int read_names(struct arena *arena, int fd, struct names *names)
-{
-	_cleanup_closedir_ DIR *dir = fs_opendir_at(fd, ".");
-	if (!dir)
-		return -errno;
-	struct dirent *entry;
-	int r = 0;
-	while (r == 0 && (errno = 0, entry = readdir(dir)))
-		if (!streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
-			r = add_name(arena, names, entry->d_name);
-	return r == 0 ? -errno : r;
-}
-
-/* Sorted, each once. */
-static int collect(struct arena *arena, int upper, int hidden, struct names *names)
-{
-	int r = read_names(arena, upper, names);
-	if (r == 0 && hidden >= 0)
-		r = read_names(arena, hidden, names);
-	if (r < 0 || names->count == 0)
+	const char **more;
+	size_t count, more_count, kept = 1;
+	int r = fs_names(upper, arena, ret, ret_count);
+	if (r < 0 || hidden < 0)
 		return r;
-	qsort(names->items, names->count, sizeof(*names->items), by_name);
-	size_t kept = 1;
-	for (size_t i = 1; i < names->count; i++)
-		if (!streq(names->items[i], names->items[kept - 1]))
-			names->items[kept++] = names->items[i];
-	names->count = kept;
+	r = fs_names(hidden, arena, &more, &more_count);
+	count = *ret_count + more_count;
+	if (r < 0 || more_count == 0)
+		return r;
+	const char **names = arena_array(arena, const char *, count);
+	if (!names)
+		return -ENOMEM;
+	memcpy(names, *ret, *ret_count * sizeof(*names));
+	memcpy(names + *ret_count, more, more_count * sizeof(*names));
+	qsort(names, count, sizeof(*names), by_name);
+	for (size_t i = 1; i < count; i++)
+		if (!streq(names[i], names[kept - 1]))
+			names[kept++] = names[i];
+	*ret = names;
+	*ret_count = kept;
 	return 0;
 }
 
@@ -177,18 +151,18 @@ static int compare_name(struct differ *d, int upper, int lower, const char *name
 /* @lower: the same directory in the layers, or -1; @hidden: by an opaque one above. */
 static int compare(struct differ *d, int upper, int lower, bool hidden)
 {
-	struct names names = { 0 };
-	size_t before = d->len;
+	const char **names = NULL;
+	size_t count = 0, before = d->len;
 	if (d->depth == MAX_DEPTH)
 		return -ELOOP;
 	hidden = lower >= 0 && (hidden || is_opaque(upper));
-	int r = collect(d->arena, upper, hidden ? lower : -1, &names);
+	int r = collect(d->arena, upper, hidden ? lower : -1, &names, &count);
 	d->depth++;
-	for (size_t i = 0; r == 0 && i < names.count; i++) {
-		r = str_format(d->path + before, sizeof(d->path) - before, "/%s", names.items[i]);
-		d->len = before + 1 + strlen(names.items[i]);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = str_format(d->path + before, sizeof(d->path) - before, "/%s", names[i]);
+		d->len = before + 1 + strlen(names[i]);
 		if (r == 0)
-			r = compare_name(d, upper, lower, names.items[i], hidden);
+			r = compare_name(d, upper, lower, names[i], hidden);
 		if (r == 0)
 			d->len = before;
 	}

@@ -47,6 +47,12 @@ int fs_target_in(int rootfd, const char *path, bool want_file, mode_t mode);
  */
 int fs_read_in(int rootfd, const char *path, size_t limit, struct buf *ret);
 
+/*
+ * The names in directory @fd but "." and "..", sorted by their bytes, NULL-terminated, in the
+ * arena.
+ */
+int fs_names(int fd, struct arena *arena, const char ***ret, size_t *ret_count);
+
 /* mkdir -p on an ordinary path. */
 int fs_mkdirs(int dirfd, const char *path, mode_t mode);
 

@@ -8,7 +8,7 @@
 #include "base/arena.h"
 
 #define BUCKETS	     4096u
-#define LINKS_MEMORY (64u << 20)
+#define LINKS_MEMORY (256u << 20)
 
 struct link {
 	struct link *next;
@@ -52,16 +52,17 @@ const char *tree_links_find(const struct tree_links *links, const struct stat *s
 	return NULL;
 }
 
-void tree_links_add(struct tree_links *links, const struct stat *st, const char *path)
+int tree_links_add(struct tree_links *links, const struct stat *st, const char *path)
 {
 	struct link **bucket = &links->buckets[bucket_of(st)];
 	size_t size = strlen(path) + 1;
 	struct link *l = arena_alloc(&links->arena, sizeof(*l) + size);
 	if (!l)
-		return;
+		return -ENOMEM;
 	l->next = *bucket;
 	l->dev = st->st_dev;
 	l->ino = st->st_ino;
 	memcpy(l->path, path, size);
 	*bucket = l;
+	return 0;
 }

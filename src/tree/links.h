@@ -9,5 +9,5 @@ int tree_links_new(struct tree_links **ret);
 void tree_links_free(struct tree_links *links);
 /* The path of the file that @st is of, or NULL. */
 const char *tree_links_find(const struct tree_links *links, const struct stat *st);
-/* Where there is no room for it, its other names become files of their own. */
-void tree_links_add(struct tree_links *links, const struct stat *st, const char *path);
+/* -ENOMEM. */
+int tree_links_add(struct tree_links *links, const struct stat *st, const char *path);

@@ -29,6 +29,7 @@
 #define PSEUDO_FILE    (16u << 20)
 #define BUFFER_SIZE    (256u << 10)
 #define XATTR_LIST_MAX 65536
+#define NAMES_MEMORY   (512u << 20) /* of one directory */
 
 struct walk {
 	const struct tree_walk_options *options;
@@ -107,23 +108,39 @@ static int read_xattr(struct walk *w, int fd, const char *name, struct tar_entry
 	return 0;
 }
 
+static bool is_refused(const struct walk *w, const char *name)
+{
+	const struct tree_walk_hooks *hooks = w->options->hooks;
+	for (const char *const *p = hooks ? hooks->refused_xattrs : NULL; p && *p; p++)
+		if (streq(name, *p))
+			return true;
+	return false;
+}
+
+/* -errno, with its message. */
 static int read_xattrs(struct walk *w, int fd, struct tar_entry *e)
 {
 	ssize_t len = flistxattr(fd, NULL, 0);
-	if (len <= 0 || len > XATTR_LIST_MAX)
-		return len < 0 && errno != ENOTSUP && errno != EPERM ? -errno
-		       : len > 0				     ? -E2BIG
-								     : 0;
+	if (len == 0 || (len < 0 && (errno == ENOTSUP || errno == EPERM)))
+		return 0;
+	if (len < 0 || len > XATTR_LIST_MAX)
+		return fail(w, len < 0 ? -errno : -E2BIG);
 	char *names = arena_alloc(&w->arena, (size_t)len + 1);
 	e->xattrs = arena_array(&w->arena, struct tar_xattr, TAR_MAX_XATTRS);
 	if (!names || !e->xattrs)
-		return -ENOMEM;
+		return fail(w, -ENOMEM);
 	len = flistxattr(fd, names, (size_t)len);
 	int r = 0;
-	for (const char *name = names; r == 0 && name < names + len; name += strlen(name) + 1)
+	for (const char *name = names; r == 0 && name < names + len; name += strlen(name) + 1) {
+		if (is_refused(w, name))
+			return error_set(w->err, -ENOTSUP,
+					 "%.300s: its attribute %s means something that is not "
+					 "understood here",
+					 *w->path ? w->path : ".", name);
 		if (tree_xattr_wanted(name))
 			r = read_xattr(w, fd, name, e);
-	return r;
+	}
+	return r < 0 ? fail(w, r) : 0;
 }
 
 /* ---- content ---- */
@@ -261,7 +278,7 @@ static int walk_file(struct walk *w, int fd, const struct stat *st, bool pseudo,
 	e->size = (uint64_t)st->st_size;
 	int r = read_xattrs(w, file, e);
 	if (r < 0)
-		return fail(w, r);
+		return r;
 	bool sparse = (uint64_t)st->st_blocks * 512 < e->size;
 	if (sparse && w->sink->wants_regions)
 		r = map_regions(w, file, e);
@@ -309,6 +326,30 @@ static int walk_child(struct walk *w, int dir, const char *name, const struct st
 	return r;
 }
 
+static int walk_any_order(struct walk *w, DIR *dir, const struct stat *st, bool pseudo)
+{
+	struct dirent *entry;
+	int r = 0;
+	while (r == 0 && (errno = 0, entry = readdir(dir)))
+		if (!streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
+			r = walk_child(w, dirfd(dir), entry->d_name, st, pseudo);
+	return r == 0 && errno ? fail(w, -errno) : r;
+}
+
+static int walk_sorted(struct walk *w, int dir, const struct stat *st, bool pseudo)
+{
+	_cleanup_arena_ struct arena arena;
+	const char **names;
+	size_t count;
+	arena_init(&arena, NAMES_MEMORY);
+	int r = fs_names(dir, &arena, &names, &count);
+	if (r < 0)
+		return fail(w, r);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = walk_child(w, dir, names[i], st, pseudo);
+	return r;
+}
+
 /* Closes *fd: the way down needs one open file a level. */
 static int walk_directory(struct walk *w, int *fd, const struct stat *st, bool pseudo,
 			  struct tar_entry *e)
@@ -325,22 +366,23 @@ static int walk_directory(struct walk *w, int *fd, const struct stat *st, bool p
 	e->type = TAR_DIRECTORY;
 	int r = read_xattrs(w, listing, e);
 	if (r < 0)
-		return fail(w, r);
+		return r;
 	bool is_top = w->depth == 0;
-	if (!is_top || !w->options->without_top)
+	bool told = !is_top || !w->options->without_top;
+	if (told)
 		r = plain_entry(w, e);
+	if (r == 0 && told && w->options->hooks)
+		r = w->options->hooks->entered(w->options->hooks->data, listing, e, w->err);
 	if (r < 0 || pseudo)
 		return r;
 	if (w->depth == LIMIT_DEPTH)
 		return error_set(w->err, -ELOOP, "%.300s: more than %u directories deep", w->path,
 				 LIMIT_DEPTH);
 	w->depth++;
-	struct dirent *entry;
-	while (r == 0 && (errno = 0, entry = readdir(dir)))
-		if (!streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
-			r = walk_child(w, listing, entry->d_name, st, pseudo);
+	r = w->options->sorted ? walk_sorted(w, listing, st, pseudo)
+			       : walk_any_order(w, dir, st, pseudo);
 	w->depth--;
-	return r == 0 && errno ? fail(w, -errno) : r;
+	return r;
 }
 
 /* @parent: the directory it is in, NULL for the top; @pseudo: what is_pseudo() says of that. */
@@ -361,6 +403,15 @@ static int walk_object(struct walk *w, int *fd, const struct stat *parent, bool 
 	};
 	if (!parent || st.st_dev != parent->st_dev)
 		pseudo = is_pseudo(*fd);
+	enum tree_choice choice = TREE_TELL;
+	if (w->options->hooks && parent) {
+		int r = w->options->hooks->choose(w->options->hooks->data, *fd, &st, &e, &choice,
+						  w->err);
+		if (r < 0 || choice == TREE_LEAVE_OUT)
+			return r;
+	}
+	if (choice == TREE_TELL_ONLY)
+		return plain_entry(w, &e);
 	if (S_ISDIR(st.st_mode))
 		return walk_directory(w, fd, &st, pseudo, &e);
 	if (S_ISSOCK(st.st_mode))
@@ -383,8 +434,8 @@ static int walk_object(struct walk *w, int *fd, const struct stat *parent, bool 
 		e.minor = minor(st.st_rdev);
 		r = plain_entry(w, &e);
 	}
-	if (r == 0 && st.st_nlink > 1)
-		tree_links_add(w->links, &st, w->path);
+	if (r == 0 && st.st_nlink > 1 && tree_links_add(w->links, &st, w->path) < 0)
+		r = fail(w, -ENOMEM);
 	return r;
 }
 

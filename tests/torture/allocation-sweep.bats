@@ -166,3 +166,25 @@ SAME_IMAGE='[ "$(masu image inspect -f "{{.RootFS.Layers}}" sweep:local)" = "$la
 	sweep true "$REMOVE_IMAGE" load -q -i "$BATS_TEST_TMPDIR/saved"
 	masu system check
 }
+
+@test "commit" {
+	local layers RESULT=$SAME_IMAGE LINES_AT_MOST=1
+	masu create "${A_CONTAINER[@]}" -v masu-sweep:/x busybox:local true >/dev/null
+	masu start masu-sweep
+	wait_until 10 [ "$(masu wait masu-sweep)" = 0 ]
+	masu commit -q --include-volumes masu-sweep sweep:local
+	layers=$(masu image inspect -f "{{.RootFS.Layers}}" sweep:local)
+	masu rmi sweep:local
+	sweep true "$REMOVE_IMAGE" commit -q --include-volumes -m x -c 'ENV A=b' masu-sweep sweep:local
+	masu rm masu-sweep
+	masu volume rm masu-sweep
+}
+
+@test "commit of a container that runs, which goes on whatever fails" {
+	local layers LINES_AT_MOST=1 RESULT='[ "$(masu ps -q --filter name=masu-sweep --filter status=running | wc -l)" = 1 ]'
+	masu run -d "${A_CONTAINER[@]}" busybox:local sleep 1000 3>&-
+	masu exec masu-sweep sh -c 'echo x >/x; rm -r /root'
+	sweep true "$REMOVE_IMAGE; $RESULT" commit masu-sweep sweep:local
+	eval "$RESULT"
+	masu rm -f masu-sweep
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The image store under faults: a load, import or pull that is killed, or one of whose calls fails, at any
+# The image store under faults: a load, import, pull or commit that is killed, or one of whose calls fails, at any
 # state-changing system call. The images that were there stay, the same command then succeeds, and
 # after rmi the store is as it was, byte for byte in its index. POINTS (default 30) points a command are
 # sampled evenly; POINTS=0 takes every one.
@@ -22,6 +22,12 @@ setup_file() {
 	"$MASU" save -o "$IN/victim.tar" victim:1
 	skopeo copy -q "oci:$MASU_ROOT/images:victim:1" "oci:$IN/layout:victim"
 	"$MASU" rmi victim:1
+	# For commit: a container that runs and one that does not, with a volume each. Its image has to run.
+	export GROUP=/masu-sweep-$$
+	tar -C "$IN/a" -cf - . | "$MASU" import -c 'CMD ["/busybox","sleep","1000"]' - runs:1
+	"$MASU" run -d --name up --cgroup-parent "$GROUP" --network none -v up:/v runs:1 3>&- 4>&-
+	"$MASU" run --name down --cgroup-parent "$GROUP" --network none -v down:/v runs:1 /busybox mknod /v/null c 1 3 3>&- 4>&-
+	"$MASU" exec up /busybox sh -c '/busybox rm -r /etc; echo x >/x; echo v >/v/file' 3>&- 4>&-
 	registry_client_setup
 	python3 "$REPO/tests/lib/hostile-registry.py" 5000 "$IN/layout" /dev/null 3>&- 4>&- &
 	echo $! >"$BATS_FILE_TMPDIR/pid"
@@ -30,6 +36,8 @@ setup_file() {
 
 teardown_file() {
 	kill "$(cat "$BATS_FILE_TMPDIR/pid")"
+	"$MASU" rm -f up down
+	rmdir /sys/fs/cgroup/*"$GROUP" /sys/fs/cgroup"$GROUP" 2>/dev/null || true
 }
 
 setup() {
@@ -37,14 +45,17 @@ setup() {
 }
 
 store() {
-	find "$MASU_ROOT" -printf '%y %P\n' | sort
+	find "$MASU_ROOT" -printf '%y %P\n' | grep -v -e '^f containers/.*/state.json' -e work/work -e images/.masu/resolved/ | sort
 	sha256sum "$MASU_ROOT/images/index.json"
 }
 
 # Puts the store back and compares it with $before.
 unchanged() {
 	"$MASU" rmi "$VICTIM" >/dev/null 2>&1
+	# A commit that was killed when it was done, and made again, is another image: it has another date.
+	"$MASU" image prune -f >/dev/null
 	[ -n "$("$MASU" images -q base:1)" ] || { echo "base:1 is lost"; return 1; }
+	[ "$("$MASU" ps -q --filter name=up --filter status=running | wc -l)" = 1 ] || { echo "up does not run"; return 1; }
 	diff <(echo "$before") <(store)
 }
 
@@ -113,4 +124,18 @@ sweep() {
 @test "a pull without file descriptors" {
 	VICTIM=127.0.0.1:5000/good/victim:1
 	sweep 24 pull -q "$VICTIM" # EMFILE
+}
+
+@test "a commit of a running container that is killed: the container goes on" {
+	sweep kill commit -q --include-volumes up victim:1
+}
+
+@test "a commit of a container that does not run, killed" {
+	sweep kill commit -q --include-volumes down victim:1
+}
+
+@test "a commit on a full disk, without file descriptors, on a broken disk" {
+	sweep 28 commit -q --include-volumes up victim:1 # ENOSPC
+	sweep 24 commit -q --include-volumes up victim:1 # EMFILE
+	sweep 5 commit -q --include-volumes up victim:1	 # EIO
 }

@@ -228,6 +228,7 @@ static const char *changed(const char *const *changes)
 {
 	struct config_builder c;
 	struct buf out;
+	const char *diff_id = "sha256:x";
 	image_config_init(&c, &arena);
 	for (; *changes; changes++) {
 		struct masu_error err = { 0 };
@@ -235,7 +236,7 @@ static const char *changed(const char *const *changes)
 		assert_string_equal(err.message, "");
 	}
 	buf_init(&out, 0);
-	assert_int_equal(image_config_write(&c, "sha256:x", &out), 0);
+	assert_int_equal(image_config_write(&c, &diff_id, 1, &out), 0);
 	const char *text = arena_strdup(&arena, buf_str(&out));
 	buf_free(&out);
 	const char *start = strstr(text, "\"config\":") + strlen("\"config\":");

@@ -80,7 +80,7 @@ static int under(const struct seccomp_filter *filter, int (*probe)(void))
 	if (pid == 0) {
 		int listener = -1;
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-		    seccomp_load(filter, &listener, NULL) < 0 ||
+		    seccomp_enter(filter, &listener, NULL) < 0 ||
 		    seccomp_has_listener(filter) != (listener >= 0))
 			_exit(99);
 		_exit(probe());

@@ -528,6 +528,7 @@ static int index_image(struct image_index *index, const struct built_image *imag
 		.unpacked_size = unpacked,
 		.original = image->original.digest[0] ? image->original.digest : NULL,
 		.remote = image->remote,
+		.parent = image->parent,
 	};
 	int r = *reference ? 0 : image_index_put(index, &entry);
 	for (; *reference && r == 0; reference++) {

@@ -49,6 +49,7 @@ struct built_image {
 	struct built_layer *layers;
 	size_t layer_count;
 	const char **references; /* full forms, NULL-terminated; empty: untagged */
+	const char *parent;	 /* id of the image it was made on; NULL: none */
 };
 
 int image_builder_open(int root_fd, const char *driver, struct arena *arena,

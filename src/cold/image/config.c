@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/str.h"
 #include "json/json.h"
@@ -95,7 +96,61 @@ static void write_container_config(struct json_writer *w, const struct config_bu
 	json_end_object(w);
 }
 
-int image_config_write(const struct config_builder *c, const char *diff_id, struct buf *ret)
+static void write_rootfs(struct json_writer *w, const char *const *diff_ids, size_t count)
+{
+	json_begin_object(w);
+	json_field_string(w, "type", "layers");
+	json_key(w, "diff_ids");
+	json_begin_array(w);
+	for (size_t i = 0; i < count; i++)
+		json_put_string(w, diff_ids[i]);
+	json_end_array(w);
+	json_end_object(w);
+}
+
+/* Readers count on an entry for each layer: an image that came without gets some. */
+static void write_missing_history(struct json_writer *w, const struct config_builder *c,
+				  size_t layer_count)
+{
+	size_t told = 0;
+	bool empty;
+	json_foreach (step, c->base_history) {
+		empty = false;
+		json_bool(json_get(step, "empty_layer"), &empty);
+		told += !empty;
+	}
+	for (size_t i = 0; i < c->step_count; i++)
+		told += !c->steps[i].empty_layer;
+	for (; told < layer_count; told++) {
+		json_begin_object(w);
+		json_field_string(w, "created", c->created);
+		json_end_object(w);
+	}
+}
+
+static void write_history(struct json_writer *w, const struct config_builder *c, size_t layer_count)
+{
+	json_begin_array(w);
+	write_missing_history(w, c, layer_count);
+	json_foreach (step, c->base_history) {
+		json_put_value(w, step);
+	}
+	for (size_t i = 0; i < c->step_count; i++) {
+		const struct config_step *step = &c->steps[i];
+		json_begin_object(w);
+		json_field_string(w, "created", c->created);
+		write_optional(w, "author", c->author);
+		write_optional(w, "created_by", step->created_by);
+		write_optional(w, "comment", step->comment);
+		if (step->empty_layer)
+			json_field_bool(w, "empty_layer", true);
+		json_end_object(w);
+	}
+	json_end_array(w);
+}
+
+int image_config_write(const struct config_builder *c, const char *const *diff_ids,
+		       size_t layer_count, struct buf *ret)
 {
 	struct json_writer w;
 	json_writer_init(&w, ret, false);
@@ -108,20 +163,21 @@ int image_config_write(const struct config_builder *c, const char *diff_id, stru
 	json_key(&w, "config");
 	write_container_config(&w, c);
 	json_key(&w, "rootfs");
-	json_begin_object(&w);
-	json_field_string(&w, "type", "layers");
-	json_key(&w, "diff_ids");
-	json_begin_array(&w);
-	json_put_string(&w, diff_id);
-	json_end_array(&w);
-	json_end_object(&w);
+	write_rootfs(&w, diff_ids, layer_count);
 	json_key(&w, "history");
-	json_begin_array(&w);
-	json_begin_object(&w);
-	json_field_string(&w, "created", c->created);
-	write_optional(&w, "comment", c->comment);
-	json_end_object(&w);
-	json_end_array(&w);
+	write_history(&w, c, layer_count);
 	json_end_object(&w);
 	return buf_error(ret);
+}
+
+int image_config_time(struct arena *arena, const char **ret)
+{
+	struct timespec now;
+	struct tm tm;
+	char text[32];
+	if (clock_gettime(CLOCK_REALTIME, &now) < 0 || !gmtime_r(&now.tv_sec, &tm))
+		return -errno;
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	*ret = arena_printf(arena, "%s.%09ldZ", text, now.tv_nsec);
+	return *ret ? 0 : -ENOMEM;
 }

@@ -4,13 +4,23 @@
 #include "base/buf.h"
 #include "image/image.h"
 
+/* One entry of an image's history. */
+struct config_step {
+	const char *created_by, *comment; /* NULL or "": none */
+	bool empty_layer;
+};
+
 /* A config under construction; lists grow in the arena. */
 struct config_builder {
 	struct arena *arena;
 	struct image_config config;
 	const char **on_build;
 	const char *created, *architecture, *variant, *os;
-	const char *author, *comment;
+	const char *author;
+	/* What the image it is made on has, NULL: none, and what led from there to here. */
+	const struct json *base_history;
+	const struct config_step *steps;
+	size_t step_count;
 };
 
 void image_config_init(struct config_builder *c, struct arena *arena);
@@ -21,5 +31,9 @@ void image_config_init(struct config_builder *c, struct arena *arena);
  */
 int image_config_change(struct config_builder *c, const char *instruction, struct masu_error *err);
 
-/* The config document of an image of one layer. */
-int image_config_write(const struct config_builder *c, const char *diff_id, struct buf *ret);
+/* The config document of an image of these layers, lowest first. */
+int image_config_write(const struct config_builder *c, const char *const *diff_ids,
+		       size_t layer_count, struct buf *ret);
+
+/* Now, as a config has it. */
+int image_config_time(struct arena *arena, const char **ret);

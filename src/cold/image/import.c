@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -78,10 +77,15 @@ static int prepare_config(struct config_builder *c, struct arena *arena,
 			  const struct import_options *o, const char *source,
 			  struct masu_error *err)
 {
+	struct config_step *step = arena_new(arena, struct config_step);
 	image_config_init(c, arena);
-	c->comment = o->message		  ? o->message
-		     : streq(source, "-") ? "Imported from -"
-					  : arena_printf(arena, "Imported from %s", source);
+	if (!step)
+		return error_set(err, -ENOMEM, "out of memory");
+	step->comment = o->message ? o->message : arena_printf(arena, "Imported from %s", source);
+	if (!step->comment)
+		return error_set(err, -ENOMEM, "out of memory");
+	c->steps = step;
+	c->step_count = 1;
 	int r = o->platform ? set_platform(c, o->platform, err) : 0;
 	for (size_t i = 0; i < o->change.count && r == 0; i++)
 		r = image_config_change(c, o->change.items[i], err);
@@ -126,18 +130,6 @@ static int take_archive(struct image_builder *b, int fd, struct built_layer *lay
 	return r;
 }
 
-static int current_time(struct arena *arena, const char **ret)
-{
-	struct timespec now;
-	struct tm tm;
-	char text[32];
-	if (clock_gettime(CLOCK_REALTIME, &now) < 0 || !gmtime_r(&now.tv_sec, &tm))
-		return -errno;
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	*ret = arena_printf(arena, "%s.%09ldZ", text, now.tv_nsec);
-	return *ret ? 0 : -ENOMEM;
-}
-
 /*
  * The same archive with the same options under the same name is the same image: where the image
  * that has the name differs in nothing but its date, its date is kept, and so is its id.
@@ -151,7 +143,7 @@ static int write_config(struct image_builder *b, struct config_builder *c, const
 	if (reference && image_find(b->root_fd, b->arena, reference, &existing, NULL) == 0) {
 		struct staged_blob blob;
 		c->created = existing.created;
-		int r = image_config_write(c, diff_id, &text);
+		int r = image_config_write(c, &diff_id, 1, &text);
 		if (r == 0)
 			r = staging_store_bytes(&b->staging, text.data, text.len, &blob, err);
 		if (r < 0)
@@ -162,9 +154,9 @@ static int write_config(struct image_builder *b, struct config_builder *c, const
 		}
 		buf_reset(&text);
 	}
-	int r = current_time(b->arena, &c->created);
+	int r = image_config_time(b->arena, &c->created);
 	if (r == 0)
-		r = image_config_write(c, diff_id, &text);
+		r = image_config_write(c, &diff_id, 1, &text);
 	if (r < 0)
 		return error_errno(err, r, "config");
 	return staging_store_bytes(&b->staging, text.data, text.len, ret, err);
@@ -197,18 +189,6 @@ static int build_and_commit(struct image_builder *b, int fd, struct config_build
 	return r;
 }
 
-static int parse_target(struct arena *arena, const char *text, const char **ret,
-			struct masu_error *err)
-{
-	struct image_reference reference;
-	int r = image_reference_parse(arena, text, &reference, err);
-	if (r == 0 && reference.digest)
-		return error_set(err, -EINVAL, "cannot import digest reference");
-	if (r == 0)
-		*ret = image_reference_full(arena, &reference);
-	return r < 0 || *ret ? r : error_set(err, -ENOMEM, "out of memory");
-}
-
 static int run(struct cli_context *context, void *data, int argc, char **argv,
 	       struct masu_error *err)
 {
@@ -220,7 +200,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	struct built_image image = { .layers = &layer, .layer_count = 1, .references = references };
 	_cleanup_close_ int root_fd = -1; /* closed after the builder is */
 	_cleanup_image_builder_ struct image_builder builder = { 0 };
-	int r = argc > 1 ? parse_target(arena, argv[1], &references[0], err) : 0;
+	int r = argc > 1 ? parse_target(arena, argv[1], "import", &references[0], err) : 0;
 	if (r == 0)
 		r = prepare_config(&config, arena, o, argv[0], err);
 	if (r < 0)

@@ -107,9 +107,10 @@ static void print_loaded(struct arena *arena, const struct built_image *images, 
 			printf("Loaded image ID: %s\n", images[i].config.digest);
 		for (; *name; name++) {
 			struct image_reference reference;
+			const char *text = NULL;
 			if (image_reference_parse(arena, *name, &reference, NULL) == 0)
-				printf("Loaded image: %s\n",
-				       image_reference_familiar_full(arena, &reference));
+				text = image_reference_familiar_full(arena, &reference);
+			printf("Loaded image: %s\n", text ? text : *name);
 		}
 	}
 }

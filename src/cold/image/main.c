@@ -2,6 +2,7 @@
  * libexec/masu/masu-image: everything that adds to the image store. Started by `masu` with the verb
  * as argv[0] and the roots in MASU_ROOT and MASU_RUNROOT.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +33,21 @@ void tell_image(const struct cli_context *context, int root_fd, const char *acti
 		image_event(context->runroot, action, &image, name);
 }
 
+int parse_target(struct arena *arena, const char *text, const char *verb, const char **ret,
+		 struct masu_error *err)
+{
+	struct image_reference reference;
+	int r = image_reference_parse(arena, text, &reference, err);
+	if (r == 0 && reference.digest)
+		return error_set(err, -EINVAL, "cannot %s digest reference", verb);
+	if (r == 0)
+		*ret = image_reference_full(arena, &reference);
+	return r < 0 || *ret ? r : error_set(err, -ENOMEM, "out of memory");
+}
+
 /* clang-format off */
 static const struct cli_command *const verbs[] = {
+	&commit_command,
 	&image_command,
 	&import_command,
 	&load_command,
@@ -70,6 +84,8 @@ int main(int argc, char **argv)
 		.root = from_environment("MASU_ROOT", "/var/lib/masu"),
 		.runroot = from_environment("MASU_RUNROOT", "/run/masu"),
 		.program = "masu",
+		.self_path = "",
+		.argv = argv,
 	};
 	if (*from_environment("MASU_TRACE_TIMING", "") && trace_start() == 0)
 		trace_process("master");

@@ -185,44 +185,57 @@ static int put_blobs(struct saver *s)
 
 static const char *blob_path(struct saver *s, const char *digest)
 {
-	const char *path = arena_printf(s->arena, IMAGES_BLOBS "/%s", digest + strlen("sha256:"));
-	return path ? path : "";
+	return arena_printf(s->arena, IMAGES_BLOBS "/%s", digest + strlen("sha256:"));
 }
 
+/* NULL: out of memory. */
 static const char *familiar(struct saver *s, const char *full)
 {
 	struct image_reference reference;
-	const char *text = NULL;
-	if (image_reference_parse(s->arena, full, &reference, NULL) == 0)
-		text = image_reference_familiar_full(s->arena, &reference);
-	return text ? text : full;
+	int r = image_reference_parse(s->arena, full, &reference, NULL);
+	return r == 0 ? image_reference_familiar_full(s->arena, &reference) : NULL;
+}
+
+/* @text NULL: out of memory. */
+static int put_text(struct saver *s, struct json_writer *w, const char *text)
+{
+	if (!text)
+		return error_set(s->err, -ENOMEM, "out of memory");
+	json_put_string(w, text);
+	return 0;
+}
+
+static int put_docker_image(struct saver *s, struct json_writer *w, const struct saved_image *image)
+{
+	json_begin_object(w);
+	json_key(w, "Config");
+	int r = put_text(s, w, blob_path(s, image->image.id));
+	json_key(w, "RepoTags");
+	json_begin_array(w);
+	for (const char *const *name = image->names; *name && r == 0; name++)
+		r = put_text(s, w, familiar(s, *name));
+	json_end_array(w);
+	json_key(w, "Layers");
+	json_begin_array(w);
+	for (size_t k = 0; k < image->manifest.layer_count && r == 0; k++)
+		r = put_text(s, w, blob_path(s, image->manifest.layers[k].digest));
+	json_end_array(w);
+	json_end_object(w);
+	return r;
 }
 
 static int put_docker_manifest(struct saver *s)
 {
 	_cleanup_buf_ struct buf out;
 	struct json_writer w;
+	int r = 0;
 	buf_init(&out, IMAGE_MAX_DOCUMENT);
 	json_writer_init(&w, &out, false);
 	json_begin_array(&w);
-	for (size_t i = 0; i < s->count; i++) {
-		const struct saved_image *image = &s->images[i];
-		json_begin_object(&w);
-		json_field_string(&w, "Config", blob_path(s, image->image.id));
-		json_key(&w, "RepoTags");
-		json_begin_array(&w);
-		for (const char *const *name = image->names; *name; name++)
-			json_put_string(&w, familiar(s, *name));
-		json_end_array(&w);
-		json_key(&w, "Layers");
-		json_begin_array(&w);
-		for (size_t k = 0; k < image->manifest.layer_count; k++)
-			json_put_string(&w, blob_path(s, image->manifest.layers[k].digest));
-		json_end_array(&w);
-		json_end_object(&w);
-	}
+	for (size_t i = 0; i < s->count && r == 0; i++)
+		r = put_docker_image(s, &w, &s->images[i]);
 	json_end_array(&w);
-	return put_document(s, "manifest.json", &out);
+	return r < 0 ? r : put_document(s, "manifest.json", &out);
 }
 
 /* An index.json made as the store makes its own. */
@@ -292,9 +305,10 @@ static int add_image(struct saver *s, const struct image_index *index, const cha
 			return error_set(s->err, -ENOMEM, "out of memory");
 		s->count++;
 	}
-	if (image_reference_parse(s->arena, name, &reference, NULL) < 0)
-		return 0;
-	const char *full = image_reference_full(s->arena, &reference);
+	r = image_reference_parse(s->arena, name, &reference, NULL);
+	const char *full = r < 0 ? NULL : image_reference_full(s->arena, &reference);
+	if (r == -ENOMEM || (r == 0 && !full))
+		return error_set(s->err, -ENOMEM, "out of memory");
 	if (full && streq_null(full, entry->reference))
 		image->names[image->name_count++] = full;
 	return 0;

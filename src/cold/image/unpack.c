@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "base/sha256.h"
 #include "base/str.h"
 #include "cold/image/decoder.h"
+#include "cold/image/encoder.h"
 #include "cold/image/indexer.h"
 #include "cold/image/marks.h"
 #include "cold/image/sandbox.h"
@@ -270,10 +272,13 @@ struct decoder_process {
 	struct worker worker;
 };
 
-/* What a lone worker runs: one of the decoder's modes, or a job. */
+/* What a lone worker runs: a job, or one of the decoder's modes. */
 struct task {
+	const char *name;
+	sandboxed_job job;
+	producer_job producer;
+	EVP_MD_CTX *encoder; /* ready for what is compressed */
 	enum decoder_mode mode;
-	sandboxed_job job; /* NULL: mode counts */
 	void *data;
 	int in; /* -1: none */
 };
@@ -290,14 +295,31 @@ static int run_job(const struct task *task, int out, struct masu_error *err)
 	return r;
 }
 
+/* It holds what its caller holds, locks among it, so it does not outlive it. */
+static _Noreturn void run_producer(const struct task *task, int out, struct worker_report *report)
+{
+	struct masu_error err = { 0 };
+	int r = 0;
+	signal(SIGPIPE, SIG_IGN);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		r = error_errno(&err, -errno, "prctl");
+	if (r == 0)
+		r = task->producer(task->data, out, &err);
+	worker_exit(report, r, &err);
+}
+
 static _Noreturn void run_task(const struct task *task, int out, struct worker_report *report)
 {
 	struct masu_error err = { 0 };
 	const int fds[] = { out, task->in };
+	if (task->producer)
+		run_producer(task, out, report);
 	signal(SIGPIPE, SIG_IGN);
 	int r = sandbox_decoder(fds, task->in < 0 ? 1 : 2, &err);
 	if (r == 0 && task->job)
 		r = run_job(task, out, &err);
+	else if (r == 0 && task->encoder)
+		r = encode_gzip(task->in, out, task->encoder, report, &err);
 	else if (r == 0)
 		r = task->mode == DECODER_ARCHIVE ? decode_archive(task->in, out, &err)
 						  : decode_plain(task->in, out, &err);
@@ -308,7 +330,7 @@ static int task_start(const struct task *task, struct worker *worker, int *ret_f
 		      struct masu_error *err)
 {
 	int ends[2];
-	int r = worker_init(worker, "decoder", err);
+	int r = worker_init(worker, task->name, err);
 	if (r == 0)
 		r = make_pipe(ends, err);
 	if (r < 0) {
@@ -316,8 +338,10 @@ static int task_start(const struct task *task, struct worker *worker, int *ret_f
 		return r;
 	}
 	worker->pid = fork();
-	if (worker->pid == 0)
+	if (worker->pid == 0) {
+		close(ends[0]); /* else a producer would not notice that nobody reads */
 		run_task(task, ends[1], worker->report);
+	}
 	r = worker->pid < 0 ? -errno : 0;
 	close(ends[1]);
 	if (r < 0) {
@@ -329,14 +353,13 @@ static int task_start(const struct task *task, struct worker *worker, int *ret_f
 	return 0;
 }
 
-int decoder_start(enum decoder_mode mode, int in_fd, struct decoder_process **ret, int *ret_fd,
-		  struct masu_error *err)
+static int process_start(const struct task *task, struct decoder_process **ret, int *ret_fd,
+			 struct masu_error *err)
 {
-	struct task task = { .mode = mode, .in = in_fd };
 	struct decoder_process *process = calloc(1, sizeof(*process));
 	if (!process)
 		return error_set(err, -ENOMEM, "out of memory");
-	int r = task_start(&task, &process->worker, ret_fd, err);
+	int r = task_start(task, &process->worker, ret_fd, err);
 	if (r < 0)
 		free(process);
 	else
@@ -344,24 +367,67 @@ int decoder_start(enum decoder_mode mode, int in_fd, struct decoder_process **re
 	return r;
 }
 
-int decoder_finish(struct decoder_process *process, int failure, struct masu_error *err)
+int decoder_start(enum decoder_mode mode, int in_fd, struct decoder_process **ret, int *ret_fd,
+		  struct masu_error *err)
 {
-	struct masu_error own = { 0 };
-	int r = worker_wait(&process->worker, &own);
+	const struct task task = { .name = "decoder", .mode = mode, .in = in_fd };
+	return process_start(&task, ret, ret_fd, err);
+}
+
+int producer_start(producer_job job, void *data, struct decoder_process **ret, int *ret_fd,
+		   struct masu_error *err)
+{
+	const struct task task = { .name = "reader", .producer = job, .data = data, .in = -1 };
+	return process_start(&task, ret, ret_fd, err);
+}
+
+int encoder_start(int in_fd, struct decoder_process **ret, int *ret_fd, struct masu_error *err)
+{
+	EVP_MD_CTX *sha256 = sha256_context();
+	const struct task task = { .name = "encoder", .encoder = sha256, .in = in_fd };
+	int r = sha256 ? process_start(&task, ret, ret_fd, err)
+		       : error_set(err, -ENOMEM, "out of memory");
+	EVP_MD_CTX_free(sha256);
+	return r;
+}
+
+/* Whose failure is the cause: the process's @r, or the caller's @failure. */
+static int process_end(struct decoder_process *process, int r, const struct masu_error *own,
+		       int failure, struct masu_error *err)
+{
 	worker_free(&process->worker);
 	free(process);
 	if (r == 0 || (failure < 0 && r == -EPIPE && failure != -EPIPE))
 		return failure;
 	if (err)
-		*err = own;
+		*err = *own;
 	return r;
+}
+
+int encoder_finish(struct decoder_process *process, int failure, char ret_digest[DIGEST_MAX],
+		   uint64_t *ret_bytes, struct masu_error *err)
+{
+	struct masu_error own = { 0 };
+	char hex[SHA256_HEX + 1];
+	int r = worker_wait(&process->worker, &own);
+	sha256_to_hex(process->worker.report->sha256, hex);
+	str_format(ret_digest, DIGEST_MAX, "sha256:%s", hex);
+	*ret_bytes = process->worker.report->bytes;
+	return process_end(process, r, &own, failure, err);
+}
+
+int decoder_finish(struct decoder_process *process, int failure, struct masu_error *err)
+{
+	struct masu_error own = { 0 };
+	int r = worker_wait(&process->worker, &own);
+	return process_end(process, r, &own, failure, err);
 }
 
 int sandboxed_run(sandboxed_job job, void *data, size_t limit, struct buf *ret,
 		  struct masu_error *err)
 {
 	_cleanup_worker_ struct worker worker = { .pid = -1 };
-	struct task task = { .job = job, .data = data, .in = -1 };
+	const struct task task = { .name = "decoder", .job = job, .data = data, .in = -1 };
 	char path[FS_PROC_FD_MAX];
 	int fd = -1;
 	int r = task_start(&task, &worker, &fd, err);

@@ -58,6 +58,23 @@ int decoder_start(enum decoder_mode mode, int in_fd, struct decoder_process **re
 int decoder_finish(struct decoder_process *process, int failure, struct masu_error *err);
 
 /*
+ * Starts a process that compresses what comes through @in_fd with gzip, in the decoder's sandbox;
+ * its output comes from *ret_fd, which the caller closes. encoder_finish() is decoder_finish(), and
+ * tells digest and size of what went in.
+ */
+int encoder_start(int in_fd, struct decoder_process **ret, int *ret_fd, struct masu_error *err);
+int encoder_finish(struct decoder_process *process, int failure, char ret_digest[DIGEST_MAX],
+		   uint64_t *ret_bytes, struct masu_error *err);
+
+/*
+ * Runs @job in a process of its own, with all that the caller has open and may do; what it writes
+ * to @out comes from *ret_fd. It dies with the caller. To be ended by decoder_finish().
+ */
+typedef int (*producer_job)(void *data, int out, struct masu_error *err);
+int producer_start(producer_job job, void *data, struct decoder_process **ret, int *ret_fd,
+		   struct masu_error *err);
+
+/*
  * Runs @job in a process of its own that can do nothing but compute and write to its output (see
  * sandbox_decoder()); the output, at most @limit bytes, is appended to *ret. The job sees the
  * caller's memory as it is now; what it changes there is lost.

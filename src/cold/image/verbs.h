@@ -4,6 +4,7 @@
 #include "cli/command.h"
 
 extern const struct cli_command image_command;	/* sign.c: the group, with what only it has */
+extern const struct cli_command commit_command; /* commit.c */
 extern const struct cli_command import_command; /* import.c */
 extern const struct cli_command load_command;	/* load.c */
 extern const struct cli_command login_command;	/* login.c */
@@ -16,6 +17,10 @@ extern const struct cli_command search_command;	  /* search.c */
 
 /* Opens <root> as the hot program does, making it where it is missing. */
 int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err);
+
+/* The full form of the name that a new image gets; @verb is for the message. */
+int parse_target(struct arena *arena, const char *text, const char *verb, const char **ret,
+		 struct masu_error *err);
 
 /* Tells `masu events` of the image that has this id; @reference (may be NULL): the name it got. */
 void tell_image(const struct cli_context *context, int root_fd, const char *action, const char *id,

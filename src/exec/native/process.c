@@ -227,7 +227,7 @@ int process_filter(struct process_plan *plan, int sync_fd, struct masu_error *er
 	if (r == 0 && plan->traps)
 		r = load_traps(plan->traps, sync_fd, err);
 	if (r == 0)
-		r = seccomp_load(plan->seccomp, &listener, err);
+		r = seccomp_enter(plan->seccomp, &listener, err);
 	if (r == 0 && listener >= 0) {
 		r = sync_send(sync_fd, SYNC_LISTENER, 0, listener);
 		if (r < 0)

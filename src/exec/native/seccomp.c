@@ -289,7 +289,7 @@ int seccomp_prepare(struct arena *arena, const struct oci_seccomp *section,
 	return 0;
 }
 
-int seccomp_load(const struct seccomp_filter *filter, int *ret_listener, struct masu_error *err)
+int seccomp_enter(const struct seccomp_filter *filter, int *ret_listener, struct masu_error *err)
 {
 	unsigned long flags = filter->flags;
 	if (filter->notify) {

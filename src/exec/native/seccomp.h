@@ -34,7 +34,7 @@ int seccomp_prepare(struct arena *arena, const struct oci_seccomp *section,
  * Child side: installs it with seccomp(2) and the section's flags. With a listener the notify fd is
  * returned in *ret_listener, else -1. Needs no_new_privs or CAP_SYS_ADMIN.
  */
-int seccomp_load(const struct seccomp_filter *filter, int *ret_listener, struct masu_error *err);
+int seccomp_enter(const struct seccomp_filter *filter, int *ret_listener, struct masu_error *err);
 bool seccomp_has_listener(const struct seccomp_filter *filter);
 
 /*
