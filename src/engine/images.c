@@ -15,8 +15,10 @@
 #include "json/json.h"
 #include "sys/fs.h"
 
-#define PENDING	     IMAGES_PRIVATE "/pending"
-#define ARTIFACTS    IMAGES_PRIVATE "/artifacts"
+#define PENDING	  IMAGES_PRIVATE "/pending"
+#define ARTIFACTS IMAGES_PRIVATE "/artifacts"
+/* Some layers are only kept because containers use them: whoever removes one is to collect. */
+#define ORPHANS	     IMAGES_PRIVATE "/orphans"
 #define RECORD_LIMIT (8u << 20)
 
 /* A set of digests in hex, sorted before it is asked. */
@@ -196,9 +198,10 @@ static int collect_artifacts(int images_fd, const struct keep *keep)
  * then: a record that is there brings its layers back, one that comes later finds them missing and
  * fails, with a message, before anything runs.
  */
-static int collect_layers(int root_fd, struct arena *arena, const struct keep *keep,
-			  const struct storage_ops *ops, struct storage *storage,
-			  engine_images_report report, void *data, struct masu_error *err)
+static int collect_layers(int root_fd, struct arena *arena, const struct keep *own,
+			  const struct keep *keep, const struct storage_ops *ops,
+			  struct storage *storage, engine_images_report report, void *data,
+			  bool *ret_orphans, struct masu_error *err)
 {
 	const char **chain_ids;
 	struct keep used = { .arena = arena };
@@ -206,9 +209,12 @@ static int collect_layers(int root_fd, struct arena *arena, const struct keep *k
 	if (r < 0)
 		return error_errno(err, r, "layers");
 	size_t moved = 0;
+	*ret_orphans = false;
 	for (const char **id = chain_ids; *id; id++) {
-		if (keep_has(keep, *id))
+		if (keep_has(keep, *id)) {
+			*ret_orphans |= !keep_has(own, *id);
 			continue;
+		}
 		r = ops->layer_remove(storage, *id, err);
 		if (r < 0)
 			return r;
@@ -219,12 +225,27 @@ static int collect_layers(int root_fd, struct arena *arena, const struct keep *k
 	r = for_each_user(root_fd, arena, keep_user_layers, &used, err);
 	keep_sort(&used);
 	for (size_t i = 0; i < moved; i++) {
-		if (r < 0 || keep_has(&used, chain_ids[i]))
+		bool back = r < 0 || keep_has(&used, chain_ids[i]);
+		if (back)
 			ops->layer_restore(storage, chain_ids[i]);
 		else
 			report_layer(report, data, chain_ids[i]);
+		*ret_orphans |= back;
 	}
 	return r;
+}
+
+/* On the disk before the edit is over: else a power cut could leave layers that nobody looks for.
+ */
+static int note_orphans(int images_fd, bool any, struct masu_error *err)
+{
+	bool noted = faccessat(images_fd, ORPHANS, F_OK, 0) == 0;
+	int r = 0;
+	if (any && !noted)
+		r = fs_write_atomic(images_fd, ORPHANS, "", 0, 0600, true);
+	else if (!any && noted && unlinkat(images_fd, ORPHANS, 0) < 0)
+		r = -errno;
+	return r < 0 ? error_errno(err, r, "images/" ORPHANS) : 0;
 }
 
 int engine_images_collect(int root_fd, int images_fd, const struct storage_ops *ops,
@@ -235,21 +256,44 @@ int engine_images_collect(int root_fd, int images_fd, const struct storage_ops *
 	struct image_index index;
 	arena_init(&arena, 256u << 20);
 	struct keep blobs = { .arena = &arena }, layers = { .arena = &arena };
+	struct keep own = { .arena = &arena };
+	bool orphans = false;
 	int r = image_index_load(images_fd, &arena, &index, err);
 	for (size_t i = 0; r == 0 && i < index.count; i++)
 		r = keep_image(images_fd, &index.entries[i], &blobs, &layers, err);
+	for (size_t i = 0; r == 0 && i < layers.count; i++)
+		if (keep_add(&own, layers.items[i]) < 0)
+			r = error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = for_each_user(root_fd, &arena, keep_user_layers, &layers, err);
 	if (r < 0)
 		return r;
 	keep_sort(&blobs);
+	keep_sort(&own);
 	keep_sort(&layers);
 	r = collect_artifacts(images_fd, &blobs);
 	if (r == 0)
 		r = collect_blobs(images_fd, &blobs);
 	if (r < 0)
 		return error_errno(err, r, "images: blobs");
-	return collect_layers(root_fd, &arena, &layers, ops, storage, report, data, err);
+	r = collect_layers(root_fd, &arena, &own, &layers, ops, storage, report, data, &orphans,
+			   err);
+	int noted = note_orphans(images_fd, orphans || r < 0, r == 0 ? err : NULL);
+	return r < 0 ? r : noted;
+}
+
+void engine_images_collect_orphans(int root_fd, const char *storage_driver_name)
+{
+	_cleanup_close_ int images_fd = -1;
+	const struct storage_ops *ops = storage_driver(storage_driver_name);
+	struct storage *storage;
+	if (faccessat(root_fd, IMAGES_DIR "/" ORPHANS, F_OK, 0) < 0 || !ops ||
+	    image_store_lock(root_fd, &images_fd, NULL) < 0 ||
+	    ops->open(root_fd, &storage, NULL) < 0)
+		return;
+	/* What fails stays noted. */
+	engine_images_collect(root_fd, images_fd, ops, storage, NULL, NULL, NULL);
+	ops->close(storage);
 }
 
 int engine_images_begin(int root_fd, int images_fd, const struct storage_ops *ops,
@@ -404,7 +448,8 @@ static int remove_image(struct removal *rm)
 	if (engine_images_collect(rm->root_fd, rm->images_fd, rm->ops, rm->storage, rm->report,
 				  rm->data, &why) < 0)
 		log_warn("image %s is removed, its layers are kept: %s", rm->name, why.message);
-	engine_images_end(rm->images_fd);
+	else
+		engine_images_end(rm->images_fd); /* else the next edit tries again */
 	return 0;
 }
 

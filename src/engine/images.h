@@ -46,3 +46,10 @@ void engine_images_end(int images_fd);
 int engine_images_collect(int root_fd, int images_fd, const struct storage_ops *ops,
 			  struct storage *storage, engine_images_report report, void *data,
 			  struct masu_error *err);
+
+/*
+ * For who has removed a container: where an image was removed while containers used it, the layers
+ * that were kept for them go with the last. One system call where there are none such. Waits for
+ * the store's lock, so behind the reply.
+ */
+void engine_images_collect_orphans(int root_fd, const char *storage_driver);

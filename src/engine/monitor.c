@@ -1,3 +1,4 @@
+#include "engine/images.h"
 #include "engine/monitor.h"
 
 #include <errno.h>
@@ -388,6 +389,8 @@ static bool end(struct monitor *m)
 	launch_unmount(m);
 	flush_clients(m);
 	recover_unfinished(m->engine);
+	if (discarded)
+		engine_images_collect_orphans(m->engine->root_fd, m->engine->storage_driver);
 	trash_empty(m->engine->root_fd, 0);
 	if (remembered)
 		engine_network_retire(m->engine, &m->container.config);

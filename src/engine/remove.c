@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "engine/images.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
 #include "engine/volumes.h"
@@ -89,6 +90,7 @@ void engine_tidy_behind(struct engine *engine)
 	if (pid == 0)
 		proc_go_behind(kept, ARRAY_SIZE(kept));
 	recover_unfinished(engine);
+	engine_images_collect_orphans(engine->root_fd, engine->storage_driver);
 	trash_empty(engine->root_fd, 0);
 	if (pid == 0)
 		_exit(EXIT_SUCCESS);

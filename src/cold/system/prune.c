@@ -10,6 +10,7 @@
 #include "cold/system/prune.h"
 #include "cold/system/verbs.h"
 #include "engine/events.h"
+#include "engine/images.h"
 #include "state/trash.h"
 
 /* Docker's question; what is no "y" is a no, the end of the input too. */
@@ -54,6 +55,7 @@ static int prune(struct cli_context *context, const struct prune_options *option
 		print_total(run.reclaimed);
 	/* The bytes go after the answer. */
 	fflush(stdout);
+	engine_images_collect_orphans(engine.root_fd, engine.storage_driver);
 	trash_empty(engine.root_fd, 0);
 	return 0;
 }
