@@ -194,6 +194,7 @@ int commit_write_config(struct commit *commit, struct built_image *image, struct
 	struct config_builder config;
 	const struct cli_list *changes = &commit->options->change;
 	const char **diff_ids = arena_array(commit->arena, const char *, image->layer_count + 1);
+	buf_init(&text, IMAGE_MAX_DOCUMENT);
 	if (!diff_ids || take_config(commit, &config) < 0 || take_steps(commit, &config) < 0)
 		return out_of_memory(err);
 	for (size_t i = 0; i < changes->count; i++) {
@@ -203,7 +204,6 @@ int commit_write_config(struct commit *commit, struct built_image *image, struct
 	}
 	for (size_t i = 0; i < image->layer_count; i++)
 		diff_ids[i] = image->layers[i].diff_id;
-	buf_init(&text, IMAGE_MAX_DOCUMENT);
 	int r = image_config_time(commit->arena, &config.created);
 	if (r == 0)
 		r = image_config_write(&config, diff_ids, image->layer_count, &text);
