@@ -65,7 +65,11 @@ static int add_volume(struct snapshot *s, const struct mount_config *mount, int 
 	r = real_path(s->arena, root_fd, mount->target, &volume->path);
 	if (r == 0 && !*volume->path)
 		r = -EINVAL;
-	if (r == 0) {
+	if (r == 0 && mount->subpath) {
+		r = volumes_open_subpath(mount, &source, O_RDONLY | O_DIRECTORY, &volume->fd, err);
+		if (r < 0)
+			return r;
+	} else if (r == 0) {
 		volume->fd = open(source.device, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		r = volume->fd < 0 ? -errno : 0;
 	}
