@@ -218,7 +218,7 @@ kill_while_paused() {
 	status=0
 	wait $pid || status=$?
 	# Either it was quick enough, or it says that it was not.
-	[ $status -eq 0 ] || grep -q -e 'was removed while' -e 'No such' -e 'cannot look into' -e 'writable layer' out || {
+	[ $status -eq 0 ] || grep -q -e 'was removed while' -e 'No such' -e 'cannot look into' -e 'writable layer' -e 'starts and ends' out || {
 		cat out
 		return 1
 	}
