@@ -236,7 +236,7 @@ recreate() { # name: once more from its own line
 @test "--command prints the line that makes the container again" {
 	m_create --name simple busybox:local true >/dev/null
 	run -0 m ps -l --command
-	[ "$output" = "masu run --name simple --network none --cgroup-parent $GROUP busybox:local true" ]
+	[ "$output" = "masu run --name simple --cgroup-parent $GROUP --network none busybox:local true" ]
 	recreate simple
 	m_run -d --name detached busybox:local sleep 60
 	recreate detached
@@ -270,13 +270,13 @@ recreate() { # name: once more from its own line
 	m rename old new
 	run -0 m ps --command --filter name=new
 	echo "$output"
-	[[ "$output" == *" --name new "*" --memory 100663296 --memory-swap 209715200 --pids-limit 70 --cpus 0.25 busybox:local sleep 60" ]]
+	[[ "$output" == *" --name new "*" --memory 100663296 --memory-swap 209715200 --pids-limit 70 "*" --cpus 0.25 busybox:local sleep 60" ]]
 	recreate new
 	m rm -f new
 	m tag busybox:local away:local
 	m_create --name away -e A=b away:local true >/dev/null
 	[[ "$(m ps -l --command)" != *FROM_IMAGE* ]]
 	m rmi away:local >/dev/null
-	[[ "$(m ps -l --command)" == *" --env FROM_IMAGE=yes --env A=b away:local true" ]]
+	[[ "$(m ps -l --command)" == *" --env FROM_IMAGE=yes --env A=b "*" away:local true" ]]
 	m rm away
 }
