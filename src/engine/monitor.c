@@ -417,19 +417,24 @@ static void __attribute__((noreturn)) unpark(struct monitor *m)
 	_exit(EXIT_SUCCESS);
 }
 
+/* Where there is no room the old one stays, for as long as it takes to say so. */
+static bool keep_string(const char **string)
+{
+	const char *copy = strdup(*string);
+	if (copy)
+		*string = copy;
+	return copy;
+}
+
 /* The engine's own strings are somewhere in what the starter had; the monitor keeps copies. */
 static int adopt_engine(const struct engine *from, struct engine *ret)
 {
 	*ret = *from;
 	ret->storage = NULL; /* its files are closed with everything else */
-	ret->root = strdup(from->root);
-	ret->runroot = strdup(from->runroot);
-	ret->libexec = strdup(from->libexec);
-	ret->self_path = strdup(from->self_path);
-	ret->storage_driver = strdup(from->storage_driver);
-	return ret->root && ret->runroot && ret->libexec && ret->self_path && ret->storage_driver
-		       ? 0
-		       : -ENOMEM;
+	bool kept = keep_string(&ret->root) && keep_string(&ret->runroot) &&
+		    keep_string(&ret->libexec) && keep_string(&ret->self_path) &&
+		    keep_string(&ret->storage_driver);
+	return kept ? 0 : -ENOMEM;
 }
 
 void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
