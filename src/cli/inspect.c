@@ -106,9 +106,7 @@ static int inspect_one(struct engine *engine, struct arena *arena, const char *n
 		return error_set(err, -ENOENT, "No such object: %.200s", name);
 	if (r < 0)
 		return r;
-	char *kept = buf_error(&text) ? NULL : arena_strdup(arena, buf_str(&text));
-	return kept ? json_parse(arena, kept, text.len, ret, err)
-		    : error_set(err, -ENOMEM, "out of memory");
+	return json_parse_written(arena, &text, ret, err);
 }
 
 int inspect_print(struct arena *arena, const char *format, const struct json *const *objects,

@@ -199,9 +199,7 @@ static int make_row(struct arena *arena, const struct json *network, bool no_tru
 	json_field_string(&w, "Name", text_of(network, "Name"));
 	json_field_string(&w, "Scope", text_of(network, "Scope"));
 	json_end_object(&w);
-	char *kept = buf_error(&text) ? NULL : arena_strdup(arena, buf_str(&text));
-	return kept ? json_parse(arena, kept, text.len, ret, err)
-		    : error_set(err, -ENOMEM, "out of memory");
+	return json_parse_written(arena, &text, ret, err);
 }
 
 static int ls_run(struct cli_context *context, void *pointer, int argc, char **argv,

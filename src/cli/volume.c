@@ -93,9 +93,7 @@ static int to_json(struct engine *engine, struct arena *arena, const struct volu
 	int r = put_volume(engine, arena, volume, &w, err);
 	if (r < 0)
 		return r;
-	char *kept = buf_error(&text) ? NULL : arena_strdup(arena, buf_str(&text));
-	return kept ? json_parse(arena, kept, text.len, ret, err)
-		    : error_set(err, -ENOMEM, "out of memory");
+	return json_parse_written(arena, &text, ret, err);
 }
 
 /* ---- create ---- */

@@ -283,9 +283,9 @@ static int note_document(void *opaque, const char *name, const struct json *defi
 	json_writer_init(&w, &text, false);
 	network_begin(&w, name, definition);
 	network_end(&w, definition);
-	char *kept = buf_error(&text) ? NULL : arena_strdup(list->arena, buf_str(&text));
-	return kept ? json_parse(list->arena, kept, text.len, &list->documents[list->count++], NULL)
-		    : -ENOMEM;
+	int r = json_parse_written(list->arena, &text, &list->documents[list->count], NULL);
+	list->count += r == 0;
+	return r;
 }
 
 static int by_name(const void *a, const void *b)

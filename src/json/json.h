@@ -48,6 +48,13 @@ struct json {
 int json_parse(struct arena *arena, const char *text, size_t len, const struct json **ret,
 	       struct masu_error *err);
 
+/*
+ * The value that a writer has written to @text, which may go: the arena keeps what is needed of it.
+ * Also -ENOMEM where the text did not fit its buffer.
+ */
+int json_parse_written(struct arena *arena, const struct buf *text, const struct json **ret,
+		       struct masu_error *err);
+
 /* With JSON_ALLOW_NUL strings may hold "\u0000", which text_len counts: what a container printed.
  */
 #define JSON_ALLOW_NUL 1u

@@ -432,3 +432,11 @@ bool json_u64(const struct json *value, uint64_t *ret)
 {
 	return value && value->type == JSON_NUMBER && str_to_u64(value->text, ret) == 0;
 }
+
+int json_parse_written(struct arena *arena, const struct buf *text, const struct json **ret,
+		       struct masu_error *err)
+{
+	char *kept = buf_error(text) ? NULL : arena_strdup(arena, buf_str(text));
+	return kept ? json_parse(arena, kept, text->len, ret, err)
+		    : error_set(err, -ENOMEM, "out of memory");
+}

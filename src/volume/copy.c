@@ -10,7 +10,7 @@
 #include "sys/fs.h"
 #include "tree/make.h"
 #include "tree/walk.h"
-#include "volume/volume.h"
+#include "volume/internal.h"
 
 /* In the volume's directory while its content is copied: what a killed copy left is not content. */
 #define MARK "copying"
@@ -41,7 +41,7 @@ static int remove_mark(int volume_dir)
 	return unlinkat(volume_dir, MARK, 0) < 0 ? -errno : fs_fsync_dir(volume_dir);
 }
 
-static int copy(int source, int target, struct masu_error *err)
+int volume_copy_tree(int source, int target, struct masu_error *err)
 {
 	const struct tree_make_options options = { .keep_owner = true };
 	const struct tree_walk_options walk = { .name = "" };
@@ -58,11 +58,11 @@ static int copy_marked(int source, int target, int volume_dir, struct masu_error
 			      : 0;
 	/* Only the directory's own look: nothing that could be left half done. */
 	if (is_empty(source, false) && !resume)
-		return copy(source, target, err);
+		return volume_copy_tree(source, target, err);
 	int r = volume_dir >= 0 ? set_mark(volume_dir) : 0;
 	if (r < 0)
 		return error_errno(err, r, "cannot mark the copy");
-	r = copy(source, target, err);
+	r = volume_copy_tree(source, target, err);
 	if (r == 0 && syncfs(target) < 0)
 		r = error_errno(err, -errno, "syncfs");
 	if (r == 0 && volume_dir >= 0 && (r = remove_mark(volume_dir)) < 0)

@@ -99,17 +99,10 @@ static int work_open(int root_fd, const char *root, struct arena *arena, const c
 
 /* ---- copies ---- */
 
-static int copy_tree(int source, int target, struct masu_error *err)
+static int copy_durably(int source, int target, struct masu_error *err)
 {
-	const struct tree_make_options options = { .keep_owner = true };
-	const struct tree_walk_options walk = { .name = "" };
-	_cleanup_tree_maker_ struct tree_maker *maker = NULL;
-	int r = tree_maker_new(target, &options, &maker, err);
-	if (r == 0)
-		r = tree_scan(source, &walk, tree_maker_sink(maker), err);
-	if (r == 0 && syncfs(target) < 0)
-		r = error_errno(err, -errno, "syncfs");
-	return r;
+	int r = volume_copy_tree(source, target, err);
+	return r == 0 && syncfs(target) < 0 ? error_errno(err, -errno, "syncfs") : r;
 }
 
 /* A copy of @source as @path in the volume's directory. */
@@ -121,7 +114,7 @@ static int copy_to(const struct work *work, int source, const char *path, struct
 		openat(work->dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (target < 0)
 		return error_errno(err, -errno, "volume %s: %s", work->volume.name, path);
-	int r = copy_tree(source, target, err);
+	int r = copy_durably(source, target, err);
 	return r < 0 ? error_wrap(err, "volume %s", work->volume.name) : 0;
 }
 
@@ -286,7 +279,7 @@ int volume_restore(int root_fd, const char *root, struct arena *arena, const cha
 static int fill_from(void *data, int target, struct masu_error *err)
 {
 	const struct work *from = data;
-	return copy_tree(from->data, target, err);
+	return copy_durably(from->data, target, err);
 }
 
 int volume_clone(int root_fd, const char *root, struct arena *arena, const char *from,

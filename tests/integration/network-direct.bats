@@ -16,14 +16,8 @@ setup_file() {
 	cc -O1 -D_GNU_SOURCE -static -o "$root/bin/direct-escape" "$REPO/tests/integration/src/direct-escape.c"
 	cc -O1 -D_GNU_SOURCE -static -o "$root/bin/direct-servers" "$REPO/tests/integration/src/direct-servers.c"
 	tar -C "$root" -c . | "$MASU" import - busybox:local
-	ip netns add lan
-	ip link add lan0 type veth peer name eth0 netns lan
-	ip addr add 10.9.0.1/24 dev lan0
-	ip -6 addr add fd09::1/64 dev lan0 nodad
-	ip link set lan0 up
-	ip -n lan addr add 10.9.0.2/24 dev eth0
-	ip -n lan -6 addr add fd09::2/64 dev eth0 nodad
-	ip -n lan link set eth0 up
+	load ../lib/lan.bash
+	lan_make 6
 }
 
 setup() {

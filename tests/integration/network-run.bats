@@ -6,12 +6,8 @@ setup_file() {
 	mkdir "$BATS_FILE_TMPDIR/rootfs"
 	make_busybox_root "$BATS_FILE_TMPDIR/rootfs"
 	tar -C "$BATS_FILE_TMPDIR/rootfs" -c . | "$MASU" import - busybox:local
-	ip netns add lan
-	ip link add lan0 type veth peer name eth0 netns lan
-	ip addr add 10.9.0.1/24 dev lan0
-	ip link set lan0 up
-	ip -n lan addr add 10.9.0.2/24 dev eth0
-	ip -n lan link set eth0 up
+	load ../lib/lan.bash
+	lan_make
 }
 
 setup() {

@@ -4,12 +4,8 @@ setup_file() {
 	load ../lib/engine.bash
 	engine_setup_file
 	ip link set lo up
-	ip netns add lan
-	ip link add lan0 type veth peer name eth0 netns lan
-	ip addr add 10.9.0.1/24 dev lan0
-	ip link set lan0 up
-	ip -n lan addr add 10.9.0.2/24 dev eth0
-	ip -n lan link set eth0 up
+	load ../lib/lan.bash
+	lan_make
 	ip -n lan link set lo up
 	ip -n lan route add default via 10.9.0.1
 }

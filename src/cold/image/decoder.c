@@ -31,20 +31,6 @@ static int send_content(struct tar *tar, struct frame_channel *out, struct masu_
 	}
 }
 
-static int send_entry(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
-		      struct frame_channel *out, struct masu_error *err)
-{
-	struct frame_entry frame;
-	bool skip;
-	int r = policy_entry(arena, entry, &frame, &skip, err);
-	if (r < 0 || skip)
-		return r;
-	r = frame_send_entry(out, &frame);
-	if (r < 0)
-		return send_failed(r, err);
-	return frame.kind == FRAME_FILE ? send_content(tar, out, err) : 0;
-}
-
 /* Where in the tar the content of the current entry is; pieces that follow each other are one. */
 static int send_extents(struct tar *tar, struct frame_channel *out, struct masu_error *err)
 {
@@ -68,8 +54,11 @@ static int send_extents(struct tar *tar, struct frame_channel *out, struct masu_
 	}
 }
 
-static int send_indexed(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
-			struct frame_channel *out, struct masu_error *err)
+/* An entry of a layer, and what @content tells of a file. */
+static int send_layer(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
+		      struct frame_channel *out,
+		      int (*content)(struct tar *, struct frame_channel *, struct masu_error *),
+		      struct masu_error *err)
 {
 	struct frame_entry frame;
 	bool skip;
@@ -79,7 +68,19 @@ static int send_indexed(struct tar *tar, const struct tar_entry *entry, struct a
 	r = frame_send_entry(out, &frame);
 	if (r < 0)
 		return send_failed(r, err);
-	return frame.kind == FRAME_FILE ? send_extents(tar, out, err) : 0;
+	return frame.kind == FRAME_FILE ? content(tar, out, err) : 0;
+}
+
+static int send_entry(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
+		      struct frame_channel *out, struct masu_error *err)
+{
+	return send_layer(tar, entry, arena, out, send_content, err);
+}
+
+static int send_indexed(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
+			struct frame_channel *out, struct masu_error *err)
+{
+	return send_layer(tar, entry, arena, out, send_extents, err);
 }
 
 /* In an archive of files only files and links between them count. */

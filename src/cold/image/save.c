@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cli/image_options.h"
+#include "cli/output_file.h"
 #include "cold/image/staging.h"
 #include "tree/tar.h"
 #include "cold/image/verbs.h"
@@ -326,29 +327,18 @@ static int collect(struct saver *s, int argc, char **argv)
 	return r;
 }
 
-/* A file appears under its name when it is whole. */
-static int save_to_file(struct saver *s, const char *path)
+static int save_to(void *data, int fd, struct masu_error *err)
 {
-	const char *temporary = arena_printf(s->arena, "%s.masu-%d", path, (int)getpid());
-	if (!temporary)
-		return error_set(s->err, -ENOMEM, "out of memory");
-	_cleanup_close_ int fd = open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_errno(s->err, -errno, "%s", path);
+	struct saver *s = data;
 	s->out = fd;
-	int r = put_archive(s);
-	if (r == 0 && rename(temporary, path) < 0)
-		r = error_errno(s->err, -errno, "%s", path);
-	if (r < 0)
-		unlink(temporary);
-	return r;
+	return put_archive(s);
 }
 
 static int run(struct cli_context *context, void *data, int argc, char **argv,
 	       struct masu_error *err)
 {
 	const struct save_options *o = data;
-	struct saver s = { .arena = context->arena, .out = STDOUT_FILENO, .err = err };
+	struct saver s = { .arena = context->arena, .err = err };
 	_cleanup_close_ int root_fd = -1;
 	if (!o->output && isatty(STDOUT_FILENO))
 		return error_set(err, -EINVAL,
@@ -363,7 +353,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	s.images_fd = images_fd;
 	r = collect(&s, argc, argv);
 	if (r == 0)
-		r = o->output ? save_to_file(&s, o->output) : put_archive(&s);
+		r = output_write(s.arena, o->output, save_to, &s, err);
 	for (size_t i = 0; i < s.count && r == 0; i++)
 		image_event(context->runroot, "save", &s.images[i].image, NULL);
 	return r;

@@ -342,10 +342,9 @@ static int info_run(struct cli_context *context, void *pointer, int argc, char *
 	if (!format)
 		format = arena_printf(context->arena, text_form,
 				      (double)facts.memory_total / (1 << 30));
-	char *kept = buf_error(&text) ? NULL : arena_strdup(context->arena, buf_str(&text));
-	if (!format || !kept)
+	if (!format)
 		return error_set(err, -ENOMEM, "out of memory");
-	r = json_parse(context->arena, kept, text.len, &object, err);
+	r = json_parse_written(context->arena, &text, &object, err);
 	return r < 0 ? r : format_object(context->arena, format, object, err);
 }
 
