@@ -160,13 +160,15 @@ static int make_layer(struct engine *engine, const struct container *container,
 {
 	const struct storage_ops *ops;
 	struct storage *storage;
-	const struct storage_mount_request request = {
+	struct storage_mount_request request = {
 		.container_id = container->id,
 		.container_fd = container->dir_fd,
 		.chain_ids = container->chain_ids,
 		.chain_count = strv_length((char *const *)container->chain_ids),
 	};
-	int r = engine_storage(engine, &ops, &storage, err);
+	int r = config_storage_size(&container->config, &request.size, err);
+	if (r == 0)
+		r = engine_storage(engine, &ops, &storage, err);
 	return r < 0 ? r : ops->create(storage, &request, err);
 }
 

@@ -69,7 +69,7 @@ int container_discard(struct engine *engine, struct arena *arena, struct contain
 	/* One rename, and it is gone; its name goes next, by container_let_go(). */
 	if (r == 0)
 		r = store_discard(engine, container->id, err);
-	if (r == 0 && !ops->within_container)
+	if (r == 0 && (!ops->within_container || container->config.storage_option_count))
 		r = ops->remove(storage, container->id, container->dir_fd, err);
 	if (r == 0)
 		event_container(engine, container, "destroy", NULL, 0);

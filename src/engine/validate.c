@@ -128,17 +128,34 @@ static int check_modes(const struct container_config *config, struct masu_error 
 	return r;
 }
 
+int config_storage_size(const struct container_config *config, uint64_t *ret,
+			struct masu_error *err)
+{
+	uint64_t size = 0;
+	for (size_t i = 0; i < config->storage_option_count; i++) {
+		const struct oci_pair *option = &config->storage_options[i];
+		if (!streq(option->key, "size"))
+			return error_set(err, -EINVAL,
+					 "--storage-opt: \"%.64s\" is unknown; there is size=BYTES",
+					 option->key);
+		if (str_to_bytes(option->value, &size) < 0 || size == 0)
+			return error_set(err, -EINVAL, "--storage-opt size: invalid size: '%.64s'",
+					 option->value);
+	}
+	*ret = size;
+	return 0;
+}
+
 /* Options of Docker's that the record can hold but nothing here acts on yet. */
 int config_check_supported(const struct container_config *config, struct masu_error *err)
 {
 	if (config->restart != RESTART_NO && config->auto_remove)
 		return error_set(err, -EINVAL,
 				 "can't create 'AutoRemove' container with restart policy");
-	if (config->storage_option_count)
-		return error_set(err, -ENOTSUP,
-				 "--storage-opt %.64s is not supported by the overlay storage "
-				 "driver",
-				 config->storage_options[0].key);
+	uint64_t size;
+	int r = config_storage_size(config, &size, err);
+	if (r < 0)
+		return r;
 	if (config->runtime && !exec_driver(config->runtime))
 		return error_set(err, -EINVAL, "unknown or invalid runtime name: %.128s",
 				 config->runtime);

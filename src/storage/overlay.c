@@ -22,6 +22,7 @@
 #include "storage/overlay.h"
 #include "storage/usage.h"
 #include "sys/fs.h"
+#include "sys/project_quota.h"
 #include "sys/syscalls.h"
 
 #define UPPER OVERLAY_UPPER
@@ -122,11 +123,25 @@ static int explain_erofs(const struct storage_mount_request *r, int code, struct
 			 r->container_id);
 }
 
+/* What both directories are made in: a copy-up renames from one to the other. */
+static int limit(const struct storage_mount_request *r, struct masu_error *err)
+{
+	_cleanup_close_ int dir =
+		openat(r->container_fd, "overlay", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int result = dir < 0 ? error_errno(err, -errno, "writable layer")
+			     : project_quota_set(dir, r->size, err);
+	return result < 0 ? error_wrap(err, "--storage-opt size") : 0;
+}
+
 static int overlay_create(struct storage *s, const struct storage_mount_request *r,
 			  struct masu_error *err)
 {
-	if (mkdirat(r->container_fd, "overlay", 0700) < 0 ||
-	    mkdirat(r->container_fd, UPPER, 0755) < 0 || mkdirat(r->container_fd, WORK, 0700) < 0)
+	if (mkdirat(r->container_fd, "overlay", 0700) < 0)
+		return error_errno(err, -errno, "container %.12s: writable layer", r->container_id);
+	int limited = r->size ? limit(r, err) : 0;
+	if (limited < 0)
+		return limited;
+	if (mkdirat(r->container_fd, UPPER, 0755) < 0 || mkdirat(r->container_fd, WORK, 0700) < 0)
 		return error_errno(err, -errno, "container %.12s: writable layer", r->container_id);
 	int result = match_root(s, r, r->container_fd);
 	if (cannot_mount_erofs(result))
@@ -373,9 +388,13 @@ int overlay_mount(struct storage *s, const struct storage_mount_request *r, int 
 static int overlay_remove(struct storage *s, const char *container_id, int container_fd,
 			  struct masu_error *err)
 {
+	_cleanup_close_ int dir =
+		openat(container_fd, "overlay", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = trash_move(s->root_fd, container_fd, "overlay", container_id);
 	if (r < 0 && r != -ENOENT)
 		return error_errno(err, r, "container %.12s: writable layer", container_id);
+	if (dir >= 0)
+		project_quota_clear(dir);
 	return 0;
 }
 

@@ -56,6 +56,7 @@ struct storage_mount_request {
 	size_t chain_count;
 	unsigned flags;
 	const char *mount_label; /* SELinux, NULL: none */
+	uint64_t size;		 /* create(): bytes that may be written; 0: no limit */
 };
 
 /* One difference between a container's root and its image. */
@@ -73,7 +74,7 @@ struct storage_paths {
 struct storage_ops {
 	const char *name;
 	/* A container's writable layer is all in its directory: who moves that away needs no
-	 * remove(). */
+	 * remove(), unless there is a limit on its size. */
 	bool within_container;
 	/* Whether the driver works on this root; *reason (static) says why not. */
 	bool (*supported)(int root_fd, const char **reason);
@@ -132,8 +133,9 @@ struct storage_ops {
 	int (*mount)(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
 		     struct masu_error *err);
 	/*
-	 * Moves the writable layer to the trash, one rename(2); it may still be mounted. Deleting
-	 * is trash_empty()'s. A container without a writable layer is success.
+	 * Moves the writable layer to the trash, one rename(2), and gives up its limit; it may
+	 * still be mounted. Deleting is trash_empty()'s. A container without a writable layer is
+	 * success.
 	 */
 	int (*remove)(struct storage *s, const char *container_id, int container_fd,
 		      struct masu_error *err);

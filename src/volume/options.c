@@ -30,7 +30,7 @@ static bool is_tmpfs_option(const char *word)
 }
 
 struct asked {
-	const char *type, *device, *o;
+	const char *type, *device, *o, *size;
 };
 
 static int read_keys(const struct volume *volume, struct asked *ret, struct masu_error *err)
@@ -44,10 +44,7 @@ static int read_keys(const struct volume *volume, struct asked *ret, struct masu
 		else if (streq(key, "o"))
 			ret->o = value;
 		else if (streq(key, "size"))
-			return error_set(err, -ENOTSUP,
-					 "volume option \"size\": quotas are not supported; a "
-					 "bounded volume is one of type=tmpfs with o=size=%.64s",
-					 value);
+			ret->size = value;
 		else
 			return error_set(err, -EINVAL, "invalid option: \"%.128s\"", key);
 	}
@@ -98,12 +95,29 @@ static int check_words(const struct volume_source *source, struct masu_error *er
 	return 0;
 }
 
+static int read_size(const struct asked *asked, struct volume_source *ret, struct masu_error *err)
+{
+	if (!asked->size)
+		return 0;
+	if (asked->type || asked->device || asked->o)
+		return error_set(err, -EINVAL,
+				 "volume option \"size\" is for a volume of masu's own; with "
+				 "type=tmpfs it is o=size=%.64s",
+				 asked->size);
+	if (str_to_bytes(asked->size, &ret->size) < 0 || ret->size == 0)
+		return error_set(err, -EINVAL, "volume option \"size\": invalid size: '%.64s'",
+				 asked->size);
+	return 0;
+}
+
 int volume_source(struct arena *arena, const struct volume *volume, struct volume_source *ret,
 		  struct masu_error *err)
 {
 	struct volume_source source = { .kind = VOLUME_DIRECTORY };
 	struct asked asked = { 0 };
 	int r = read_keys(volume, &asked, err);
+	if (r == 0)
+		r = read_size(&asked, &source, err);
 	if (r == 0)
 		r = split(arena, asked.o, &source.words, err);
 	if (r < 0)

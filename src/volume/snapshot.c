@@ -292,7 +292,9 @@ int volume_clone(int root_fd, const char *root, struct arena *arena, const char 
 		return r;
 	const struct volume request = { .name = to,
 					.labels = source.volume.labels,
-					.label_count = source.volume.label_count };
+					.label_count = source.volume.label_count,
+					.options = source.volume.options,
+					.option_count = source.volume.option_count };
 	return volume_make_filled(root_fd, root, arena, &request, fill_from, &source, &made, err);
 }
 

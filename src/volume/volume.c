@@ -18,6 +18,7 @@
 #include "state/record.h"
 #include "state/trash.h"
 #include "sys/fs.h"
+#include "sys/project_quota.h"
 #include "sys/syscalls.h"
 #include "volume/internal.h"
 
@@ -166,14 +167,18 @@ int volume_open(int root_fd, const char *root, struct arena *arena, const char *
 	return 0;
 }
 
-static int check_request(struct arena *arena, const struct volume *request, struct masu_error *err)
+static int check_request(struct arena *arena, const struct volume *request, uint64_t *ret_size,
+			 struct masu_error *err)
 {
 	if (request->driver && *request->driver && !streq(request->driver, "local"))
 		return error_set(err, -ENOTSUP,
 				 "volume driver \"%.128s\" is not supported; use \"local\"",
 				 request->driver);
 	struct volume_source source;
-	return volume_source(arena, request, &source, err);
+	int r = volume_source(arena, request, &source, err);
+	if (r == 0)
+		*ret_size = source.size;
+	return r;
 }
 
 /* The directories lead to the record, so they are synced after it. */
@@ -188,6 +193,7 @@ static int sync_volume(int root_fd, int dir)
 /* Takes away what was made of a volume that came to nothing, and returns @r. Its lock is held. */
 static int unmake(int root_fd, const char *path, int dir, int r)
 {
+	project_quota_clear(dir);
 	fs_remove_tree(dir, "_data");
 	unlinkat(dir, "lock", 0);
 	unlinkat(root_fd, path, AT_REMOVEDIR);
@@ -199,12 +205,20 @@ struct making {
 	const struct volume *request;
 	volume_fill fill; /* NULL: it is empty */
 	void *fill_data;
+	uint64_t size; /* bytes, 0: no limit */
 };
 
 /* An empty directory, whatever a killed creation left there, and what is to be in it. */
 static int make_data(int dir, const struct making *making, struct masu_error *err)
 {
 	int r = fs_remove_tree(dir, "_data");
+	/* On the directory around it, so that renames between it and the snapshots stay in one
+	 * project: rename(2) into another is EXDEV. */
+	if (r == 0 && making->size) {
+		r = project_quota_set(dir, making->size, err);
+		if (r < 0)
+			return error_wrap(err, "volume %s: size", making->request->name);
+	}
 	if (r == 0 && mkdirat(dir, "_data", DATA_MODE) < 0)
 		r = -errno;
 	if (r < 0)
@@ -280,13 +294,13 @@ int volume_ensure(int root_fd, const char *root, struct arena *arena, const stru
 		  struct volume *ret, bool *ret_made, struct masu_error *err)
 {
 	char path[VOLUME_PATH_MAX];
-	const struct making making = { .request = request };
+	struct making making = { .request = request };
 	*ret_made = false;
 	if (strchr(request->name, '@')) /* a snapshot is there or not */
 		return volume_open(root_fd, root, arena, request->name, ret, NULL, err);
 	int r = volume_path(request->name, path, err);
 	if (r == 0)
-		r = check_request(arena, request, err);
+		r = check_request(arena, request, &making.size, err);
 	if (r < 0)
 		return r;
 	r = volume_open(root_fd, root, arena, request->name, ret, NULL, err);
@@ -299,8 +313,10 @@ int volume_make_filled(int root_fd, const char *root, struct arena *arena,
 		       struct volume *ret, struct masu_error *err)
 {
 	char path[VOLUME_PATH_MAX];
-	const struct making making = { .request = request, .fill = fill, .fill_data = data };
+	struct making making = { .request = request, .fill = fill, .fill_data = data };
 	int r = volume_path(request->name, path, err);
+	if (r == 0)
+		r = check_request(arena, request, &making.size, err);
 	return r < 0 ? r : make_somehow(root_fd, root, arena, &making, path, ret, err);
 }
 
@@ -343,11 +359,14 @@ int volume_remove(int root_fd, const char *name, struct masu_error *err)
 		return r;
 	if (str_format(trash, sizeof(trash), "volume-%.200s", name) < 0)
 		return error_set(err, -ENAMETOOLONG, "volume %s", name);
+	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = trash_move(root_fd, root_fd, path, trash);
 	if (r == -ENOENT)
 		return error_set(err, r, "get %.255s: no such volume", name);
 	if (r < 0)
 		return error_errno(err, r, "volume %s", name);
+	if (dir >= 0)
+		project_quota_clear(dir);
 	_cleanup_close_ int volumes =
 		openat(root_fd, "volumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = volumes < 0 ? -errno : fs_fsync_dir(volumes);

@@ -31,6 +31,7 @@ struct volume_source {
 	const char *device; /* VOLUME_BIND: the directory */
 	bool recursive;	    /* VOLUME_BIND: with what is mounted in it */
 	const char **words; /* mount options, NULL-terminated */
+	uint64_t size;	    /* VOLUME_DIRECTORY: bytes that it may hold; 0: no limit */
 };
 
 /* What the volume's options say, in the arena; those that are not supported are refused by name. */

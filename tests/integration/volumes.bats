@@ -209,7 +209,7 @@ seed" ]
 @test "options that cannot be honoured are refused by name" {
 	local case
 	for case in "type=nfs -o device=:/x -o o=addr=1.2.3.4|\"nfs\" is not supported" "type=ext4 -o device=/dev/sda1|is not supported" \
-		"size=1g|quotas are not supported" "colour=red|invalid option: \"colour\"" "type=tmpfs|missing required option: \"device\"" \
+		"size=much|invalid size: 'much'" "size=0|invalid size: '0'" "type=tmpfs -o device=tmpfs -o size=1m|it is o=size=1m" "colour=red|invalid option: \"colour\"" "type=tmpfs|missing required option: \"device\"" \
 		"o=bind -o device=/x|missing required option: \"type\"" "type=none -o o=bind -o device=x|not an absolute path" \
 		"type=tmpfs -o device=tmpfs -o o=sized=1m|\"sized=1m\" is unknown" "type=none -o o=bind,uid=3 -o device=/x|\"uid=3\" is unknown"; do
 		run ! m volume create -o ${case%|*} refused
@@ -219,8 +219,23 @@ seed" ]
 	run ! m_run --volume-driver nfs busybox:local true
 	[[ "$output" == *'--volume-driver: "nfs" is not supported'* ]]
 	m_run --rm --volume-driver local -v plain:/x busybox:local true
-	run ! m_run --storage-opt size=1g busybox:local true
-	[[ "$output" == *"--storage-opt size is not supported"* ]]
+	run ! m_run --storage-opt size=some busybox:local true
+	[[ "$output" == *"--storage-opt size: invalid size: 'some'"* ]]
+	run ! m_run --storage-opt colour=red busybox:local true
+	[[ "$output" == *'"colour" is unknown; there is size=BYTES'* ]]
+}
+
+@test "a size where the filesystem has no project quotas: refused, and nothing made" {
+	truncate -s 32M disk
+	mkfs.ext4 -qF -O ^project,^quota disk
+	mkdir small
+	mount -o loop disk small
+	run ! m --root "$PWD/small" volume create -o size=1g refused
+	[[ "$output" == *"volume refused: size: the filesystem has no project quotas in force; it takes XFS, or ext4"* ||
+		"$output" == *"volume refused: size: project quotas need quotactl_fd(2)"* ]]
+	[ -z "$(m --root "$PWD/small" volume ls -q)" ]
+	[ -z "$(ls small/volumes)" ]
+	umount small
 }
 
 @test "± volume-subpath: a part of a volume, never what is outside of it" {
