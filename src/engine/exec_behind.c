@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,10 @@
 #include "engine/trim.h"
 #include "sys/fs.h"
 #include "sys/proc.h"
+#include "sys/syscalls.h"
 
 #define TRIM_AFTER_MS 200
+#define REAP_MAX_MS   10000
 
 enum { PROCESS_ENDED, TERMINAL_READY };
 
@@ -32,6 +35,28 @@ int engine_exec_status(const struct engine_exec *exec, int *ret, struct masu_err
 	if (r < 0)
 		return error_errno(err, -errno, "cannot wait for the process");
 	*ret = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+	return 0;
+}
+
+/*
+ * How a process ended that is another's child: the kernel tells who has its pidfd, once its parent
+ * has taken note (Linux 6.15; POLLHUP says when, 6.9). The bound is for a parent that never does.
+ */
+static int status_of_stranger(const struct engine_exec *exec, int *ret)
+{
+	struct sys_pidfd_info info = { .mask = SYS_PIDFD_INFO_EXIT };
+	struct pollfd reaped = { .fd = exec->pidfd };
+	if (ioctl(exec->pidfd, SYS_PIDFD_GET_INFO, &info) < 0 && errno != ESRCH)
+		return -errno;
+	if (poll(&reaped, 1, REAP_MAX_MS) != 1)
+		return -ETIMEDOUT;
+	info.mask = SYS_PIDFD_INFO_EXIT;
+	if (ioctl(exec->pidfd, SYS_PIDFD_GET_INFO, &info) < 0)
+		return -errno;
+	if (!(info.mask & SYS_PIDFD_INFO_EXIT))
+		return -EOPNOTSUPP;
+	*ret = WIFEXITED(info.exit_code) ? WEXITSTATUS(info.exit_code)
+					 : 128 + WTERMSIG(info.exit_code);
 	return 0;
 }
 
@@ -90,8 +115,9 @@ keep(const struct engine *engine, const struct engine_exec *exec)
 	proc_go_behind(files, ARRAY_SIZE(files));
 	trim_stack(__builtin_frame_address(0));
 	wait_for_end(&kept);
-	/* Behind a terminal that was left it is another's child, whose status nobody learns. */
-	if (engine_exec_status(&kept, &status, NULL) == 0)
+	/* Behind a terminal that was left it is another's child. */
+	if (engine_exec_status(&kept, &status, NULL) == 0 ||
+	    status_of_stranger(&kept, &status) == 0)
 		engine_exec_ended(&kept_engine, &kept, status);
 	_exit(EXIT_SUCCESS);
 }

@@ -105,9 +105,11 @@ static int send_signal(struct engine *engine, const struct container *container,
 	/* The event comes first, so that it is before that of the end. */
 	event_container_number(engine, container, "kill", "signal", sig);
 	int r = sys_pidfd_send_signal(pidfd, sig);
-	if (r == 0 && is_thawed_by(container, sig))
-		r = container_thaw(engine, container->id, NULL);
-	return r;
+	if (r < 0 || !is_thawed_by(container, sig))
+		return r;
+	r = container_thaw(engine, container->id, NULL);
+	/* The signal was enough (cgroup v2 lets the frozen be killed), and it is gone by now. */
+	return r == -ENOENT ? 0 : r;
 }
 
 /* The signal alone; 1: there is nothing that it could reach, and that is fine. */

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -39,6 +40,15 @@
 #ifndef PIDFD_SELF
 #define PIDFD_SELF -10000
 #endif
+
+/* linux/pidfd.h since 6.13; the exit code since 6.15. */
+#define SYS_PIDFD_INFO_EXIT (1ULL << 3)
+struct sys_pidfd_info {
+	uint64_t mask, cgroup_id;
+	uint32_t pid, tgid, ppid, uid[4], gid[4];
+	int32_t exit_code; /* as wait(2) has it */
+};
+#define SYS_PIDFD_GET_INFO _IOWR(0xFF, 11, struct sys_pidfd_info)
 
 /* Turns a libc-style result into the kernel's: the value, or -errno. */
 static inline long sys_ret(long r)

@@ -71,6 +71,25 @@ container exec_die" ]
 	[ "$(jq -r '.Actor.Attributes.execID // empty' "$MASU_RUNROOT/events.log" | sort -u | wc -l)" = 1 ]
 }
 
+@test "exec -it that was left by its detach keys tells how it ended, too" {
+	m_run -d --name one busybox:local sleep 100
+	run -1 "$REPO/tests/lib/terminal.py" 24 80 "$MASU" exec -it --detach-keys a,b one \
+		sh -c 'echo ready; while [ ! -e /end ]; do sleep 0.05; done; exit 9' <<-'STEPS'
+	expect ready
+	send ab
+	expect read escape sequence
+	STEPS
+	[ "$(actions | grep -c exec_die)" = 0 ]
+	m exec one touch /end
+	# The kernel tells others than the parent how a process ended since 6.15 (PIDFD_INFO_EXIT).
+	local version
+	version=$(uname -r | awk -F. '{ print $1 * 100 + $2 }')
+	if [ "$version" -ge 615 ]; then
+		ended() { [ "$(jq -r 'select(.Action == "exec_die") | .Actor.Attributes.exitCode' "$MASU_RUNROOT/events.log" | sort | tr '\n' ' ')" = "0 9 " ]; }
+		wait_until 5 ended
+	fi
+}
+
 @test "exec -d tells the same, when it ends; and a start that fails is told at once" {
 	m_run -d --name one busybox:local sleep 100
 	m exec -d one sh -c 'sleep 0.3; exit 6'

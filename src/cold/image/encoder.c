@@ -32,6 +32,22 @@ static int compress_some(struct encoder *e, int out, bool last, struct masu_erro
 	return 0;
 }
 
+/* As much as there is room for, unless it ends: what is compressed at once shapes the result, and
+ * the same layer must give the same bytes however its writer was scheduled. */
+static ssize_t fill(int fd, uint8_t *buffer)
+{
+	size_t len = 0;
+	while (len < BUFFER_SIZE) {
+		ssize_t got = read(fd, buffer + len, BUFFER_SIZE - len);
+		if (got == 0)
+			break;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		len += got > 0 ? (size_t)got : 0;
+	}
+	return (ssize_t)len;
+}
+
 int encode_gzip(int in, int out, EVP_MD_CTX *sha256, struct worker_report *report,
 		struct masu_error *err)
 {
@@ -47,11 +63,9 @@ int encode_gzip(int in, int out, EVP_MD_CTX *sha256, struct worker_report *repor
 	e->stream.level_buf = e->level;
 	e->stream.level_buf_size = sizeof(e->level);
 	do {
-		got = read(in, e->in, BUFFER_SIZE);
-		if (got < 0 && errno == EINTR)
-			continue;
+		got = fill(in, e->in);
 		if (got < 0)
-			return error_errno(err, -errno, "reading the layer");
+			return error_errno(err, (int)got, "reading the layer");
 		if (got > 0 && EVP_DigestUpdate(sha256, e->in, (size_t)got) != 1)
 			return error_set(err, -EIO, "SHA-256 failed");
 		report->bytes += (uint64_t)got;
