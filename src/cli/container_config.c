@@ -238,6 +238,7 @@ static int fill_mounts(struct fill *f)
 				 "--volume-driver: \"%.128s\" is not supported; use \"local\"",
 				 o->volume_driver);
 	f->config->volumes_from = o->volumes_from.items;
+	f->config->precopy = o->precopy.items;
 	f->config->readonly_rootfs = o->read_only;
 	int r = add_mounts(f, &o->volume, parse_volume);
 	if (r == 0)

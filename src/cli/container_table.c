@@ -110,6 +110,9 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	STRING(pid, "pid", 0, "PID namespace to use"),
 	INT(pids_limit, "pids-limit", 0, "Tune container pids limit (set -1 for unlimited)"),
 	STRING(platform, "platform", 0, "Set platform if server is multi-platform capable"),
+	LIST(precopy, "precopy", 0,
+	     "Copy files of the image for writing when the container is made, not at the first "
+	     "write"),
 	BOOL(privileged, "privileged", 0, "Give extended privileges to this container"),
 	STRING(proc, "proc", 0,
 	       "What /proc tells of memory and CPUs: the host's (\"host\") or the container's "

@@ -30,6 +30,22 @@ static int add_sizes(struct engine *engine, struct arena *arena, const char *id,
 	return r;
 }
 
+static int add_copyups(struct engine *engine, struct arena *arena, const char *id, struct buf *out,
+		       struct masu_error *err)
+{
+	_cleanup_buf_ struct buf text;
+	struct json_writer w;
+	buf_init(&text, 0);
+	json_writer_init(&w, &text, false);
+	int r = copyups_write(engine, arena, id, &w, err);
+	if (r == 0 && out->len && out->data[out->len - 1] == '}') {
+		out->len--;
+		buf_printf(out, ",\"CopyUps\":%s}", buf_str(&text));
+		r = buf_error(&text);
+	}
+	return r;
+}
+
 static int container_write(struct engine *engine, struct arena *arena, const char *name,
 			   const struct inspect_request *request, struct json_writer *w,
 			   struct masu_error *err)
@@ -40,6 +56,8 @@ static int container_write(struct engine *engine, struct arena *arena, const cha
 		r = engine_inspect(engine, arena, id, w, err);
 	if (r == 0 && request->size)
 		r = add_sizes(engine, arena, id, w->out, err);
+	if (r == 0 && request->io)
+		r = add_copyups(engine, arena, id, w->out, err);
 	return r;
 }
 
@@ -173,14 +191,20 @@ int inspect_objects(struct cli_context *context, const struct inspect_request *r
 #define SIZE_OPTION                                                                                \
 	CLI_OPT(struct inspect_request, size, "size", 's', CLI_BOOL, NULL,                         \
 		"Display total file sizes if the type is container")
+#define IO_OPTION                                                                                  \
+	CLI_OPT(struct inspect_request, io, "io", 0, CLI_BOOL, NULL,                               \
+		"Display which files were copied up if the type is container (see diff "           \
+		"--copyups)")
 
 static const struct cli_option inspect_options[] = {
 	FORMAT_OPTION,
 	SIZE_OPTION,
+	IO_OPTION,
 	CLI_OPT(struct inspect_request, type, "type", 0, CLI_STRING, "string",
 		"Only inspect objects of the given type"),
 };
-static const struct cli_option container_inspect_options[] = { FORMAT_OPTION, SIZE_OPTION };
+static const struct cli_option container_inspect_options[] = { FORMAT_OPTION, SIZE_OPTION,
+							       IO_OPTION };
 
 static int inspect_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		       struct masu_error *err)

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "engine/engine.h"
-#include "storage/storage.h"
+#include "storage/copyups.h"
 
 struct engine_copy_request {
 	const char *id;
@@ -38,6 +38,10 @@ extern const char *const engine_made_paths[];
 /* What is different in the container from its image, in docker's order. */
 int engine_diff(struct engine *engine, struct arena *arena, const char *id,
 		struct storage_change **ret, size_t *ret_count, struct masu_error *err);
+
+/* Which of its image's files it has a copy of by now. */
+int engine_copyups(struct engine *engine, struct arena *arena, const char *id,
+		   struct storage_copyup **ret, size_t *ret_count, struct masu_error *err);
 
 /* ---- the rules alone (copy_rules.c), for the engine and for the table that tests them ---- */
 

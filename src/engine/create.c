@@ -165,11 +165,16 @@ static int make_layer(struct engine *engine, const struct container *container,
 		.container_fd = container->dir_fd,
 		.chain_ids = container->chain_ids,
 		.chain_count = strv_length((char *const *)container->chain_ids),
+		.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0,
 	};
 	int r = config_storage_size(&container->config, &request.size, err);
 	if (r == 0)
 		r = engine_storage(engine, &ops, &storage, err);
-	return r < 0 ? r : ops->create(storage, &request, err);
+	if (r == 0)
+		r = ops->create(storage, &request, err);
+	if (r == 0 && container->config.precopy && container->config.precopy[0])
+		r = container_precopy(ops, storage, &request, container->config.precopy, err);
+	return r;
 }
 
 static int claim_name(struct engine *engine, struct arena *arena, struct container *container,

@@ -51,28 +51,59 @@ static size_t drop_ours(struct storage_change *list, size_t count)
 	return kept;
 }
 
+/* The container, and what its driver is asked. Ended by container_close(). */
+static int begin(struct engine *engine, struct arena *arena, const char *id, struct container *ret,
+		 struct storage_mount_request *ret_request, const struct storage_ops **ret_ops,
+		 struct storage **ret_storage, struct masu_error *err)
+{
+	int r = engine_load(engine, arena, id, ret, err);
+	if (r < 0)
+		return r;
+	*ret_request = (struct storage_mount_request) {
+		.container_id = ret->id,
+		.container_fd = ret->dir_fd,
+		.chain_ids = ret->chain_ids,
+		.chain_count = strv_length((char *const *)ret->chain_ids),
+	};
+	r = engine_storage(engine, ret_ops, ret_storage, err);
+	if (r < 0)
+		container_close(ret);
+	return r;
+}
+
 int engine_diff(struct engine *engine, struct arena *arena, const char *id,
 		struct storage_change **ret, size_t *ret_count, struct masu_error *err)
 {
 	const struct storage_ops *ops;
 	struct storage *storage;
 	struct container container;
-	int r = engine_load(engine, arena, id, &container, err);
+	struct storage_mount_request request;
+	int r = begin(engine, arena, id, &container, &request, &ops, &storage, err);
 	if (r < 0)
 		return r;
-	const struct storage_mount_request request = {
-		.container_id = container.id,
-		.container_fd = container.dir_fd,
-		.chain_ids = container.chain_ids,
-		.chain_count = strv_length((char *const *)container.chain_ids),
-	};
-	r = engine_storage(engine, &ops, &storage, err);
-	if (r == 0 && !ops->changes)
+	if (!ops->changes)
 		r = error_set(err, -ENOTSUP, "storage driver %s cannot tell changes", ops->name);
 	if (r == 0)
 		r = ops->changes(storage, &request, arena, ret, ret_count, err);
 	if (r == 0)
 		*ret_count = drop_ours(*ret, *ret_count);
+	container_close(&container);
+	return r;
+}
+
+int engine_copyups(struct engine *engine, struct arena *arena, const char *id,
+		   struct storage_copyup **ret, size_t *ret_count, struct masu_error *err)
+{
+	const struct storage_ops *ops;
+	struct storage *storage;
+	struct container container;
+	struct storage_mount_request request;
+	int r = begin(engine, arena, id, &container, &request, &ops, &storage, err);
+	if (r < 0)
+		return r;
+	storage_copyups copyups = storage_copyups_of(ops->name);
+	r = copyups ? copyups(storage, &request, arena, ret, ret_count, err)
+		    : error_set(err, -ENOTSUP, "storage driver %s copies nothing up", ops->name);
 	container_close(&container);
 	return r;
 }

@@ -119,6 +119,7 @@ struct container_config {
 	struct mount_config *mounts;
 	size_t mount_count;
 	const char **volumes_from;
+	const char **precopy; /* paths of the image that are copied up when the container is made */
 	struct network_port *ports;
 	size_t port_count;
 	const char **expose;

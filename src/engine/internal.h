@@ -33,6 +33,14 @@ int container_await_end(struct engine *engine, const char *id, struct masu_error
 /* Ends what create prepared (park.c) and waits for it to be taken down; else does nothing. */
 int container_unpark(const struct container *container, struct masu_error *err);
 
+/* ---- precopy.c ---- */
+
+/* Files of the image, and all those in directories of it, into the new container's writable layer.
+ */
+int container_precopy(const struct storage_ops *ops, struct storage *storage,
+		      const struct storage_mount_request *request, const char *const *paths,
+		      struct masu_error *err);
+
 /* ---- pause.c ---- */
 
 /* Whether a running container is paused: "<prefix>" leads from @dir to its live directory, @live is

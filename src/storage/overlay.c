@@ -3,15 +3,20 @@
  * needs no mount point; directories are named through /proc/self/fd, so that no length of a path
  * meets the 4096 bytes that mount(2) allows for options.
  *
- * index, metacopy and redirect_dir are switched off by name, whatever the kernel's defaults are:
- * an upper directory must mean the same to `commit`, to another kernel and to a backup.
+ * What an upper directory means does not depend on the kernel's defaults: index is off, and
+ * metacopy and redirect_dir, which come together, are on for a writable layer, so that chown of a
+ * tree and rename of a directory copy no data. Who reads the upper directory (changes, export)
+ * reads what is only named there through overlay_merged(). Layers have none of those attributes:
+ * the unpacker drops them, and where only layers are mounted they would mean nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,6 +27,7 @@
 #include "storage/overlay.h"
 #include "storage/usage.h"
 #include "sys/fs.h"
+#include "sys/proc.h"
 #include "sys/project_quota.h"
 #include "sys/syscalls.h"
 
@@ -30,6 +36,9 @@
 /* Set by a volatile mount and never removed by the kernel: it refuses the directory from then on.
  */
 #define VOLATILE_MARK WORK "/work/incompat"
+
+/* On the container's overlay/: the boot in which it was last mounted volatile. */
+#define BOOT_XATTR "trusted.masu.boot"
 
 #define FS_LOG_MAX	    256
 #define FSCONFIG_STRING_MAX 255
@@ -198,6 +207,10 @@ static int set_lower(struct storage *s, int fs, const char *chain_id, bool *ret_
 static int set_lower_one_by_one(struct storage *s, int fs, const struct storage_mount_request *r,
 				bool *ret_indexed)
 {
+	int merged =
+		r->flags & OVERLAY_MERGED ? set_path(fs, "lowerdir+", r->container_fd, UPPER) : 0;
+	if (merged < 0)
+		return merged;
 	for (size_t i = r->chain_count; i-- > 0;) {
 		int result = set_lower(s, fs, r->chain_ids[i], ret_indexed);
 		if (result < 0)
@@ -224,6 +237,8 @@ static int set_lower_together(struct storage *s, int fs, const struct storage_mo
 	char below[128];
 	int result = 0;
 	buf_init(&option, FSCONFIG_STRING_MAX);
+	if (r->flags & OVERLAY_MERGED)
+		result = buf_printf(&option, "%d/" UPPER, r->container_fd);
 	for (size_t i = r->chain_count; i-- > 0 && result == 0;) {
 		result = str_format(below, sizeof(below), "%s/" OVERLAY_DIFF, r->chain_ids[i]);
 		if (result < 0)
@@ -237,7 +252,8 @@ static int set_lower_together(struct storage *s, int fs, const struct storage_mo
 		result = buf_printf(&option, "%s%d", option.len ? ":" : "", fd);
 	}
 	if (result == 0 && r->chain_count == 0)
-		result = buf_printf(&option, "%d/" OVERLAY_EMPTY, s->layers_fd);
+		result = buf_printf(&option, "%s%d/" OVERLAY_EMPTY, option.len ? ":" : "",
+				    s->layers_fd);
 	return result < 0 ? result
 			  : sys_fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", option.data, 0);
 }
@@ -254,11 +270,14 @@ static int set_upper(int fs, const struct storage_mount_request *r)
 
 static int set_options(int fs, const struct storage_mount_request *r)
 {
-	static const char *const off[] = { "index", "metacopy", "redirect_dir" };
+	/* In this order: metacopy is refused as long as redirects are off. */
+	static const char *const names[] = { "index", "redirect_dir", "metacopy" };
+	bool resolve = !(r->flags & STORAGE_READONLY) || (r->flags & OVERLAY_MERGED);
 	/* What df and mount show as the device, as with Docker. */
 	int result = sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay", 0);
-	for (size_t i = 0; i < ARRAY_SIZE(off) && result == 0; i++)
-		result = sys_fsconfig(fs, FSCONFIG_SET_STRING, off[i], "off", 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names) && result == 0; i++)
+		result = sys_fsconfig(fs, FSCONFIG_SET_STRING, names[i],
+				      resolve && i > 0 ? "on" : "off", 0);
 	if (result == 0 && r->mount_label)
 		result = sys_fsconfig(fs, FSCONFIG_SET_STRING, "context", r->mount_label, 0);
 	return result;
@@ -317,18 +336,58 @@ static int try_older_mount(struct storage *s, const struct storage_mount_request
 	return result;
 }
 
+/*
+ * A volatile layer that was mounted before. As long as the machine has not gone down what is there
+ * is what was written, on the disk or in memory; then the kernel's mark may go. Otherwise it may be
+ * anything: -ESTALE.
+ */
+static int allow_again(const struct storage_mount_request *r, const char *boot,
+		       struct masu_error *err)
+{
+	char path[FS_PROC_FD_MAX + sizeof("/overlay")], proc[FS_PROC_FD_MAX];
+	char then[BOOT_ID_SIZE] = "";
+	str_format(path, sizeof(path), "%s/overlay", fs_proc_fd(r->container_fd, proc));
+	if (getxattr(path, BOOT_XATTR, then, sizeof(then) - 1) > 0 && !streq(then, boot))
+		return error_set(err, -ESTALE,
+				 "container %.12s: the machine went down while its writable layer "
+				 "was volatile (--rm), so files in it may be empty or old; remove "
+				 "it, or remove containers/%s/" VOLATILE_MARK
+				 " to use it nevertheless",
+				 r->container_id, r->container_id);
+	int result = fs_remove_tree(r->container_fd, VOLATILE_MARK);
+	return result < 0 ? error_errno(err, result, "container %.12s: " VOLATILE_MARK,
+					r->container_id)
+			  : 0;
+}
+
+/* Before each volatile mount. Without extended attributes there are no volatile mounts. */
+static int begin_volatile(const struct storage_mount_request *r, struct masu_error *err)
+{
+	char path[FS_PROC_FD_MAX + sizeof("/overlay")], proc[FS_PROC_FD_MAX], boot[BOOT_ID_SIZE];
+	int result = proc_boot_id(boot);
+	if (result == 0 && faccessat(r->container_fd, VOLATILE_MARK, F_OK, 0) == 0) {
+		result = allow_again(r, boot, err);
+		if (result < 0)
+			return result;
+	}
+	str_format(path, sizeof(path), "%s/overlay", fs_proc_fd(r->container_fd, proc));
+	if (result == 0 && setxattr(path, BOOT_XATTR, boot, strlen(boot), 0) < 0)
+		result = -errno;
+	return result < 0
+		       ? error_errno(err, result, "container %.12s: " BOOT_XATTR, r->container_id)
+		       : 0;
+}
+
 static int mount_overlay(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
 			 struct masu_error *err)
 {
 	const char *step = "lower directories";
 	char reason[FS_LOG_MAX] = "";
 	bool older = fault_without("overlay-append");
-	int result = older ? -EINVAL : try_mount(s, r, true, ret_fd, &step, reason);
-	/* The container ran before with a volatile layer; whoever starts it again wants what is
-	 * there. */
-	if (result == -EINVAL && (r->flags & STORAGE_VOLATILE) && !older &&
-	    fs_remove_tree(r->container_fd, VOLATILE_MARK) == 0)
-		result = try_mount(s, r, true, ret_fd, &step, reason);
+	int result = r->flags & STORAGE_VOLATILE ? begin_volatile(r, err) : 0;
+	if (result < 0)
+		return result;
+	result = older ? -EINVAL : try_mount(s, r, true, ret_fd, &step, reason);
 	/* A kernel that does not know lowerdir+ says so at once (6.5) or when it mounts (before).
 	 */
 	if (result == -EINVAL)
@@ -380,9 +439,17 @@ int overlay_mount(struct storage *s, const struct storage_mount_request *r, int 
 	if (r->chain_count == 0 && mkdirat(s->layers_fd, OVERLAY_EMPTY, 0755) < 0 &&
 	    errno != EEXIST)
 		return error_errno(err, -errno, OVERLAY_DIR "/" OVERLAY_EMPTY);
-	if ((r->flags & STORAGE_READONLY) && r->chain_count == 1)
+	if ((r->flags & STORAGE_READONLY) && !(r->flags & OVERLAY_MERGED) && r->chain_count == 1)
 		return mount_single(s, r, ret_fd, err);
 	return mount_overlay(s, r, ret_fd, err);
+}
+
+int overlay_merged(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
+		   struct masu_error *err)
+{
+	struct storage_mount_request merged = *r;
+	merged.flags = STORAGE_READONLY | OVERLAY_MERGED;
+	return overlay_mount(s, &merged, ret_fd, err);
 }
 
 static int overlay_remove(struct storage *s, const char *container_id, int container_fd,

@@ -64,5 +64,24 @@ int overlay_changes(struct storage *s, const struct storage_mount_request *r, st
 int overlay_mount(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
 		  struct masu_error *err);
 
+/* With STORAGE_READONLY: the writable layer comes first among those that are read. */
+#define OVERLAY_MERGED (1u << 31)
+
+/*
+ * What a container sees, as a detached read-only mount beside its own: for files of the writable
+ * layer whose content is in a layer, and directories whose content is under another name there. A
+ * container that runs must be held still, or what is read may be neither old nor new.
+ */
+int overlay_merged(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
+		   struct masu_error *err);
+
+/* Set by the kernel; what they mean: Documentation/filesystems/overlayfs.rst. */
+#define OVERLAY_XATTR_METACOPY "trusted.overlay.metacopy"
+#define OVERLAY_XATTR_REDIRECT "trusted.overlay.redirect"
+#define OVERLAY_XATTR_ORIGIN   "trusted.overlay.origin"
+
+/* Of what @name in @dir is itself; false where it cannot be told. */
+bool overlay_has_xattr(int dir, const char *name, const char *xattr);
+
 /* The name of a removed layer in <root>/trash; @ret of 128 bytes. */
 int overlay_trash_name(const char *chain_id, char ret[128]);

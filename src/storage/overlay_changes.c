@@ -22,6 +22,10 @@
 #define MAX_DEPTH 400 /* two open directories each */
 
 struct differ {
+	struct storage *storage;
+	const struct storage_mount_request *request;
+	struct masu_error *err;
+	int merged; /* overlay_merged(), where it is needed; else -1 */
 	struct arena *arena;
 	struct storage_change *changes;
 	size_t count, capacity;
@@ -86,6 +90,13 @@ static int collect(struct arena *arena, int upper, int hidden, const char ***ret
 
 /* ---- comparing ---- */
 
+bool overlay_has_xattr(int dir, const char *name, const char *xattr)
+{
+	char path[FS_PROC_FD_MAX + NAME_MAX + 2], proc[FS_PROC_FD_MAX];
+	return str_format(path, sizeof(path), "%s/%s", fs_proc_fd(dir, proc), name) == 0 &&
+	       lgetxattr(path, xattr, NULL, 0) >= 0;
+}
+
 static bool is_whiteout(const struct stat *st)
 {
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
@@ -117,6 +128,19 @@ static int open_directory(int dir, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * A directory that was renamed is an attribute that says where in the layers it was, and what is
+ * in it is there. As the container sees it, it is whole: *hidden.
+ */
+static int open_upper(struct differ *d, int parent, const char *name, bool *hidden)
+{
+	if (!overlay_has_xattr(parent, name, OVERLAY_XATTR_REDIRECT))
+		return open_directory(parent, name);
+	int r = d->merged < 0 ? overlay_merged(d->storage, d->request, &d->merged, d->err) : 0;
+	*hidden = true;
+	return r < 0 ? r : fs_open_in_real(d->merged, d->path, O_RDONLY | O_DIRECTORY, 0);
+}
+
 /* @lower is the parent's, -1 where the layers have no directory of that name. */
 static int compare_directory(struct differ *d, int upper_parent, int lower_parent, const char *name,
 			     const struct stat *st, const struct stat *below, bool hidden)
@@ -124,7 +148,7 @@ static int compare_directory(struct differ *d, int upper_parent, int lower_paren
 	bool both = below && S_ISDIR(below->st_mode);
 	size_t at = d->count;
 	bool only_inside = both && same_look(st, below);
-	_cleanup_close_ int upper = open_directory(upper_parent, name);
+	_cleanup_close_ int upper = open_upper(d, upper_parent, name, &hidden);
 	_cleanup_close_ int lower = both ? open_directory(lower_parent, name) : -1;
 	if (upper < 0 || (both && lower < 0))
 		return upper < 0 ? upper : lower;
@@ -186,8 +210,13 @@ int overlay_changes(struct storage *s, const struct storage_mount_request *r, st
 	int result = r->chain_count ? overlay_mount(s, &layers, &lower, err) : 0;
 	if (result < 0)
 		return result;
+	d->storage = s;
+	d->request = r;
+	d->err = err;
+	d->merged = -1;
 	d->arena = arena;
 	result = compare(d, upper, lower, false);
+	cleanup_close(&d->merged);
 	if (result < 0)
 		return error_errno(err, result, "container %.12s: %.300s", r->container_id,
 				   *d->path ? d->path : "/");

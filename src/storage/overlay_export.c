@@ -24,7 +24,11 @@
 #define NAMES_MEMORY	(512u << 20)
 
 struct exporter {
-	int lower; /* -1: no layers */
+	struct storage *storage;
+	const struct storage_mount_request *request;
+	int lower;	 /* -1: no layers */
+	int merged;	 /* overlay_merged(), where it is needed; else -1 */
+	bool redirected; /* the directory that is met was another one in the layers */
 	const char *const *made;
 	struct tree_sink *sink;
 	char path[LIMIT_PATH + sizeof(WHITEOUT_OPAQUE) + 1]; /* of a marker */
@@ -137,6 +141,37 @@ static int make_marker(struct exporter *x, const char *path, bool opaque, struct
 	return 0;
 }
 
+/* ---- what is in the writable layer by name only ---- */
+
+static bool has_xattr(int fd, const char *xattr)
+{
+	char path[FS_PROC_FD_MAX];
+	return getxattr(fs_proc_fd(fd, path), xattr, NULL, 0) >= 0;
+}
+
+/* A file without its content, a directory without what is in it: as the container sees them. */
+static int replace(void *data, const char *path, int *fd, struct masu_error *err)
+{
+	struct exporter *x = data;
+	struct stat st, other;
+	x->redirected = false;
+	if (fstat(*fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) ||
+	    !has_xattr(*fd, S_ISREG(st.st_mode) ? OVERLAY_XATTR_METACOPY : OVERLAY_XATTR_REDIRECT))
+		return 0;
+	int r = x->merged < 0 ? overlay_merged(x->storage, x->request, &x->merged, err) : 0;
+	if (r < 0)
+		return r;
+	_cleanup_close_ int seen = fs_open_in_real(x->merged, path, O_PATH | O_NOFOLLOW, 0);
+	if (seen < 0)
+		return error_errno(err, seen, "%.300s", path);
+	if (fstat(seen, &other) < 0 || (other.st_mode & S_IFMT) != (st.st_mode & S_IFMT))
+		return error_set(err, -ESTALE, "%.300s: changed while it was read", path);
+	x->redirected = S_ISDIR(st.st_mode);
+	close(*fd);
+	*fd = take_fd(&seen);
+	return 0;
+}
+
 static int choose(void *data, int fd, const struct stat *st, struct tar_entry *entry,
 		  enum tree_choice *ret, struct masu_error *err)
 {
@@ -163,8 +198,9 @@ static int entered(void *data, int fd, const struct tar_entry *entry, struct mas
 	struct tar_entry marker;
 	struct stat below;
 	char value;
-	if (fgetxattr(fd, "trusted.overlay.opaque", &value, 1) != 1 || value != 'y' ||
-	    !look_below(x, entry->path, &below) || !S_ISDIR(below.st_mode))
+	bool opaque = x->redirected ||
+		      (fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y');
+	if (!opaque || !look_below(x, entry->path, &below) || !S_ISDIR(below.st_mode))
 		return 0;
 	int r = make_marker(x, entry->path, true, &marker, err);
 	if (r == 0)
@@ -175,15 +211,20 @@ static int entered(void *data, int fd, const struct tar_entry *entry, struct mas
 int overlay_export(struct storage *s, const struct storage_export_request *request,
 		   struct tree_sink *sink, struct masu_error *err)
 {
-	/* masu's own mounts make none of these, and do not show what has them. */
-	static const char *const refused[] = { "trusted.overlay.metacopy",
-					       "trusted.overlay.redirect",
-					       "trusted.overlay.whiteout", NULL };
+	/* masu's own mounts make none of these, and replace() has resolved the others. */
+	static const char *const refused[] = { OVERLAY_XATTR_METACOPY, "trusted.overlay.whiteout",
+					       NULL };
 	struct storage_mount_request layers = request->layers;
-	struct exporter x = { .made = request->made, .sink = sink };
-	const struct tree_walk_hooks hooks = {
-		.data = &x, .choose = choose, .entered = entered, .refused_xattrs = refused
-	};
+	struct exporter x = { .storage = s,
+			      .request = &request->layers,
+			      .merged = -1,
+			      .made = request->made,
+			      .sink = sink };
+	const struct tree_walk_hooks hooks = { .data = &x,
+					       .replace = replace,
+					       .choose = choose,
+					       .entered = entered,
+					       .refused_xattrs = refused };
 	struct tree_walk_options walk = { .name = "", .sorted = true, .hooks = &hooks };
 	struct stat st, below;
 	_cleanup_close_ int lower = -1;
@@ -202,5 +243,7 @@ int overlay_export(struct storage *s, const struct storage_export_request *reque
 		return error_errno(err, -errno, "container %.12s: writable layer",
 				   request->layers.container_id);
 	walk.without_top = lower >= 0 && same_look(&st, &below);
-	return tree_scan(upper, &walk, sink, err);
+	r = tree_scan(upper, &walk, sink, err);
+	cleanup_close(&x.merged);
+	return r;
 }

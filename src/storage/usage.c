@@ -3,11 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/fs.h"
 
 #define MAX_DEPTH 512 /* one open directory each */
 
@@ -19,6 +22,15 @@ struct usage {
 
 static int add_below(struct usage *usage, int fd, unsigned depth);
 
+/* A file of an overlay's writable layer whose content is still in a layer below. */
+static bool has_no_content(int dirfd, const char *name, const struct stat *st)
+{
+	char path[FS_PROC_FD_MAX + NAME_MAX + 2], proc[FS_PROC_FD_MAX];
+	return (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size &&
+	       str_format(path, sizeof(path), "%s/%s", fs_proc_fd(dirfd, proc), name) == 0 &&
+	       lgetxattr(path, "trusted.overlay.metacopy", NULL, 0) >= 0;
+}
+
 static int add_entry(struct usage *usage, int dirfd, const char *name, unsigned depth)
 {
 	struct stat st;
@@ -26,7 +38,8 @@ static int add_entry(struct usage *usage, int dirfd, const char *name, unsigned 
 		return errno == ENOENT ? 0 : -errno;
 	usage->inodes++;
 	/* All names of a file are below the same directory, so their shares add up to its size. */
-	if (S_ISREG(st.st_mode) && st.st_size > 0 && st.st_nlink > 0) {
+	if (S_ISREG(st.st_mode) && st.st_size > 0 && st.st_nlink > 0 &&
+	    !has_no_content(dirfd, name, &st)) {
 		usage->bytes += (uint64_t)st.st_size / st.st_nlink;
 		usage->parts += ((uint64_t)st.st_size % st.st_nlink << 32) / st.st_nlink;
 	}

@@ -89,6 +89,14 @@ static inline int sys_pidfd_getfd(int pidfd, int targetfd)
 	return (int)sys_ret(syscall(SYS_pidfd_getfd, pidfd, targetfd, 0));
 }
 
+/* struct statx is in <linux/stat.h>, which programs that ask for a birth include themselves. */
+struct statx;
+static inline int sys_statx(int dirfd, const char *path, int flags, unsigned mask,
+			    struct statx *ret)
+{
+	return (int)sys_ret(syscall(SYS_statx, dirfd, path, flags, mask, ret));
+}
+
 static inline int sys_open_tree(int dirfd, const char *path, unsigned flags)
 {
 	return (int)sys_ret(syscall(SYS_open_tree, dirfd, path, flags | O_CLOEXEC));

@@ -389,6 +389,11 @@ static int walk_directory(struct walk *w, int *fd, const struct stat *st, bool p
 static int walk_object(struct walk *w, int *fd, const struct stat *parent, bool pseudo)
 {
 	struct stat st;
+	const struct tree_walk_hooks *hooks = w->options->hooks;
+	int r = hooks && hooks->replace && parent ? hooks->replace(hooks->data, w->path, fd, w->err)
+						  : 0;
+	if (r < 0)
+		return r;
 	if (fstat(*fd, &st) < 0)
 		return fail(w, -errno);
 	arena_reset(&w->arena);
@@ -404,9 +409,8 @@ static int walk_object(struct walk *w, int *fd, const struct stat *parent, bool 
 	if (!parent || st.st_dev != parent->st_dev)
 		pseudo = is_pseudo(*fd);
 	enum tree_choice choice = TREE_TELL;
-	if (w->options->hooks && parent) {
-		int r = w->options->hooks->choose(w->options->hooks->data, *fd, &st, &e, &choice,
-						  w->err);
+	if (hooks && parent) {
+		r = hooks->choose(hooks->data, *fd, &st, &e, &choice, w->err);
 		if (r < 0 || choice == TREE_LEAVE_OUT)
 			return r;
 	}
@@ -421,7 +425,6 @@ static int walk_object(struct walk *w, int *fd, const struct stat *parent, bool 
 		return plain_entry(w, &e);
 	}
 	e.link = "";
-	int r;
 	if (S_ISREG(st.st_mode) || fault_without("copy-regular")) {
 		r = walk_file(w, *fd, &st, pseudo, &e);
 	} else if (S_ISLNK(st.st_mode)) {

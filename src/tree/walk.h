@@ -16,6 +16,12 @@ enum tree_choice {
 struct tree_walk_hooks {
 	void *data;
 	/*
+	 * Before anything else, may be NULL: another file in the place of the one that was met.
+	 * *fd (O_PATH) is closed by who replaces it. What is in a directory that was replaced is
+	 * that one's.
+	 */
+	int (*replace)(void *data, const char *path, int *fd, struct masu_error *err);
+	/*
 	 * Of each object before it is told: @entry says what @fd (O_PATH) and @st say, attributes
 	 * and content excepted, and may be changed.
 	 */

@@ -7,7 +7,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -166,9 +168,11 @@ static void test_roots(void **state)
 	struct masu_error err = { 0 };
 	struct stat st;
 	uint64_t bytes, inodes;
+	char path[128];
 	static const char *const chains[] = { CHAIN_A, CHAIN_B };
 	if (geteuid() != 0)
 		skip();
+	str_format(path, sizeof(path), "%s/containers/c1/overlay", f->path);
 	make_layer(f, CHAIN_A, NULL, "a");
 	make_layer(f, CHAIN_B, CHAIN_A, "b");
 	assert_int_equal(fchmodat(f->root_fd, "layers/overlay/" CHAIN_B "/diff", 01751, 0), 0);
@@ -185,6 +189,14 @@ static void test_roots(void **state)
 	assert_int_equal(f->ops->usage(f->storage, f->container_fd, &bytes, &inodes, &err), 0);
 	assert_int_equal(bytes, 5); /* one file of two names */
 	assert_int_equal(inodes, 2);
+	close(take_fd(&fd));
+	/* Not after the machine went down, unless who says so takes the kernel's mark away. */
+	assert_int_equal(setxattr(path, "trusted.masu.boot", "another", 7, 0), 0);
+	assert_int_equal(mount_c1(f, chains, 2, STORAGE_VOLATILE, &err), -ESTALE);
+	assert_non_null(strstr(err.message, "went down"));
+	assert_int_equal(fs_remove_tree(f->container_fd, "overlay/work/work/incompat"), 0);
+	fd = mount_c1(f, chains, 2, STORAGE_VOLATILE, &err);
+	assert_true(fd >= 0);
 	close(take_fd(&fd));
 	/* A second mount of a volatile layer works, which overlay itself refuses. */
 	fd = mount_c1(f, chains, 2, STORAGE_VOLATILE, &err);
