@@ -20,7 +20,7 @@ static const struct cli_option options[] = {
 	CLI_OPT(struct create_options, aux_address, "aux-address", 0, CLI_LIST, "map",
 		"Auxiliary IPv4 or IPv6 addresses that no container gets (NAME=ADDRESS)"),
 	CLI_OPT(struct create_options, driver, "driver", 'd', CLI_STRING, "string",
-		"Driver to manage the network: bridge (the default) or macvlan"),
+		"Driver to manage the network: bridge (the default), routed, macvlan or ipvlan"),
 	CLI_OPT(struct create_options, gateway, "gateway", 0, CLI_LIST, "strings",
 		"IPv4 or IPv6 gateway for the subnet"),
 	CLI_OPT(struct create_options, internal, "internal", 0, CLI_BOOL, NULL,

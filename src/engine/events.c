@@ -79,7 +79,7 @@ void event_endpoint(struct engine *engine, const struct container *container,
 	const struct oci_pair attributes[] = {
 		{ "container", container->id },
 		{ "name", name },
-		{ "type", *endpoint->host_interface ? "bridge" : "macvlan" },
+		{ "type", endpoint->driver },
 	};
 	event_emit(engine, "network", action, *endpoint->network_id ? endpoint->network_id : name,
 		   attributes, ARRAY_SIZE(attributes));

@@ -36,9 +36,12 @@ static int check_address6(const struct definition *definition, const char *text,
 }
 
 /* A new name each time: the interface of the container's last run may not be gone yet. */
-static int new_interface(const char *endpoint_id, char ret[IFNAMSIZ])
+static int new_interface(const struct definition *definition, const char *endpoint_id,
+			 char ret[IFNAMSIZ])
 {
-	return str_format(ret, IFNAMSIZ, "veth%.8s", endpoint_id);
+	const char *start = definition->ports;
+	int room = IFNAMSIZ - 1 - (int)strlen(start);
+	return str_format(ret, IFNAMSIZ, "%s%.*s", start, room < 8 ? room : 8, endpoint_id);
 }
 
 static int take_lease(struct bridge *bridge, const struct network_request *request,
@@ -49,7 +52,7 @@ static int take_lease(struct bridge *bridge, const struct network_request *reque
 	if (str_format(lease->id, sizeof(lease->id), "%s", request->container_id) < 0)
 		return error_set(err, -EINVAL, "container id %s is too long",
 				 request->container_id);
-	int r = new_interface(endpoint_id, lease->interface);
+	int r = new_interface(definition, endpoint_id, lease->interface);
 	if (r < 0)
 		return error_errno(err, r, "interface name");
 	if (request->requested_ip) {
@@ -106,29 +109,36 @@ static int make_pair(struct bridge *bridge, struct link_veth *link, struct masu_
 	return r;
 }
 
-static int make_macvlan(struct bridge *bridge, struct link_veth *link, struct masu_error *err)
+/* An interface of the parent's. */
+static int make_child(struct bridge *bridge, struct link_veth *link, struct masu_error *err)
 {
-	const char *parent = bridge->definition.bridge;
-	link->bridge_index = link_index(bridge->route_fd, parent);
+	const struct definition *definition = &bridge->definition;
+	const struct link_ipvlan ipvlan = { definition->ipvlan_mode, definition->ipvlan_flags };
+	link->bridge_index = link_index(bridge->route_fd, definition->bridge);
 	if (link->bridge_index < 0)
 		return error_errno(err, link->bridge_index, "network %s: its parent interface %s",
-				   bridge->definition.name, parent);
-	link->mtu = bridge->definition.mtu;
-	return link_macvlan_create(bridge->route_fd, link, err);
+				   definition->name, definition->bridge);
+	link->mtu = definition->mtu;
+	return link_child_create(bridge->route_fd, link,
+				 definition->kind == KIND_IPVLAN ? &ipvlan : NULL, err);
 }
 
 static int make_link(struct bridge *bridge, const struct network_request *request,
 		     const struct lease *lease, const struct network_endpoint *endpoint,
 		     struct masu_error *err)
 {
+	struct link_routed routed;
 	struct link_veth link = {
 		.host_name = lease->interface,
 		.name = endpoint->interface,
 		.netns_fd = request->netns_fd,
 		.mac = endpoint->mac,
 	};
-	int r = bridge->definition.kind == KIND_BRIDGE ? make_pair(bridge, &link, err)
-						       : make_macvlan(bridge, &link, err);
+	bridge_routed(bridge, lease, &routed);
+	if (bridge->definition.kind == KIND_ROUTED)
+		link.routed = &routed;
+	int r = definition_has_host(&bridge->definition) ? make_pair(bridge, &link, err)
+							 : make_child(bridge, &link, err);
 	if (r == -EEXIST)
 		return error_set(err, r, "the container's network namespace already has an %s",
 				 endpoint->interface);
@@ -136,11 +146,13 @@ static int make_link(struct bridge *bridge, const struct network_request *reques
 }
 
 static int configure(const struct bridge *bridge, const struct network_request *request,
-		     const struct lease *lease, const char *interface, bool *ret_ipv6,
+		     const struct lease *lease, struct network_endpoint *endpoint, bool *ret_ipv6,
 		     struct masu_error *err)
 {
-	struct link_addresses addresses, gateways;
-	bridge_addresses(bridge, lease, &addresses);
+	struct link_addresses gateways;
+	struct link_routed routed;
+	enum definition_kind kind = bridge->definition.kind;
+	bridge_routed(bridge, lease, &routed);
 	bridge_routes(bridge, &gateways);
 	if (request->other4)
 		gateways.ipv4 = (struct in_addr) { 0 };
@@ -149,12 +161,16 @@ static int configure(const struct bridge *bridge, const struct network_request *
 	_cleanup_close_ int fd = netns_netlink(request->netns_fd, NETLINK_ROUTE);
 	if (fd < 0)
 		return error_errno(err, fd, "cannot enter the container's network namespace");
-	return link_configure(fd, interface, &addresses, &gateways, ret_ipv6, err);
+	/* What it has of its parent's. */
+	if (kind == KIND_IPVLAN)
+		(void)link_mac(fd, endpoint->interface, endpoint->mac);
+	return link_configure(fd, endpoint->interface, &routed.addresses, &gateways,
+			      kind == KIND_ROUTED ? &routed : NULL, ret_ipv6, err);
 }
 
 static int publish(struct bridge *bridge, const struct lease *lease, struct masu_error *err)
 {
-	if (bridge->definition.kind != KIND_BRIDGE)
+	if (!definition_has_host(&bridge->definition))
 		return 0;
 	if (lease->port_count == 0)
 		return bridge_ensure_table(bridge, err);
@@ -200,6 +216,8 @@ static int name_endpoint(const struct bridge *bridge, const struct network_reque
 		return error_errno(err, r, "network %s: endpoint", definition->name);
 	(void)str_format(endpoint->network, sizeof(endpoint->network), "%s", definition->name);
 	(void)str_format(endpoint->network_id, sizeof(endpoint->network_id), "%s", definition->id);
+	(void)str_format(endpoint->driver, sizeof(endpoint->driver), "%s",
+			 definition_driver(definition->kind));
 	return 0;
 }
 
@@ -209,17 +227,17 @@ static void fill_endpoint(const struct bridge *bridge, const struct lease *lease
 	struct link_addresses addresses, routes;
 	bridge_addresses(bridge, lease, &addresses);
 	bridge_routes(bridge, &routes);
-	if (bridge->definition.kind == KIND_BRIDGE)
+	if (definition_has_host(&bridge->definition))
 		(void)str_format(endpoint->host_interface, sizeof(endpoint->host_interface), "%s",
 				 lease->interface);
 	endpoint->has_ipv4 = true;
 	endpoint->ipv4 = lease->ipv4;
-	endpoint->ipv4_prefix = bridge->definition.prefix4;
+	endpoint->ipv4_prefix = addresses.ipv4_prefix;
 	endpoint->gateway4 = routes.ipv4;
 	endpoint->has_ipv6 = ipv6;
 	if (ipv6) {
 		endpoint->ipv6 = addresses.ipv6;
-		endpoint->ipv6_prefix = bridge->definition.prefix6;
+		endpoint->ipv6_prefix = addresses.ipv6_prefix;
 		endpoint->gateway6 = routes.ipv6;
 	}
 	endpoint->ports = lease->ports;
@@ -249,7 +267,7 @@ static int connect_leased(struct bridge *bridge, const struct network_request *r
 		r = publish(bridge, lease, err);
 	trace_mark("network: nftables");
 	if (r == 0)
-		r = configure(bridge, request, lease, endpoint->interface, &ipv6, err);
+		r = configure(bridge, request, lease, endpoint, &ipv6, err);
 	trace_mark("network: addresses");
 	if (r == 0)
 		fill_endpoint(bridge, lease, ipv6, endpoint);
@@ -280,11 +298,16 @@ static int connect_once(struct bridge *bridge, const struct network_request *req
 		return error_errno(err, -ENOMEM, "published ports");
 	if (request->port_count)
 		memcpy(lease.ports, request->ports, request->port_count * sizeof(*lease.ports));
-	if (lease.port_count && bridge->definition.kind != KIND_BRIDGE)
+	if (lease.port_count && !definition_has_host(&bridge->definition))
 		return error_set(err, -EINVAL,
-				 "network %s: no ports are published on a macvlan network; its "
-				 "containers are reached by their own addresses",
-				 bridge->definition.name);
+				 "network %s: no ports are published on a network of driver %s; "
+				 "its containers are reached by their own addresses",
+				 bridge->definition.name,
+				 definition_driver(bridge->definition.kind));
+	if (request->mac_address && bridge->definition.kind == KIND_IPVLAN)
+		return error_set(err, -EINVAL,
+				 "network %s: all its containers have the MAC address of %s",
+				 bridge->definition.name, bridge->definition.bridge);
 	bind_ports(&bridge->definition, &lease);
 	int r = name_endpoint(bridge, request, &endpoint, err);
 	if (r == 0)
@@ -315,7 +338,7 @@ static int bridge_connect(const struct network_request *request, struct arena *a
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
 	if (r < 0)
 		return r;
-	if (bridge.definition.kind == KIND_BRIDGE)
+	if (definition_has_host(&bridge.definition))
 		r = bridge_claim(request->root_fd, &bridge, err);
 	if (r < 0)
 		return r;
@@ -404,14 +427,14 @@ static int repair_link(struct bridge *bridge, const struct network_request *requ
 	int index = bridge_ensure_link(bridge, err);
 	if (index < 0)
 		return index;
-	const struct link_port port = bridge_port(bridge);
-	int r = link_attach(bridge->route_fd, lease->interface, index, &port);
+	int r = bridge_attach(bridge, lease, index, endpoint->mac);
 	if (r != -ENODEV || request->netns_fd < 0)
 		return r < 0 && r != -ENODEV ? error_errno(err, r, "interface %s", lease->interface)
 					     : 0;
 	bool ipv6;
-	r = make_link(bridge, request, lease, endpoint, err);
-	return r < 0 ? r : configure(bridge, request, lease, endpoint->interface, &ipv6, err);
+	struct network_endpoint again = *endpoint;
+	r = make_link(bridge, request, lease, &again, err);
+	return r < 0 ? r : configure(bridge, request, lease, &again, &ipv6, err);
 }
 
 static int bridge_repair(const struct network_request *request,
@@ -423,7 +446,7 @@ static int bridge_repair(const struct network_request *request,
 	int r = bridge_open(request->root_fd, request->run_fd, network_name(request), &bridge, err);
 	if (r < 0)
 		return r;
-	if (bridge.definition.kind != KIND_BRIDGE)
+	if (!definition_has_host(&bridge.definition))
 		return 0;
 	struct lease lease = lease_of(endpoint);
 	lease.names = request->names;
@@ -449,7 +472,7 @@ bool network_publishes(int root_fd, const char *network)
 	int r = definition_load(root_fd, streq(network, "default") ? "bridge" : network,
 				&definition, NULL);
 	/* The default network may not be defined yet. */
-	return r == -ENOENT || (r == 0 && definition.kind == KIND_BRIDGE && !definition.internal);
+	return r == -ENOENT || (r == 0 && definition_has_host(&definition) && !definition.internal);
 }
 
 int network_route(int netns_fd, const struct network_endpoint *ipv4,

@@ -40,6 +40,8 @@ void bridge_gateways(const struct bridge *bridge, struct link_addresses *ret);
 /* The container's addresses: the IPv6 one ends in the host part of the IPv4 one. */
 void bridge_addresses(const struct bridge *bridge, const struct lease *lease,
 		      struct link_addresses *ret);
+/* The two ends of a routed pair. */
+void bridge_routed(const struct bridge *bridge, const struct lease *lease, struct link_routed *ret);
 /* What is routed through a container's gateways: none where the network leads nowhere. */
 void bridge_routes(const struct bridge *bridge, struct link_addresses *ret);
 struct link_port bridge_port(const struct bridge *bridge);
@@ -49,6 +51,10 @@ void bridge_target(const struct bridge *bridge, const struct lease *lease, struc
 
 /* Makes the bridge if it is missing and puts the interfaces of all leases into it. Its index. */
 int bridge_ensure_link(struct bridge *bridge, struct masu_error *err);
+/* Puts the host's end of a container into the bridge, or makes the way to it; @mac (NULL:
+ * unchanged) is the container's. -ENODEV: it is gone. */
+int bridge_attach(const struct bridge *bridge, const struct lease *lease, int index,
+		  const uint8_t *mac);
 /* Makes the table if it is missing, with the elements of all leases. */
 int bridge_ensure_table(struct bridge *bridge, struct masu_error *err);
 

@@ -22,7 +22,7 @@
 static int name_table(struct bridge *bridge)
 {
 	const char *name = bridge->definition.bridge;
-	bool own = str_after(name, "masu") || str_after(name, "br-");
+	bool own = str_after(name, "masu") || str_after(name, "br-") || str_after(name, "rt-");
 	return str_format(bridge->table, sizeof(bridge->table), "%s%s", own ? "" : "masu-", name);
 }
 
@@ -149,6 +149,10 @@ void bridge_gateways(const struct bridge *bridge, struct link_addresses *ret)
 void bridge_routes(const struct bridge *bridge, struct link_addresses *ret)
 {
 	bridge_gateways(bridge, ret);
+	if (bridge->definition.kind == KIND_ROUTED) {
+		ret->ipv4 = link_next_hop4();
+		ret->ipv6 = bridge->ipv6 ? link_next_hop6() : in6addr_any;
+	}
 	if (bridge->definition.internal)
 		*ret = (struct link_addresses) { 0 };
 }
@@ -166,6 +170,19 @@ void bridge_addresses(const struct bridge *bridge, const struct lease *lease,
 	bridge_gateways(bridge, ret);
 	ret->ipv4 = lease->ipv4;
 	ret->ipv6 = own6 ? lease->ipv6 : lease_ipv6(&bridge->definition, lease->ipv4);
+	if (bridge->definition.kind == KIND_ROUTED) {
+		ret->ipv4_prefix = 32;
+		ret->ipv6_prefix = bridge->ipv6 ? 128 : 0;
+	}
+}
+
+void bridge_routed(const struct bridge *bridge, const struct lease *lease, struct link_routed *ret)
+{
+	bridge_addresses(bridge, lease, &ret->addresses);
+	bridge_gateways(bridge, &ret->host);
+	ret->subnet = ret->host;
+	cidr_mask(AF_INET, &ret->subnet.ipv4, ret->subnet.ipv4_prefix);
+	cidr_mask(AF_INET6, &ret->subnet.ipv6, ret->subnet.ipv6_prefix);
 }
 
 void bridge_mac(struct in_addr ipv4, uint8_t ret[6])
@@ -184,16 +201,27 @@ void bridge_target(const struct bridge *bridge, const struct lease *lease, struc
 				     .ipv6 = addresses.ipv6 };
 }
 
-/* Whether the container of this lease still has its network namespace; a macvlan interface can only
- * be seen there, so for that it is the container itself. */
+/* Whether the container of this lease still has its network namespace; an interface of macvlan
+ * or ipvlan can only be seen there, so for that it is the container itself. */
 static bool lease_lives(const struct bridge *bridge, const struct lease *lease)
 {
 	char path[sizeof("containers/") + ID_LENGTH];
-	if (bridge->definition.kind != KIND_BRIDGE)
+	if (!definition_has_host(&bridge->definition))
 		return *lease->id &&
 		       str_format(path, sizeof(path), "containers/%s", lease->id) == 0 &&
 		       faccessat(bridge->run_fd, path, F_OK, 0) == 0;
 	return *lease->interface && link_index(bridge->route_fd, lease->interface) >= 0;
+}
+
+int bridge_attach(const struct bridge *bridge, const struct lease *lease, int index,
+		  const uint8_t *mac)
+{
+	const struct link_port port = bridge_port(bridge);
+	struct link_routed routed;
+	if (bridge->definition.kind == KIND_BRIDGE)
+		return link_attach(bridge->route_fd, lease->interface, index, &port);
+	bridge_routed(bridge, lease, &routed);
+	return link_routed_setup(bridge->route_fd, lease->interface, &routed, mac);
 }
 
 int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
@@ -215,7 +243,8 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
 	/* Also where it exists: its maker may have been killed between two steps. */
 	r = forwarding_enable(name, bridge->ipv6, err);
 	if (r == 0)
-		r = link_bridge_setup(bridge->route_fd, name, &addresses, err);
+		r = link_bridge_setup(bridge->route_fd, name, &addresses,
+				      bridge->definition.kind == KIND_ROUTED, err);
 	int index = link_index(bridge->route_fd, name);
 	if (r == 0 && index < 0)
 		r = error_errno(err, index, "bridge %s", name);
@@ -228,9 +257,8 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
 	r = lease_list(&bridge->pool, &arena, &leases, &count);
 	if (r < 0)
 		return error_errno(err, r, "network %s: leases", bridge->definition.name);
-	const struct link_port port = bridge_port(bridge);
 	for (size_t i = 0; made && i < count; i++)
-		(void)link_attach(bridge->route_fd, leases[i].interface, index, &port);
+		(void)bridge_attach(bridge, &leases[i], index, NULL);
 	return index;
 }
 
@@ -256,10 +284,14 @@ int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
+	char ports[IFNAMSIZ];
 	const char *table = bridge->table;
+	bool routed = bridge->definition.kind == KIND_ROUTED;
 	struct nft_network network = {
 		.table = table,
-		.bridge = bridge->definition.bridge,
+		.bridge = routed ? ports : bridge->definition.bridge,
+		.routed = routed,
+		.isolated = routed && bridge->definition.isolated,
 		.internal = bridge->definition.internal,
 		.masquerade = !bridge->definition.internal && !bridge->definition.no_masquerade,
 		.ipv4 = bridge->definition.gateway4,
@@ -267,6 +299,7 @@ int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
 		.ipv6 = bridge->definition.gateway6,
 		.ipv6_prefix = bridge->ipv6 ? bridge->definition.prefix6 : 0,
 	};
+	(void)str_format(ports, sizeof(ports), "%s*", bridge->definition.ports);
 	int r = nft_table_exists(bridge->nft_fd, table);
 	if (r > 0)
 		return 0;

@@ -41,8 +41,8 @@ int network_check(int root_fd, int run_fd, const char *network, bool repair,
 		r = bridge_sweep(&bridge, &left, err);
 	if (r < 0)
 		return r;
-	found.bridge = bridge.definition.kind == KIND_BRIDGE && lease_count(&bridge.pool, 1) == 0 &&
-		       !bridge_is_foreign(&bridge) &&
+	found.bridge = definition_has_host(&bridge.definition) &&
+		       lease_count(&bridge.pool, 1) == 0 && !bridge_is_foreign(&bridge) &&
 		       link_index(bridge.route_fd, bridge.definition.bridge) >= 0 &&
 		       !is_being_retired(&bridge.pool);
 	bridge_close(&bridge);

@@ -131,11 +131,67 @@ static int parse_flag(const struct json *options, const char *key, bool *ret)
 	return 0;
 }
 
+static const char *const drivers[] = { [KIND_BRIDGE] = "bridge",
+				       [KIND_ROUTED] = "routed",
+				       [KIND_MACVLAN] = "macvlan",
+				       [KIND_IPVLAN] = "ipvlan" };
+
+const char *definition_driver(enum definition_kind kind)
+{
+	return drivers[kind];
+}
+
+static int parse_driver(const struct json *document, enum definition_kind *ret)
+{
+	const char *text = drivers[KIND_BRIDGE];
+	json_string(json_get(document, "Driver"), &text);
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
+		if (!streq(text, drivers[i]))
+			continue;
+		*ret = (enum definition_kind)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* One of the words, which are the kernel's numbers from 0 on. */
+static int parse_word(const struct json *options, const char *key, const char *const *words,
+		      uint16_t *ret)
+{
+	const char *text = words[0];
+	json_string(json_get(options, key), &text);
+	for (uint16_t i = 0; words[i]; i++) {
+		if (!streq(text, words[i]))
+			continue;
+		*ret = i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* What only one kind has. */
+static int parse_kind(const struct json *options, struct definition *definition)
+{
+	/* IPVLAN_MODE_L2, _L3, _L3S; 0, IPVLAN_F_PRIVATE, IPVLAN_F_VEPA. */
+	static const char *const modes[] = { "l2", "l3", "l3s", NULL };
+	static const char *const flags[] = { "bridge", "private", "vepa", NULL };
+	int r = 0;
+	if (definition->kind == KIND_IPVLAN)
+		r = parse_word(options, OPTION_IPVLAN, modes, &definition->ipvlan_mode);
+	if (r == 0 && definition->kind == KIND_IPVLAN)
+		r = parse_word(options, OPTION_FLAG, flags, &definition->ipvlan_flags);
+	if (definition->kind != KIND_ROUTED)
+		return r < 0 ? r : str_format(definition->ports, IFNAMSIZ, "veth");
+	/* Rules tell its containers from others by this. */
+	return *definition->id ? str_format(definition->ports, IFNAMSIZ, "rt%.6s", definition->id)
+			       : -EINVAL;
+}
+
 static int parse_options(const struct json *options, struct definition *definition)
 {
 	const char *text;
 	bool icc = true, masquerade = true;
-	const char *link = definition->kind == KIND_BRIDGE ? OPTION_BRIDGE : OPTION_PARENT;
+	const char *link = definition_has_host(definition) ? OPTION_BRIDGE : OPTION_PARENT;
 	if (!json_string(json_get(options, link), &text) || !*text || strchr(text, '/') ||
 	    str_format(definition->bridge, sizeof(definition->bridge), "%s", text) < 0)
 		return -EINVAL;
@@ -157,7 +213,7 @@ static int parse_options(const struct json *options, struct definition *definiti
 		return -EINVAL;
 	definition->isolated = !icc;
 	definition->no_masquerade = !masquerade;
-	return 0;
+	return parse_kind(options, definition);
 }
 
 int definition_parse(const struct json *document, struct definition *ret)
@@ -169,13 +225,8 @@ int definition_parse(const struct json *document, struct definition *ret)
 	if (str_format(definition.id, sizeof(definition.id), "%s", text) < 0)
 		return -EINVAL;
 	json_bool(json_get(document, "Internal"), &definition.internal);
-	text = "bridge";
-	json_string(json_get(document, "Driver"), &text);
-	if (streq(text, "macvlan"))
-		definition.kind = KIND_MACVLAN;
-	else if (!streq(text, "bridge"))
-		return -EINVAL;
-	int r = parse_options(json_get(document, "Options"), &definition);
+	int r = parse_driver(document, &definition.kind);
+	r = r < 0 ? r : parse_options(json_get(document, "Options"), &definition);
 	json_foreach (config, json_get(json_get(document, "IPAM"), "Config"))
 		r = r < 0 ? r : parse_config(config, &definition);
 	/* The IPv4 address's host part ends the IPv6 address. */

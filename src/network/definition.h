@@ -7,6 +7,7 @@
 
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 
 #include "base/arena.h"
 #include "base/error.h"
@@ -23,8 +24,18 @@
 #define OPTION_MTU	  "com.docker.network.driver.mtu"
 #define OPTION_PREFIX	  "com.docker.network.container_iface_prefix"
 #define OPTION_PARENT	  "parent"
+#define OPTION_MACVLAN	  "macvlan_mode"
+#define OPTION_IPVLAN	  "ipvlan_mode"
+#define OPTION_FLAG	  "ipvlan_flag"
 
-enum definition_kind { KIND_BRIDGE, KIND_MACVLAN };
+/* How containers are connected. The first two have an interface of the network's own on the host,
+ * and published ports. */
+enum definition_kind {
+	KIND_BRIDGE,
+	KIND_ROUTED, /* no frames between containers: each has a route of its own on the host */
+	KIND_MACVLAN,
+	KIND_IPVLAN
+};
 
 /* An address in a network of @prefix bits; 0: there is none. */
 struct cidr4 {
@@ -40,7 +51,10 @@ struct definition {
 	char name[64];
 	char id[ID_LENGTH + 1]; /* "" for the default network */
 	enum definition_kind kind;
-	char bridge[IFNAMSIZ]; /* also the nf_tables table's name; macvlan: the parent */
+	char bridge[IFNAMSIZ]; /* also the nf_tables table's name; routed: only carries the
+				  gateway's addresses; macvlan, ipvlan: the parent */
+	char ports[IFNAMSIZ];  /* how the host's ends of containers begin */
+	uint16_t ipvlan_mode, ipvlan_flags; /* IPVLAN_MODE_*, IPVLAN_F_* */
 	struct in_addr gateway4;
 	uint8_t prefix4; /* 8 to 30 */
 	struct in6_addr gateway6;
@@ -56,6 +70,14 @@ struct definition {
 	struct in6_addr reserved6[DEFINITION_RESERVED_MAX];
 	size_t reserved4_count, reserved6_count;
 };
+
+/* "bridge" … */
+const char *definition_driver(enum definition_kind kind);
+/* Whether the network has an interface and rules on the host. */
+static inline bool definition_has_host(const struct definition *definition)
+{
+	return definition->kind == KIND_BRIDGE || definition->kind == KIND_ROUTED;
+}
 
 /* -ENOENT without a message where the network is not defined. */
 int definition_load(int root_fd, const char *name, struct definition *ret, struct masu_error *err);

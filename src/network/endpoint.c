@@ -37,6 +37,8 @@ void network_endpoint_save(const struct network_endpoint *endpoint, struct json_
 	json_field_string(w, "Network", endpoint->network);
 	if (*endpoint->network_id)
 		json_field_string(w, "NetworkID", endpoint->network_id);
+	if (*endpoint->driver && !streq(endpoint->driver, "bridge"))
+		json_field_string(w, "Driver", endpoint->driver);
 	json_field_string(w, "EndpointID", endpoint->id);
 	json_field_string(w, "Interface", endpoint->interface);
 	json_field_string(w, "HostInterface", endpoint->host_interface);
@@ -172,6 +174,9 @@ int network_endpoint_load(struct arena *arena, const struct json *saved,
 				  sizeof(endpoint.network_id));
 	if (r == 0)
 		r = load_optional(saved, "EndpointID", endpoint.id, sizeof(endpoint.id));
+	/* Where it is missing it is this, or macvlan of a masu that did not say. */
+	if (r == 0)
+		r = load_optional(saved, "Driver", endpoint.driver, sizeof(endpoint.driver));
 	if (r == 0)
 		r = load_string(saved, "Interface", endpoint.interface, sizeof(endpoint.interface));
 	if (r == 0)
@@ -181,6 +186,9 @@ int network_endpoint_load(struct arena *arena, const struct json *saved,
 		r = load_mac(saved, endpoint.mac);
 	if (r == 0)
 		r = load_addresses(saved, &endpoint);
+	if (r == 0 && !*endpoint.driver)
+		(void)str_format(endpoint.driver, sizeof(endpoint.driver), "%s",
+				 *endpoint.host_interface ? "bridge" : "macvlan");
 	endpoint.ports = arena_array(arena, struct network_port, count ? count : 1);
 	if (!endpoint.ports)
 		return error_errno(err, -ENOMEM, "saved network endpoint");

@@ -45,13 +45,13 @@ static void keep_router_advertisements(const char *bridge)
 	}
 }
 
-static void set_bridge(const char *bridge, const char *key, const char *value)
+static void set_ipv6(const char *interface, const char *key, const char *value)
 {
 	char path[128];
-	if (str_format(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", bridge, key) == 0) {
+	if (str_format(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", interface, key) == 0) {
 		int r = fs_write_at(AT_FDCWD, path, value);
 		if (r < 0)
-			log_warn("bridge %s: cannot set %s to %s: %s", bridge, path, value,
+			log_warn("interface %s: cannot set %s to %s: %s", interface, path, value,
 				 strerror(-r));
 	}
 }
@@ -69,11 +69,11 @@ int forwarding_enable(const char *bridge, bool ipv6, struct masu_error *err)
 	}
 	if (!ipv6)
 		return 0;
-	set_bridge(bridge, "disable_ipv6", "0");
-	set_bridge(bridge, "accept_ra", "0");
+	set_ipv6(bridge, "disable_ipv6", "0");
+	set_ipv6(bridge, "accept_ra", "0");
 	/* Until duplicate detection of the link-local address is over, the bridge asks for no
 	 * neighbour on behalf of others: forwarded connections would fail for two seconds. */
-	set_bridge(bridge, "accept_dad", "0");
+	set_ipv6(bridge, "accept_dad", "0");
 	if (!setting_is(ipv6_path, '1')) {
 		keep_router_advertisements(bridge);
 		int r = fs_write_at(AT_FDCWD, ipv6_path, "1");
@@ -83,4 +83,13 @@ int forwarding_enable(const char *bridge, bool ipv6, struct masu_error *err)
 				 strerror(-r));
 	}
 	return 0;
+}
+
+void forwarding_port(const char *name)
+{
+	if (!setting_is("/proc/sys/net/ipv6/conf/default/disable_ipv6", '0'))
+		set_ipv6(name, "disable_ipv6", "0");
+	/* With forwarding on, 1 means no. */
+	if (setting_is("/proc/sys/net/ipv6/conf/default/accept_ra", '2'))
+		set_ipv6(name, "accept_ra", "0");
 }

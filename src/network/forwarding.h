@@ -13,6 +13,9 @@
  */
 int forwarding_enable(const char *bridge, bool ipv6, struct masu_error *err);
 
+/* The same for the host's end of one container: it has IPv6, and takes no router advertisements. */
+void forwarding_port(const char *name);
+
 /* Whether the kernel has IPv6 at all. */
 bool host_has_ipv6(void);
 

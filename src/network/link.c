@@ -1,5 +1,6 @@
 #include "network/link.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
@@ -12,9 +13,28 @@
 #include <sys/ioctl.h>
 
 #include "base/str.h"
+#include "network/forwarding.h"
 #include "sys/netlink.h"
 
 #define _cleanup_batch_ __attribute__((cleanup(netlink_batch_free)))
+
+/* The host's end of each routed pair. */
+static const uint8_t host_mac[6] = { 0x02, 0x42, 169, 254, 1, 1 };
+
+struct in_addr link_next_hop4(void)
+{
+	return (struct in_addr) { htonl(0xa9fe0101) };
+}
+
+struct in6_addr link_next_hop6(void)
+{
+	return (struct in6_addr) { .s6_addr = { 0xfe, 0x80, [15] = 1 } };
+}
+
+static bool link_is_next_hop(struct in_addr address)
+{
+	return address.s_addr == link_next_hop4().s_addr;
+}
 
 /* ioctls on interfaces work on any socket, so the netlink one serves: half a microsecond. */
 static int link_ioctl(int fd, unsigned long request, const char *name, struct ifreq *ifr)
@@ -79,7 +99,9 @@ static void put_address(struct netlink_batch *batch, int index, int family, cons
 		.ifa_prefixlen = prefix,
 		/* masu gives every address once: nothing to detect, and no second of waiting. */
 		.ifa_flags = family == AF_INET6 ? IFA_F_NODAD : 0,
-		.ifa_scope = RT_SCOPE_UNIVERSE,
+		.ifa_scope = family == AF_INET && link_is_next_hop(*(const struct in_addr *)address)
+				     ? RT_SCOPE_LINK
+				     : RT_SCOPE_UNIVERSE,
 		.ifa_index = (uint32_t)index,
 	};
 	netlink_begin(batch, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &header, sizeof(header));
@@ -100,23 +122,52 @@ static void put_addresses(struct netlink_batch *batch, int index,
 		put_address(batch, index, AF_INET6, &addresses->ipv6, addresses->ipv6_prefix);
 }
 
+static const struct in6_addr nowhere;
+
+/* To @destination by @gateway, from @source; NULL: none of these. */
+static void put_route(struct netlink_batch *batch, int index, int family, const void *destination,
+		      uint8_t prefix, const void *gateway, const void *source)
+{
+	size_t len = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+	struct rtmsg header = {
+		.rtm_family = (uint8_t)family,
+		.rtm_dst_len = prefix,
+		.rtm_table = RT_TABLE_MAIN,
+		.rtm_protocol = RTPROT_BOOT,
+		.rtm_scope = gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
+		.rtm_type = RTN_UNICAST,
+	};
+	/* No address of the interface's says that the next hop is there. */
+	if (gateway && family == AF_INET && link_is_next_hop(*(const struct in_addr *)gateway))
+		header.rtm_flags = RTNH_F_ONLINK;
+	netlink_begin(batch, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &header, sizeof(header));
+	if (destination)
+		netlink_put(batch, RTA_DST, destination, len);
+	if (gateway)
+		netlink_put(batch, RTA_GATEWAY, gateway, len);
+	if (source)
+		netlink_put(batch, RTA_PREFSRC, source, len);
+	netlink_put_u32(batch, RTA_OIF, (uint32_t)index);
+}
+
 static void put_default_route(struct netlink_batch *batch, int index, int family,
 			      const void *gateway)
 {
-	static const struct in6_addr none;
 	size_t len = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
-	if (memcmp(gateway, &none, len) == 0)
-		return;
-	struct rtmsg header = {
-		.rtm_family = (uint8_t)family,
-		.rtm_table = RT_TABLE_MAIN,
-		.rtm_protocol = RTPROT_BOOT,
-		.rtm_scope = RT_SCOPE_UNIVERSE,
-		.rtm_type = RTN_UNICAST,
-	};
-	netlink_begin(batch, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &header, sizeof(header));
-	netlink_put(batch, RTA_GATEWAY, gateway, len);
-	netlink_put_u32(batch, RTA_OIF, (uint32_t)index);
+	if (memcmp(gateway, &nowhere, len) != 0)
+		put_route(batch, index, family, NULL, 0, gateway, NULL);
+}
+
+static void put_neighbour(struct netlink_batch *batch, int index, int family, const void *address,
+			  const uint8_t *mac)
+{
+	size_t len = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+	struct ndmsg header = { .ndm_family = (uint8_t)family,
+				.ndm_ifindex = index,
+				.ndm_state = NUD_PERMANENT };
+	netlink_begin(batch, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &header, sizeof(header));
+	netlink_put(batch, NDA_DST, address, len);
+	netlink_put(batch, NDA_LLADDR, mac, 6);
 }
 
 int link_bridge_create(int fd, const char *name, const uint8_t mac[6], uint32_t mtu,
@@ -146,8 +197,23 @@ int link_bridge_create(int fd, const char *name, const uint8_t mac[6], uint32_t 
 	return r;
 }
 
+/*
+ * route_localnet lets a connection to 127.0.0.1:port reach a container; what a container sends to
+ * 127.0.0.0/8 is dropped by our guard chain. No redirects: they would tell containers to bypass the
+ * address translation.
+ */
+static void put_ipv4_settings(struct netlink_batch *batch)
+{
+	size_t inet = netlink_nest(batch, AF_INET);
+	size_t conf = netlink_nest(batch, IFLA_INET_CONF);
+	netlink_put_u32(batch, IPV4_DEVCONF_ROUTE_LOCALNET, 1);
+	netlink_put_u32(batch, IPV4_DEVCONF_SEND_REDIRECTS, 0);
+	netlink_nest_end(batch, conf);
+	netlink_nest_end(batch, inet);
+}
+
 int link_bridge_setup(int fd, const char *name, const struct link_addresses *addresses,
-		      struct masu_error *err)
+		      bool next_hop, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
@@ -155,21 +221,15 @@ int link_bridge_setup(int fd, const char *name, const struct link_addresses *add
 	if (index < 0)
 		return error_errno(err, index, "bridge %s", name);
 	netlink_batch_init(&batch);
-	/*
-	 * route_localnet lets a connection to 127.0.0.1:port reach a container; what a container
-	 * sends to 127.0.0.0/8 is dropped by our guard chain. No redirects: they would tell
-	 * containers to bypass the address translation.
-	 */
 	begin_link(&batch, RTM_SETLINK, 0, index, IFF_UP);
 	size_t spec = netlink_nest(&batch, IFLA_AF_SPEC);
-	size_t inet = netlink_nest(&batch, AF_INET);
-	size_t conf = netlink_nest(&batch, IFLA_INET_CONF);
-	netlink_put_u32(&batch, IPV4_DEVCONF_ROUTE_LOCALNET, 1);
-	netlink_put_u32(&batch, IPV4_DEVCONF_SEND_REDIRECTS, 0);
-	netlink_nest_end(&batch, conf);
-	netlink_nest_end(&batch, inet);
+	put_ipv4_settings(&batch);
 	netlink_nest_end(&batch, spec);
 	put_addresses(&batch, index, addresses);
+	if (next_hop) {
+		const struct in_addr own = link_next_hop4();
+		put_address(&batch, index, AF_INET, &own, 32);
+	}
 	netlink_await(&batch);
 	int r = netlink_transact(fd, &batch, &failure);
 	if (r < 0)
@@ -205,10 +265,13 @@ static void put_port(struct netlink_batch *batch, const char *name, const struct
 
 static void put_veth(struct netlink_batch *batch, const struct link_veth *veth)
 {
-	begin_link(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, IFF_UP);
+	begin_link(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, veth->routed ? 0 : IFF_UP);
 	netlink_put_string(batch, IFLA_IFNAME, veth->host_name);
 	netlink_put_u32(batch, IFLA_MTU, veth->mtu);
-	netlink_put_u32(batch, IFLA_MASTER, (uint32_t)veth->bridge_index);
+	if (veth->routed)
+		netlink_put(batch, IFLA_ADDRESS, host_mac, 6);
+	else
+		netlink_put_u32(batch, IFLA_MASTER, (uint32_t)veth->bridge_index);
 	put_one_queue(batch);
 	size_t info = netlink_nest(batch, IFLA_LINKINFO);
 	netlink_put_string(batch, IFLA_INFO_KIND, "veth");
@@ -244,6 +307,49 @@ static void put_forwarding_entry(struct netlink_batch *batch, int index, const u
 	netlink_put(batch, NDA_LLADDR, mac, 6);
 }
 
+/*
+ * The host's end of a routed pair: the next hop of the container, and the way to it. Neither side
+ * has to ask for the other. Without @mac only the routes, which go with the addresses they are
+ * from.
+ */
+static void put_routed(struct netlink_batch *batch, int index, const struct link_routed *routed,
+		       const uint8_t *mac)
+{
+	const struct in6_addr own = link_next_hop6();
+	begin_link(batch, RTM_SETLINK, 0, index, 0);
+	size_t spec = netlink_nest(batch, IFLA_AF_SPEC);
+	put_ipv4_settings(batch);
+	if (routed->addresses.ipv6_prefix) {
+		size_t inet6 = netlink_nest(batch, AF_INET6);
+		netlink_put_u8(batch, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+		netlink_nest_end(batch, inet6);
+	}
+	netlink_nest_end(batch, spec);
+	begin_link(batch, RTM_SETLINK, 0, index, IFF_UP);
+	put_route(batch, index, AF_INET, &routed->addresses.ipv4, 32, NULL, &routed->host.ipv4);
+	if (mac)
+		put_neighbour(batch, index, AF_INET, &routed->addresses.ipv4, mac);
+	if (!routed->addresses.ipv6_prefix)
+		return;
+	put_address(batch, index, AF_INET6, &own, 64);
+	put_route(batch, index, AF_INET6, &routed->addresses.ipv6, 128, NULL, &routed->host.ipv6);
+	if (mac)
+		put_neighbour(batch, index, AF_INET6, &routed->addresses.ipv6, mac);
+}
+
+int link_routed_setup(int fd, const char *name, const struct link_routed *routed,
+		      const uint8_t *mac)
+{
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
+	int index = link_index(fd, name);
+	if (index < 0)
+		return index;
+	netlink_batch_init(&batch);
+	put_routed(&batch, index, routed, mac);
+	netlink_await(&batch);
+	return netlink_transact(fd, &batch, NULL);
+}
+
 int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
@@ -256,8 +362,15 @@ int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *er
 		return r;
 	if (r == 0) {
 		netlink_batch_reset(&batch);
-		put_forwarding_entry(&batch, link_index(fd, veth->host_name), veth->mac);
-		put_port(&batch, veth->host_name, &veth->port);
+		int index = link_index(fd, veth->host_name);
+		if (veth->routed) {
+			if (veth->routed->addresses.ipv6_prefix)
+				forwarding_port(veth->host_name);
+			put_routed(&batch, index, veth->routed, veth->mac);
+		} else {
+			put_forwarding_entry(&batch, index, veth->mac);
+			put_port(&batch, veth->host_name, &veth->port);
+		}
 		netlink_await(&batch);
 		r = netlink_transact(fd, &batch, &failure);
 	}
@@ -285,8 +398,26 @@ int link_attach(int fd, const char *name, int bridge_index, const struct link_po
 	return netlink_transact(fd, &batch, NULL);
 }
 
+/* The network's other containers are behind the next hop, too. */
+static void put_way(struct netlink_batch *batch, int index, int family,
+		    const struct link_routed *routed)
+{
+	const struct in_addr hop4 = link_next_hop4();
+	const struct in6_addr hop6 = link_next_hop6();
+	if (family == AF_INET) {
+		put_neighbour(batch, index, family, &hop4, host_mac);
+		put_route(batch, index, family, &routed->subnet.ipv4, routed->subnet.ipv4_prefix,
+			  &hop4, NULL);
+	} else {
+		put_neighbour(batch, index, family, &hop6, host_mac);
+		put_route(batch, index, family, &routed->subnet.ipv6, routed->subnet.ipv6_prefix,
+			  &hop6, NULL);
+	}
+}
+
 int link_configure(int fd, const char *name, const struct link_addresses *addresses,
-		   const struct link_addresses *gateways, bool *ret_ipv6, struct masu_error *err)
+		   const struct link_addresses *gateways, const struct link_routed *routed,
+		   bool *ret_ipv6, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
@@ -299,10 +430,14 @@ int link_configure(int fd, const char *name, const struct link_addresses *addres
 	begin_link(&batch, RTM_SETLINK, 0, loopback, IFF_UP);
 	begin_link(&batch, RTM_SETLINK, 0, index, IFF_UP);
 	put_address(&batch, index, AF_INET, &addresses->ipv4, addresses->ipv4_prefix);
+	if (routed)
+		put_way(&batch, index, AF_INET, routed);
 	put_default_route(&batch, index, AF_INET, &gateways->ipv4);
 	uint32_t ipv4_last = batch.sequence;
 	if (addresses->ipv6_prefix) {
 		put_address(&batch, index, AF_INET6, &addresses->ipv6, addresses->ipv6_prefix);
+		if (routed)
+			put_way(&batch, index, AF_INET6, routed);
 		put_default_route(&batch, index, AF_INET6, &gateways->ipv6);
 	}
 	netlink_await(&batch);
@@ -331,30 +466,46 @@ int link_route(int fd, const char *name, const struct link_addresses *gateways)
 	return netlink_transact(fd, &batch, NULL);
 }
 
-int link_macvlan_create(int fd, const struct link_veth *link, struct masu_error *err)
+void link_put_child(struct netlink_batch *batch, const struct link_veth *link,
+		    const struct link_ipvlan *ipvlan)
+{
+	begin_link(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, 0);
+	netlink_put_string(batch, IFLA_IFNAME, link->name);
+	/* All of ipvlan's have their parent's. */
+	if (!ipvlan)
+		netlink_put(batch, IFLA_ADDRESS, link->mac, 6);
+	if (link->mtu)
+		netlink_put_u32(batch, IFLA_MTU, link->mtu);
+	netlink_put_u32(batch, IFLA_LINK, (uint32_t)link->bridge_index);
+	netlink_put_u32(batch, IFLA_NET_NS_FD, (uint32_t)link->netns_fd);
+	size_t info = netlink_nest(batch, IFLA_LINKINFO);
+	netlink_put_string(batch, IFLA_INFO_KIND, ipvlan ? "ipvlan" : "macvlan");
+	size_t data = netlink_nest(batch, IFLA_INFO_DATA);
+	if (ipvlan) {
+		netlink_put(batch, IFLA_IPVLAN_MODE, &ipvlan->mode, sizeof(ipvlan->mode));
+		netlink_put(batch, IFLA_IPVLAN_FLAGS, &ipvlan->flags, sizeof(ipvlan->flags));
+	} else {
+		netlink_put_u32(batch, IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE);
+	}
+	netlink_nest_end(batch, data);
+	netlink_nest_end(batch, info);
+	netlink_await(batch);
+}
+
+int link_child_create(int fd, const struct link_veth *link, const struct link_ipvlan *ipvlan,
+		      struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
+	const char *kind = ipvlan ? "ipvlan" : "macvlan";
 	netlink_batch_init(&batch);
-	begin_link(&batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, 0);
-	netlink_put_string(&batch, IFLA_IFNAME, link->name);
-	netlink_put(&batch, IFLA_ADDRESS, link->mac, 6);
-	if (link->mtu)
-		netlink_put_u32(&batch, IFLA_MTU, link->mtu);
-	netlink_put_u32(&batch, IFLA_LINK, (uint32_t)link->bridge_index);
-	netlink_put_u32(&batch, IFLA_NET_NS_FD, (uint32_t)link->netns_fd);
-	size_t info = netlink_nest(&batch, IFLA_LINKINFO);
-	netlink_put_string(&batch, IFLA_INFO_KIND, "macvlan");
-	size_t data = netlink_nest(&batch, IFLA_INFO_DATA);
-	netlink_put_u32(&batch, IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE);
-	netlink_nest_end(&batch, data);
-	netlink_nest_end(&batch, info);
-	netlink_await(&batch);
+	link_put_child(&batch, link, ipvlan);
 	int r = netlink_transact(fd, &batch, &failure);
 	if (r == -EOPNOTSUPP)
-		return error_set(err, r, "this kernel has no macvlan driver (CONFIG_MACVLAN)");
+		return error_set(err, r, "this kernel has no %s driver (CONFIG_%s)", kind,
+				 ipvlan ? "IPVLAN" : "MACVLAN");
 	if (r < 0 && r != -EEXIST)
-		return error_errno(err, r, "macvlan interface: cannot create it%s%s",
+		return error_errno(err, r, "%s interface: cannot create it%s%s", kind,
 				   *failure.text ? ": " : "", failure.text);
 	return r;
 }
@@ -368,88 +519,4 @@ int link_delete(int fd, const char *name)
 	netlink_await(&batch);
 	int r = netlink_transact(fd, &batch, NULL);
 	return r == -ENODEV ? 0 : r;
-}
-
-struct route_walk {
-	int (*route)(void *opaque, struct in_addr destination, uint8_t prefix, int interface);
-	void *opaque;
-};
-
-static int route_item(void *opaque, uint16_t type, const void *payload, size_t len)
-{
-	const struct route_walk *walk = opaque;
-	struct rtmsg header;
-	if (type != RTM_NEWROUTE || len < sizeof(header))
-		return 0;
-	memcpy(&header, payload, sizeof(header));
-	struct in_addr destination = { 0 };
-	int interface = 0;
-	size_t size, fixed = NLMSG_ALIGN(sizeof(header));
-	const char *attributes = (const char *)payload + fixed;
-	const void *found = netlink_find(attributes, len - fixed, RTA_DST, &size);
-	if (found && size == sizeof(destination))
-		memcpy(&destination, found, size);
-	found = netlink_find(attributes, len - fixed, RTA_OIF, &size);
-	if (found && size == sizeof(interface))
-		memcpy(&interface, found, size);
-	return walk->route(walk->opaque, destination, header.rtm_dst_len, interface);
-}
-
-int link_each_route4(int fd,
-		     int (*route)(void *opaque, struct in_addr destination, uint8_t prefix,
-				  int interface),
-		     void *opaque)
-{
-	_cleanup_batch_ struct netlink_batch batch = { 0 };
-	struct rtmsg header = { .rtm_family = AF_INET };
-	struct route_walk walk = { route, opaque };
-	netlink_batch_init(&batch);
-	netlink_begin(&batch, RTM_GETROUTE, NLM_F_DUMP, &header, sizeof(header));
-	return netlink_dump(fd, &batch, route_item, &walk);
-}
-
-struct default_mtu {
-	int fd;
-	uint32_t mtu;
-};
-
-static int note_default_mtu(void *opaque, struct in_addr destination, uint8_t prefix, int interface)
-{
-	struct default_mtu *found = opaque;
-	struct ifreq ifr = { .ifr_ifindex = interface };
-	if (prefix != 0 || !interface || ioctl(found->fd, SIOCGIFNAME, &ifr) < 0 ||
-	    ioctl(found->fd, SIOCGIFMTU, &ifr) < 0)
-		return 0;
-	found->mtu = (uint32_t)ifr.ifr_mtu;
-	return 1;
-}
-
-uint32_t link_default_mtu(int fd)
-{
-	struct default_mtu found = { fd, 1500 };
-	(void)link_each_route4(fd, note_default_mtu, &found);
-	return found.mtu;
-}
-
-static int note_local(void *opaque, uint16_t type, const void *payload, size_t len)
-{
-	struct rtmsg header;
-	if (type == RTM_NEWROUTE && len >= sizeof(header)) {
-		memcpy(&header, payload, sizeof(header));
-		*(bool *)opaque = header.rtm_type == RTN_LOCAL;
-	}
-	return 0;
-}
-
-int link_is_local(int fd, int family, const void *address)
-{
-	_cleanup_batch_ struct netlink_batch batch = { 0 };
-	uint8_t bits = family == AF_INET ? 32 : 128;
-	struct rtmsg header = { .rtm_family = (uint8_t)family, .rtm_dst_len = bits };
-	bool local = false;
-	netlink_batch_init(&batch);
-	netlink_begin(&batch, RTM_GETROUTE, 0, &header, sizeof(header));
-	netlink_put(&batch, RTA_DST, address, bits / 8);
-	int r = netlink_dump(fd, &batch, note_local, &local);
-	return r < 0 ? r : local;
 }

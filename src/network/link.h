@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "sys/netlink.h"
 
 struct link_addresses {
 	struct in_addr ipv4;
@@ -24,10 +25,19 @@ struct link_port {
 	bool isolated; /* nothing goes from it to another isolated one */
 };
 
+/* The container's side and the host's of a routed pair; the subnet that is behind the host. */
+struct link_routed {
+	struct link_addresses addresses, host, subnet;
+};
+/* What a routed container sends everything to: 169.254.1.1 and fe80::1 are the host, everywhere. */
+struct in_addr link_next_hop4(void);
+struct in6_addr link_next_hop6(void);
+
 struct link_veth {
 	const char *host_name;
-	int bridge_index;
-	const char *name; /* in the namespace */
+	int bridge_index;		  /* the interface that it is a part of */
+	const struct link_routed *routed; /* then not of a bridge; NULL: of that */
+	const char *name;		  /* in the namespace */
 	int netns_fd;
 	const uint8_t *mac; /* of the inner end, 6 bytes */
 	uint32_t mtu;
@@ -45,27 +55,43 @@ int link_mac(int fd, const char *name, uint8_t ret[6]);
 /* A bridge, still down. -EEXIST without a message where one of that name exists. */
 int link_bridge_create(int fd, const char *name, const uint8_t mac[6], uint32_t mtu,
 		       struct masu_error *err);
-/* Gives a bridge its addresses and settings and brings it up. Idempotent. */
+/* Gives a bridge its addresses (@next_hop: and the next hop's) and settings and brings it up.
+ * Idempotent. */
 int link_bridge_setup(int fd, const char *name, const struct link_addresses *addresses,
-		      struct masu_error *err);
+		      bool next_hop, struct masu_error *err);
 
-/* A pair, one end up in the bridge, the other down in the namespace, by one message. -EEXIST:
- * the name is taken; -ENODEV: no such bridge; both without a message in @err. */
+/* A pair, one end up in the bridge or routed, the other down in the namespace. -EEXIST: the name is
+ * taken; -ENODEV: no such bridge or, routed, address of the host's; both without a message in @err.
+ */
 int link_veth_create(int fd, const struct link_veth *veth, struct masu_error *err);
 
 /* Puts an interface into a bridge again. -ENODEV where it is gone. */
 int link_attach(int fd, const char *name, int bridge_index, const struct link_port *port);
 
+/* Sets up the host's end of a routed pair again; @mac NULL: but for the neighbours. -ENODEV. */
+int link_routed_setup(int fd, const char *name, const struct link_routed *routed,
+		      const uint8_t *mac);
+
 /* Brings lo and @name up and gives @name addresses and default routes via those @gateways that are
- * not 0. *ret_ipv6: whether it got the IPv6 ones; a namespace may have IPv6 disabled. */
+ * not 0. @routed NULL: the subnet is on the link. *ret_ipv6: whether it got the IPv6 ones; a
+ * namespace may have IPv6 disabled. */
 int link_configure(int fd, const char *name, const struct link_addresses *addresses,
-		   const struct link_addresses *gateways, bool *ret_ipv6, struct masu_error *err);
+		   const struct link_addresses *gateways, const struct link_routed *routed,
+		   bool *ret_ipv6, struct masu_error *err);
 /* Replaces the default routes by ones via those @gateways that are not 0. */
 int link_route(int fd, const char *name, const struct link_addresses *gateways);
 
-/* An interface of @parent's own in the namespace, with a MAC address of its own (macvlan, mode
- * bridge); down. -EEXIST: the name is taken. */
-int link_macvlan_create(int fd, const struct link_veth *link, struct masu_error *err);
+/* What ipvlan's interfaces are made with: the kernel's IPVLAN_MODE_* and IPVLAN_F_*. */
+struct link_ipvlan {
+	uint16_t mode, flags;
+};
+/* An interface of @link's parent in the namespace, down: with a MAC address of its own (macvlan,
+ * mode bridge), or with @ipvlan one that has its parent's. -EEXIST: the name is taken. */
+int link_child_create(int fd, const struct link_veth *link, const struct link_ipvlan *ipvlan,
+		      struct masu_error *err);
+/* The request for that; for tests where the kernel has no ipvlan. */
+void link_put_child(struct netlink_batch *batch, const struct link_veth *link,
+		    const struct link_ipvlan *ipvlan);
 
 /* Brings an interface up. */
 int link_up(int fd, const char *name);

@@ -224,8 +224,9 @@ static void put_network(struct json_writer *w, const struct creation *c, const c
 	const struct network_create *request = c->request;
 	const char *driver = request->driver ? request->driver : "bridge";
 	char bridge[IFNAMSIZ];
-	bool named = !streq(driver, "bridge") || has_option(request, OPTION_BRIDGE);
-	(void)str_format(bridge, sizeof(bridge), "br-%.*s", ID_IN_NAME, id);
+	bool routed = streq(driver, "routed");
+	bool named = (!routed && !streq(driver, "bridge")) || has_option(request, OPTION_BRIDGE);
+	(void)str_format(bridge, sizeof(bridge), "%s-%.*s", routed ? "rt" : "br", ID_IN_NAME, id);
 	json_begin_object(w);
 	json_field_string(w, "Name", request->name);
 	json_field_string(w, "Id", id);
@@ -271,51 +272,70 @@ static int check_document(const struct network_create *request, const struct buf
 	return 0;
 }
 
+/* The options that each driver knows. */
+static const char *const bridge_options[] = {
+	OPTION_BRIDGE, OPTION_ICC, OPTION_MASQUERADE, OPTION_BINDING, OPTION_MTU,
+	OPTION_PREFIX, NULL
+};
+static const char *const macvlan_options[] = { OPTION_PARENT, OPTION_MTU, OPTION_PREFIX,
+					       OPTION_MACVLAN, NULL };
+static const char *const ipvlan_options[] = { OPTION_PARENT, OPTION_MTU,  OPTION_PREFIX,
+					      OPTION_IPVLAN, OPTION_FLAG, NULL };
+
+static int find_driver(const char *name, enum definition_kind *ret, struct masu_error *err)
+{
+	if (streq(name, "host") || streq(name, "null"))
+		return error_set(err, -EPERM, "only one instance of \"%s\" network is allowed",
+				 name);
+	for (enum definition_kind kind = KIND_BRIDGE; kind <= KIND_IPVLAN; kind++) {
+		if (!streq(name, definition_driver(kind)))
+			continue;
+		*ret = kind;
+		return 0;
+	}
+	return error_set(err, -ENOTSUP,
+			 "network driver \"%.60s\" is not supported; \"bridge\", \"routed\", "
+			 "\"macvlan\" and \"ipvlan\" are",
+			 name);
+}
+
 static int check_request(const struct network_create *request, struct masu_error *err)
 {
-	static const char *const known[] = {
-		OPTION_BRIDGE, OPTION_ICC, OPTION_MASQUERADE, OPTION_BINDING, OPTION_MTU,
-		OPTION_PREFIX, NULL
-	};
-	static const char *const macvlan[] = { OPTION_PARENT, OPTION_MTU, OPTION_PREFIX,
-					       "macvlan_mode", NULL };
 	const char *driver = request->driver ? request->driver : "bridge";
-	bool is_macvlan = streq(driver, "macvlan");
+	enum definition_kind kind = KIND_BRIDGE;
 	struct definition scratch;
 	if (!name_valid(request->name) || strlen(request->name) >= sizeof(scratch.name))
 		return error_set(err, -EINVAL,
 				 "invalid network name: %.100s: only [a-zA-Z0-9][a-zA-Z0-9_.-] are "
 				 "allowed, 2 to %zu of them",
 				 request->name, sizeof(scratch.name) - 1);
-	if (streq(driver, "host") || streq(driver, "null"))
-		return error_set(err, -EPERM, "only one instance of \"%s\" network is allowed",
-				 driver);
-	if (streq(driver, "ipvlan"))
-		return error_set(err, -ENOTSUP,
-				 "network driver \"ipvlan\" is not supported; \"macvlan\" is");
-	if (!streq(driver, "bridge") && !is_macvlan)
-		return error_set(err, -ENOTSUP,
-				 "network driver \"%.60s\" is not supported; \"bridge\" and "
-				 "\"macvlan\" are",
-				 driver);
+	int r = find_driver(driver, &kind, err);
+	if (r < 0)
+		return r;
+	bool has_host = kind == KIND_BRIDGE || kind == KIND_ROUTED;
+	const char *const *known = has_host		  ? bridge_options
+				   : kind == KIND_MACVLAN ? macvlan_options
+							  : ipvlan_options;
 	for (size_t i = 0; i < request->option_count; i++) {
 		const struct network_pair *option = &request->options[i];
-		if (!strv_contains(is_macvlan ? macvlan : known, option->key) ||
-		    (streq(option->key, "macvlan_mode") && !streq(option->value, "bridge")))
+		if (!strv_contains(known, option->key) ||
+		    (streq(option->key, OPTION_MACVLAN) && !streq(option->value, "bridge")))
 			return error_set(err, -ENOTSUP,
 					 "-o %.100s=%.60s is not supported by the %s driver",
 					 option->key, option->value, driver);
 	}
-	if (is_macvlan && !has_option(request, OPTION_PARENT))
+	if (!has_host && !has_option(request, OPTION_PARENT))
 		return error_set(err, -EINVAL,
-				 "a macvlan network needs the host's interface: -o parent=NAME");
+				 "a network of driver %s needs the host's interface: -o "
+				 "parent=NAME",
+				 driver);
 	return 0;
 }
 
 static int note_bridge(void *opaque, const struct definition *other)
 {
 	const struct definition *own = opaque;
-	return other->kind == own->kind && own->kind == KIND_BRIDGE &&
+	return definition_has_host(other) && definition_has_host(own) &&
 			       streq(other->bridge, own->bridge)
 		       ? -EEXIST
 		       : 0;

@@ -45,6 +45,7 @@ struct network_port {
 struct network_endpoint {
 	char network[64];
 	char network_id[65]; /* "" for the default network */
+	char driver[16];     /* "bridge" … */
 	char id[65];
 	char interface[16];	 /* inside: "eth0" */
 	char host_interface[16]; /* outside: "veth…" */

@@ -129,6 +129,27 @@ static void match_subnet(struct netlink_batch *batch, int family, const void *ad
 }
 
 /*
+ * Between two containers of a routed network nothing is translated, so no connection has to be
+ * known. What goes to the gateway may be the answer to something that was.
+ */
+static void put_untracked(struct netlink_batch *batch, const struct nft_network *network,
+			  int family, const void *gateway, uint8_t prefix)
+{
+	uint8_t whole = family == AF_INET ? 32 : 128;
+	size_t rule = begin_rule(batch, network->table, "guard");
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
+	match_subnet(batch, family, gateway, whole, true);
+	expr_verdict(batch, NF_ACCEPT, NULL);
+	netlink_nest_end(batch, rule);
+	rule = begin_rule(batch, network->table, "guard");
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
+	match_subnet(batch, family, gateway, prefix, true);
+	expr_notrack(batch);
+	expr_verdict(batch, NF_ACCEPT, NULL);
+	netlink_nest_end(batch, rule);
+}
+
+/*
  * chain guard, at raw priority, before connection tracking and translation:
  *  - nobody but the host itself reaches 127.0.0.0/8 (a port published there would be reachable from
  *    the neighbours, and with route_localnet the host's own services from containers);
@@ -148,6 +169,10 @@ static void put_guard(struct netlink_batch *batch, const struct nft_network *net
 	match_subnet(batch, AF_INET, loopback, 8, true);
 	expr_verdict(batch, NF_DROP, NULL);
 	netlink_nest_end(batch, rule);
+	if (network->routed)
+		put_untracked(batch, network, AF_INET, &network->ipv4, network->ipv4_prefix);
+	if (network->routed && network->ipv6_prefix)
+		put_untracked(batch, network, AF_INET6, &network->ipv6, network->ipv6_prefix);
 	rule = begin_rule(batch, table, "guard");
 	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
 	expr_verdict(batch, NF_ACCEPT, NULL);
@@ -226,7 +251,12 @@ static void put_masquerade(struct netlink_batch *batch, const struct nft_network
 	match_subnet(batch, family, source, prefix, false);
 	if (translated_only)
 		expr_destination_translated(batch);
-	expr_masquerade(batch);
+	/* The host's ends of routed containers have no address that could be taken. */
+	if (network->routed && out == NFT_CMP_EQ)
+		expr_snat(batch, family,
+			  family == AF_INET ? (const void *)&network->ipv4 : &network->ipv6);
+	else
+		expr_masquerade(batch);
 	netlink_nest_end(batch, rule);
 }
 
@@ -253,21 +283,30 @@ static void put_postrouting(struct netlink_batch *batch, const struct nft_networ
 }
 
 static void put_border(struct netlink_batch *batch, const struct nft_network *network,
-		       uint32_t from, uint32_t to)
+		       enum nft_cmp_ops in, enum nft_cmp_ops out, bool translated)
 {
 	size_t rule = begin_rule(batch, network->table, "border");
-	expr_interface(batch, from, NFT_CMP_EQ, network->bridge);
-	expr_interface(batch, to, NFT_CMP_NEQ, network->bridge);
-	expr_verdict(batch, NF_DROP, NULL);
+	expr_interface(batch, NFT_META_IIFNAME, in, network->bridge);
+	expr_interface(batch, NFT_META_OIFNAME, out, network->bridge);
+	if (translated)
+		expr_destination_translated(batch);
+	expr_verdict(batch, translated ? NF_ACCEPT : NF_DROP, NULL);
 	netlink_nest_end(batch, rule);
 }
 
-/* chain border, of an internal network: its containers reach each other and the host. */
+/* chain border. Of an internal network: its containers reach each other and the host. Of one whose
+ * containers are kept apart: they reach published ports; a bridge's are by the bridge itself. */
 static void put_borders(struct netlink_batch *batch, const struct nft_network *network)
 {
 	put_base_chain(batch, network->table, "border", "filter", NF_INET_FORWARD, 0);
-	put_border(batch, network, NFT_META_IIFNAME, NFT_META_OIFNAME);
-	put_border(batch, network, NFT_META_OIFNAME, NFT_META_IIFNAME);
+	if (network->internal) {
+		put_border(batch, network, NFT_CMP_EQ, NFT_CMP_NEQ, false);
+		put_border(batch, network, NFT_CMP_NEQ, NFT_CMP_EQ, false);
+	}
+	if (network->isolated) {
+		put_border(batch, network, NFT_CMP_EQ, NFT_CMP_EQ, true);
+		put_border(batch, network, NFT_CMP_EQ, NFT_CMP_EQ, false);
+	}
 }
 
 void nft_put_table(struct netlink_batch *batch, const struct nft_network *network)
@@ -280,7 +319,7 @@ void nft_put_table(struct netlink_batch *batch, const struct nft_network *networ
 	put_guard(batch, network);
 	put_publish(batch, network);
 	put_postrouting(batch, network);
-	if (network->internal)
+	if (network->internal || network->isolated)
 		put_borders(batch, network);
 }
 

@@ -15,10 +15,12 @@
 #include "sys/netlink.h"
 
 struct nft_network {
-	const char *table, *bridge;
-	bool internal;	     /* nothing is forwarded to or from elsewhere */
-	bool masquerade;     /* who goes elsewhere gets the host's address */
-	struct in_addr ipv4; /* any address of the subnet */
+	const char *table, *bridge; /* the interface; "…*": those that begin so */
+	bool routed;		    /* containers are no neighbours of each other */
+	bool isolated;		    /* routed: they do not reach each other at all */
+	bool internal;		    /* nothing is forwarded to or from elsewhere */
+	bool masquerade;	    /* who goes elsewhere gets the host's address */
+	struct in_addr ipv4;	    /* the gateway's, in the subnet */
 	uint8_t ipv4_prefix;
 	struct in6_addr ipv6;
 	uint8_t ipv6_prefix; /* 0: none */

@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -136,6 +137,21 @@ void expr_masquerade(struct netlink_batch *batch)
 	end_expression(batch, begin_expression(batch, "masq"));
 }
 
+void expr_notrack(struct netlink_batch *batch)
+{
+	end_expression(batch, begin_expression(batch, "notrack"));
+}
+
+void expr_snat(struct netlink_batch *batch, int family, const void *address)
+{
+	expr_immediate(batch, address, family == AF_INET ? 4 : 16);
+	struct expression e = begin_expression(batch, "nat");
+	netlink_put_be32(batch, NFTA_NAT_TYPE, NFT_NAT_SNAT);
+	netlink_put_be32(batch, NFTA_NAT_FAMILY, family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	netlink_put_be32(batch, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
+	end_expression(batch, e);
+}
+
 void expr_family(struct netlink_batch *batch, int family)
 {
 	uint8_t protocol = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
@@ -147,9 +163,11 @@ void expr_interface(struct netlink_batch *batch, uint32_t key, enum nft_cmp_ops 
 		    const char *name)
 {
 	char value[IFNAMSIZ] = "";
-	memcpy(value, name, strnlen(name, IFNAMSIZ - 1));
+	size_t len = strnlen(name, IFNAMSIZ - 1);
+	bool starts = len && name[len - 1] == '*';
+	memcpy(value, name, len);
 	expr_meta(batch, key, NFT_REG_1);
-	expr_compare(batch, op, value, sizeof(value));
+	expr_compare(batch, op, value, starts ? len - 1 : sizeof(value));
 }
 
 void expr_destination_is_local(struct netlink_batch *batch)

@@ -36,10 +36,14 @@ void expr_lookup(struct netlink_batch *batch, const char *set, uint32_t id, uint
 		 uint32_t dest);
 void expr_dnat(struct netlink_batch *batch, int family, uint32_t address_reg, uint32_t port_reg);
 void expr_masquerade(struct netlink_batch *batch);
+/* The packet belongs to no connection; at raw priority. */
+void expr_notrack(struct netlink_batch *batch);
+/* snat to ADDRESS */
+void expr_snat(struct netlink_batch *batch, int family, const void *address);
 
 /* meta nfproto ipv4 or ipv6 */
 void expr_family(struct netlink_batch *batch, int family);
-/* meta iifname/oifname (not) equal to NAME */
+/* meta iifname/oifname (not) equal to NAME, or beginning as a NAME that ends in "*" */
 void expr_interface(struct netlink_batch *batch, uint32_t key, enum nft_cmp_ops op,
 		    const char *name);
 /* fib daddr type local */

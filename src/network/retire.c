@@ -44,7 +44,7 @@ int bridge_remove(struct bridge *bridge, struct masu_error *err)
 {
 	const char *name = bridge->definition.bridge;
 	/* A parent interface is not ours to remove. */
-	if (bridge->definition.kind != KIND_BRIDGE || bridge_is_foreign(bridge))
+	if (!definition_has_host(&bridge->definition) || bridge_is_foreign(bridge))
 		return 0;
 	int r = nft_table_delete(bridge->nft_fd, bridge->table);
 	if (r < 0)

@@ -17,7 +17,9 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "network/definition.h"
 #include "network/lease.h"
+#include "network/link.h"
 #include "network/network.h"
 #include "network/direct.h"
 #include "network/nft.h"
@@ -532,6 +534,93 @@ static void test_rules_are_what_nft_sends(void **state)
 				     "6d6173710000000004000280"));
 }
 
+static void test_rules_of_a_routed_network(void **state)
+{
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
+	struct nft_network network = {
+		.table = "rt-0", .bridge = "rt12*", .routed = true, .ipv4_prefix = 16
+	};
+	inet_pton(AF_INET, "172.17.0.1", &network.ipv4);
+	netlink_batch_init(&batch);
+	nft_put_table(&batch, &network);
+	assert_int_equal(buf_error(&batch.data), 0);
+	/* iifname "rt12*": a comparison of four bytes */
+	assert_true(contains(&batch, "0800010072743132"));
+	/* snat ip to 172.17.0.1: immediate reg 1, nat snat ip addr_min reg 1 */
+	assert_true(contains(&batch, "08000100ac110001"));
+	assert_true(contains(&batch, "080001006e6174001c00028008000100000000000800020000000002"
+				     "0800030000000001"));
+	assert_false(contains(&batch, "6d617371"));
+	assert_false(contains(&batch, "626f72646572"));
+	network.isolated = true;
+	netlink_batch_reset(&batch);
+	nft_put_table(&batch, &network);
+	assert_true(contains(&batch, "626f72646572"));
+}
+
+static void test_interfaces_of_a_parent(void **state)
+{
+	static const uint8_t mac[6] = { 2, 0, 0, 0xaa, 0xbb, 0xcc };
+	const struct link_veth link = {
+		.name = "eth0", .bridge_index = 7, .netns_fd = 5, .mac = mac, .mtu = 1400
+	};
+	/* l3, private */
+	const struct link_ipvlan ipvlan = { 1, 1 };
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
+	netlink_batch_init(&batch);
+	link_put_child(&batch, &link, &ipvlan);
+	assert_int_equal(buf_error(&batch.data), 0);
+	assert_true(contains(&batch, "0b0001006970766c616e0000")); /* kind ipvlan */
+	assert_true(contains(&batch, "06000100010000000600020001000000"));
+	assert_true(contains(&batch, "0800050007000000")); /* the parent */
+	assert_true(contains(&batch, "08001c0005000000")); /* the namespace */
+	assert_false(contains(&batch, "020000aabbcc"));
+	netlink_batch_reset(&batch);
+	link_put_child(&batch, &link, NULL);
+	assert_true(contains(&batch, "0c0001006d6163766c616e00"));
+	assert_true(contains(&batch, "020000aabbcc"));
+}
+
+static int define(const char *text, struct definition *ret)
+{
+	_cleanup_arena_ struct arena arena;
+	const struct json *document;
+	arena_init(&arena, 0);
+	assert_int_equal(json_parse(&arena, text, strlen(text), &document, NULL), 0);
+	*ret = (struct definition) { .name = "x" };
+	return definition_parse(document, ret);
+}
+
+#define POOL "\"IPAM\":{\"Config\":[{\"Subnet\":\"10.1.0.0/16\",\"Gateway\":\"10.1.0.1\"}]}"
+
+static void test_definitions_of_drivers(void **state)
+{
+	struct definition definition;
+	assert_int_equal(define("{\"Driver\":\"routed\",\"Id\":\"0123456789ab\",\"Options\":{"
+				"\"com.docker.network.bridge.name\":\"rt-0\"}," POOL "}",
+				&definition),
+			 0);
+	assert_int_equal(definition.kind, KIND_ROUTED);
+	assert_string_equal(definition.ports, "rt012345");
+	/* Nothing to tell its containers from others by. */
+	assert_int_equal(define("{\"Driver\":\"routed\",\"Options\":{"
+				"\"com.docker.network.bridge.name\":\"rt-0\"}," POOL "}",
+				&definition),
+			 -EINVAL);
+	assert_int_equal(define("{\"Driver\":\"ipvlan\",\"Options\":{\"parent\":\"eth0\","
+				"\"ipvlan_mode\":\"l3s\",\"ipvlan_flag\":\"vepa\"}," POOL "}",
+				&definition),
+			 0);
+	assert_int_equal(definition.ipvlan_mode, 2);
+	assert_int_equal(definition.ipvlan_flags, 2);
+	assert_int_equal(define("{\"Driver\":\"ipvlan\",\"Options\":{\"parent\":\"eth0\","
+				"\"ipvlan_mode\":\"l4\"}," POOL "}",
+				&definition),
+			 -EINVAL);
+	assert_int_equal(define("{\"Driver\":\"overlay\",\"Options\":{}," POOL "}", &definition),
+			 -EINVAL);
+}
+
 static void test_elements_are_what_nft_sends(void **state)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
@@ -608,6 +697,9 @@ int main(void)
 		cmocka_unit_test(test_direct_ports),
 		cmocka_unit_test(test_direct_elements),
 		cmocka_unit_test(test_rules_are_what_nft_sends),
+		cmocka_unit_test(test_rules_of_a_routed_network),
+		cmocka_unit_test(test_interfaces_of_a_parent),
+		cmocka_unit_test(test_definitions_of_drivers),
 		cmocka_unit_test(test_elements_are_what_nft_sends),
 		cmocka_unit_test(test_netlink_attributes_from_outside),
 		cmocka_unit_test(test_drivers_by_name),
