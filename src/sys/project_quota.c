@@ -31,7 +31,9 @@ static int check_enforced(int fd, struct masu_error *err)
 	int r = quota_call(fd, Q_XGETQSTATV, 0, &state);
 	if (r == -EPERM)
 		return error_errno(err, r, "project quotas");
-	if (r == -ENOSYS && access("/proc/sys/fs/quota", F_OK) == 0)
+	/* A filesystem without quotas says that too; a file that is none, only the kernel. */
+	if (r == -ENOSYS && quota_call(-1, Q_XGETQSTATV, 0, &state) == -ENOSYS &&
+	    access("/proc/sys/fs/quota", F_OK) == 0)
 		return error_set(err, -EOPNOTSUPP,
 				 "project quotas need quotactl_fd(2): Linux 5.14 or later");
 	if (r < 0 || !(state.qs_flags & FS_QUOTA_PDQ_ENFD))
