@@ -49,3 +49,13 @@ struct artifacts_text {
 };
 int artifacts_merge(const struct artifacts_text *texts, size_t count, struct buf *out,
 		    struct masu_error *err);
+
+/* The sandboxed halves, for fuzzing: lines of digest and size; the merged index. */
+struct artifacts_task {
+	const struct artifacts_text *texts;
+	size_t count;
+	const char *subject; /* of describe_blobs */
+};
+int artifacts_describe_list(void *task, struct buf *out, struct masu_error *err);
+int artifacts_describe_blobs(void *task, struct buf *out, struct masu_error *err);
+int artifacts_describe_merged(void *task, struct buf *out, struct masu_error *err);

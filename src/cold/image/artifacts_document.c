@@ -13,12 +13,6 @@
 
 /* ---- in the sandbox ---- */
 
-struct task {
-	const struct artifacts_text *texts;
-	size_t count;
-	const char *subject;
-};
-
 static const char *text_of(const struct json *object, const char *key)
 {
 	const char *text = "";
@@ -35,10 +29,10 @@ static int put_descriptor(const struct json *item, struct buf *out, struct masu_
 	return buf_printf(out, "%s %llu\n", digest, (unsigned long long)size);
 }
 
-static int describe_list(void *opaque, struct buf *out, struct masu_error *err)
+int artifacts_describe_list(void *opaque, struct buf *out, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
-	const struct task *task = opaque;
+	const struct artifacts_task *task = opaque;
 	const struct json *document;
 	arena_init(&arena, DOCUMENT_MEMORY);
 	int r = json_parse(&arena, task->texts->text, task->texts->len, &document, err);
@@ -48,10 +42,10 @@ static int describe_list(void *opaque, struct buf *out, struct masu_error *err)
 	return r < 0 ? r : buf_error(out);
 }
 
-static int describe_blobs(void *opaque, struct buf *out, struct masu_error *err)
+int artifacts_describe_blobs(void *opaque, struct buf *out, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
-	const struct task *task = opaque;
+	const struct artifacts_task *task = opaque;
 	const struct json *document;
 	arena_init(&arena, DOCUMENT_MEMORY);
 	int r = json_parse(&arena, task->texts->text, task->texts->len, &document, err);
@@ -80,10 +74,10 @@ static bool is_repeated(const struct json *const *documents, size_t at, const st
 	return false;
 }
 
-static int merge(void *opaque, struct buf *out, struct masu_error *err)
+int artifacts_describe_merged(void *opaque, struct buf *out, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
-	const struct task *task = opaque;
+	const struct artifacts_task *task = opaque;
 	struct json_writer w;
 	size_t items = 0;
 	int r = 0;
@@ -114,8 +108,9 @@ static int merge(void *opaque, struct buf *out, struct masu_error *err)
 
 /* ---- outside ---- */
 
-static int read_descriptors(struct arena *arena, sandboxed_job job, struct task *task, size_t most,
-			    struct artifact_blob *ret, size_t *ret_count, struct masu_error *err)
+static int read_descriptors(struct arena *arena, sandboxed_job job, struct artifacts_task *task,
+			    size_t most, struct artifact_blob *ret, size_t *ret_count,
+			    struct masu_error *err)
 {
 	_cleanup_buf_ struct buf facts;
 	char *save = NULL;
@@ -145,8 +140,9 @@ int artifacts_list(struct arena *arena, const char *text, size_t len, struct art
 		   size_t *ret_count, struct masu_error *err)
 {
 	const struct artifacts_text source = { text, len };
-	struct task task = { .texts = &source, .count = 1 };
-	int r = read_descriptors(arena, describe_list, &task, ARTIFACTS_MAX, ret, ret_count, err);
+	struct artifacts_task task = { .texts = &source, .count = 1 };
+	int r = read_descriptors(arena, artifacts_describe_list, &task, ARTIFACTS_MAX, ret,
+				 ret_count, err);
 	return r < 0 ? error_wrap(err, "artifacts") : 0;
 }
 
@@ -154,14 +150,14 @@ int artifact_blobs(struct arena *arena, const char *text, size_t len, const char
 		   struct artifact_blob *ret, size_t *ret_count, struct masu_error *err)
 {
 	const struct artifacts_text source = { text, len };
-	struct task task = { .texts = &source, .count = 1, .subject = subject };
-	return read_descriptors(arena, describe_blobs, &task, ARTIFACT_BLOBS_MAX, ret, ret_count,
-				err);
+	struct artifacts_task task = { .texts = &source, .count = 1, .subject = subject };
+	return read_descriptors(arena, artifacts_describe_blobs, &task, ARTIFACT_BLOBS_MAX, ret,
+				ret_count, err);
 }
 
 int artifacts_merge(const struct artifacts_text *texts, size_t count, struct buf *out,
 		    struct masu_error *err)
 {
-	struct task task = { .texts = texts, .count = count };
-	return sandboxed_run(merge, &task, IMAGE_MAX_DOCUMENT, out, err);
+	struct artifacts_task task = { .texts = texts, .count = count };
+	return sandboxed_run(artifacts_describe_merged, &task, IMAGE_MAX_DOCUMENT, out, err);
 }

@@ -5,11 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fuzzing.h"
 #include "sys/fs.h"
 
 /* Room for the biggest frame there can be, in one piece. */
-#define BUFFER_SIZE (FRAME_MAX_DATA + (2u << 20))
-#define SEND_AT	    (64u << 10)
+#define BUFFER_SIZE FUZZING_OR(64u << 10, FRAME_MAX_DATA + (2u << 20))
+#define SEND_AT	    FUZZING_OR(4096u, 64u << 10)
 
 struct wire_entry {
 	int64_t mtime;

@@ -79,11 +79,6 @@ int signature_payload_check(struct arena *arena, const char *text, size_t len,
 
 /* ---- manifests, in the box ---- */
 
-struct source {
-	const char *text;
-	size_t len;
-};
-
 static int parse_manifest(struct arena *arena, const char *text, size_t len,
 			  const struct json **ret_layers, struct masu_error *err)
 {
@@ -100,10 +95,10 @@ static int parse_manifest(struct arena *arena, const char *text, size_t len,
 }
 
 /* A line a layer: digest, size, the signature or "-". */
-static int describe(void *opaque, struct buf *out, struct masu_error *err)
+int signatures_describe(void *opaque, struct buf *out, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
-	const struct source *source = opaque;
+	const struct signatures_text *source = opaque;
 	const struct json *layers;
 	arena_init(&arena, DOCUMENT_MEMORY);
 	int r = parse_manifest(&arena, source->text, source->len, &layers, err);
@@ -191,11 +186,11 @@ int signatures_read(struct arena *arena, const char *text, size_t len, struct si
 		    size_t *ret_count, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf facts;
-	struct source source = { text, len };
+	struct signatures_text source = { text, len };
 	char *save = NULL;
 	size_t count = 0;
 	buf_init(&facts, 0);
-	int r = sandboxed_run(describe, &source, 1u << 20, &facts, err);
+	int r = sandboxed_run(signatures_describe, &source, 1u << 20, &facts, err);
 	if (r < 0)
 		return r;
 	char *copy = arena_strdup(arena, buf_str(&facts));

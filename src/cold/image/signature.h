@@ -49,3 +49,10 @@ struct signatures_manifest {
 	uint64_t config_size;
 };
 int signatures_write(struct signatures_manifest *manifest, struct buf *out, struct masu_error *err);
+
+/* The sandboxed half of signatures_read(), for fuzzing: digest, size, signature or "-" a line. */
+struct signatures_text {
+	const char *text;
+	size_t len;
+};
+int signatures_describe(void *text, struct buf *out, struct masu_error *err);

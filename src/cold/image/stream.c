@@ -9,12 +9,13 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/fuzzing.h"
 #include "base/str.h"
 #include "cold/image/maxima.h"
 #include "sys/fs.h"
 
-#define INPUT_SIZE  (256u << 10)
-#define OUTPUT_SIZE (256u << 10)
+#define INPUT_SIZE  FUZZING_OR(1024u, 256u << 10)
+#define OUTPUT_SIZE FUZZING_OR(4096u, 256u << 10)
 
 struct stream {
 	struct source source; /* first: the functions below cast */
