@@ -1,7 +1,8 @@
 #include "cli/image_options.h"
 
 #define LAYER_FORMAT_HELP                                                                          \
-	"How layers are kept: as directories (dir) or as their tar with an index (erofs)"
+	"How layers are kept: as their tar with an index (erofs, the default where the kernel "    \
+	"mounts it) or as directories (dir)"
 
 const struct cli_option commit_option_table[COMMIT_OPTION_COUNT] = {
 	CLI_OPT(struct commit_options, author, "author", 'a', CLI_STRING, "string",

@@ -39,7 +39,7 @@ struct images_check {
 	struct names damaged, blobs, layers; /* blobs and layers: that an image has */
 	struct names unpack;		     /* images whose layers are to be unpacked again */
 	struct names changed;		     /* layers whose tar or index is not what it was */
-	bool indexed;			     /* what is to be unpacked again was kept as its tar */
+	bool as_directory;		     /* what is to be unpacked again was a directory */
 	bool images_known;
 };
 
@@ -225,10 +225,10 @@ static int drop_layer(struct images_check *c, const char *chain_id)
 	struct storage_layer layer;
 	if (running_on(c->check, chain_id))
 		return -EBUSY;
-	c->indexed |= c->ops->layer_format &&
-		      c->ops->layer_format(c->storage, chain_id, &c->check->arena, &format,
-					   &layer) == 0 &&
-		      format == STORAGE_EROFS;
+	c->as_directory |= c->ops->layer_format &&
+			   c->ops->layer_format(c->storage, chain_id, &c->check->arena, &format,
+						&layer) == 0 &&
+			   format == STORAGE_DIRECTORY;
 	if (c->ops->layer_exists(c->storage, chain_id, &there) == 0 && there)
 		return c->ops->layer_remove(c->storage, chain_id, NULL);
 	return 0;
@@ -401,12 +401,11 @@ static bool succeeded(pid_t pid)
 }
 
 /* Saves the image from its blobs and loads it: what is there is kept, missing layers are made. */
-static int unpack_again(struct engine *engine, const char *name, bool indexed)
+static int unpack_again(struct engine *engine, const char *name, bool as_directory)
 {
 	int ends[2];
 	const char *const saving[] = { "save", name, NULL };
-	const char *const loading[] = { "load", "-q",
-					indexed ? "--layer-format=erofs" : "--layer-format=dir",
+	const char *const loading[] = { "load", "-q", as_directory ? "--layer-format=dir" : NULL,
 					NULL };
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
@@ -421,7 +420,7 @@ static int unpack_again(struct engine *engine, const char *name, bool indexed)
 static void unpack_all(struct images_check *c)
 {
 	for (size_t i = 0; c->check->repair && i < c->unpack.count; i++)
-		if (unpack_again(c->check->engine, c->unpack.items[i], c->indexed) < 0)
+		if (unpack_again(c->check->engine, c->unpack.items[i], c->as_directory) < 0)
 			check_found(c->check, c->unpack.items[i], "load or pull it again",
 				    "its layers could not be unpacked again");
 }

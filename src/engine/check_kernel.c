@@ -17,6 +17,7 @@
 #define CGROUPS		   "/sys/fs/cgroup"
 #define DEFAULT_PARENT	   "masu"
 #define CGROUP_AGE_SECONDS 60 /* younger ones may belong to a container that is being made */
+#define LAYERS		   "layers/overlay"
 #define MOUNTINFO_MAX	   (64u << 20)
 
 /* ---- mounts ---- */
@@ -48,15 +49,60 @@ static void check_mount(struct check *check, const char *path)
 	check_mended(check, path, "it is unmounted", r, "a mount of a container that does not run");
 }
 
+/* What the mounts that were looked at so far are on; newest first. */
+struct seen_mount {
+	const struct seen_mount *next;
+	const char *path;
+};
+
+/* "layers/overlay/<chain id>" in <root>/layers/overlay/<chain id>/fs (docs/storage.md). */
+static bool layer_of_path(struct check *check, const char *path, char *ret, size_t size)
+{
+	const char *rest = str_after(path, check->engine->root);
+	const char *name = rest ? str_after(rest, "/" LAYERS "/") : NULL;
+	if (!name || strlen(name) != ID_LENGTH + strlen("/fs") || !streq(name + ID_LENGTH, "/fs"))
+		return false;
+	return str_format(ret, size, "%.*s", (int)(name + ID_LENGTH - rest - 1), rest + 1) == 0;
+}
+
+/* A layer is mounted once at most, and only as long as it is there. */
+static int check_layer_mount(struct check *check, const char *path, const struct seen_mount **seen)
+{
+	char layer[128], record[160];
+	const char *what = NULL;
+	int r = 0;
+	if (!layer_of_path(check, path, layer, sizeof(layer)))
+		return 0;
+	for (const struct seen_mount *other = *seen; other && !what; other = other->next)
+		if (streq(other->path, path))
+			what = "the files of a layer, mounted once more than needed";
+	if (!what && str_format(record, sizeof(record), "%s/layer.json", layer) == 0 &&
+	    faccessat(check->engine->root_fd, record, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		what = "the files of a layer that is gone";
+	struct seen_mount *mount = arena_new(&check->arena, struct seen_mount);
+	if (!mount)
+		return -ENOMEM;
+	*mount = (struct seen_mount) { *seen, arena_strdup(&check->arena, path) };
+	*seen = mount;
+	if (!mount->path)
+		return -ENOMEM;
+	if (what && check->repair && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		r = -errno;
+	if (what)
+		check_mended(check, path, "it is unmounted; containers keep theirs", r, "%s", what);
+	return 0;
+}
+
 /* Field 5 of each line (proc_pid_mountinfo(5)); a path with blanks in it is none of masu's ids. */
 static int check_mounts(struct check *check, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf text;
+	const struct seen_mount *seen = NULL;
 	buf_init(&text, MOUNTINFO_MAX);
 	int r = fs_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text);
 	if (r < 0)
 		return error_errno(err, r, "/proc/self/mountinfo");
-	for (char *line = text.data, *next; line && *line; line = next) {
+	for (char *line = text.data, *next; line && *line && r == 0; line = next) {
 		char *save = NULL, *field = line;
 		next = strchr(line, '\n');
 		if (next)
@@ -64,10 +110,12 @@ static int check_mounts(struct check *check, struct masu_error *err)
 		field = strtok_r(line, " ", &save);
 		for (int i = 1; field && i < 5; i++)
 			field = strtok_r(NULL, " ", &save);
-		if (field)
-			check_mount(check, field);
+		if (!field)
+			continue;
+		check_mount(check, field);
+		r = check_layer_mount(check, field, &seen);
 	}
-	return 0;
+	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
 /* ---- cgroups ---- */

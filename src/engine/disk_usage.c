@@ -136,15 +136,39 @@ static int add_images(struct engine *engine, struct uses *uses, struct disk_usag
 	return r < 0 ? error_errno(err, r, "images") : 0;
 }
 
+/* Of a layer that is kept as its tar. A tar that is a blob, too, is counted there. */
+static bool indexed_size(const struct storage_ops *ops, struct storage *storage, const char *hex,
+			 uint64_t *ret)
+{
+	static const bool files[] = { true, false };
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		struct stat st;
+		_cleanup_close_ int fd = -1;
+		if (ops->layer_file(storage, hex, files[i], &fd) < 0 || fstat(fd, &st) < 0)
+			return false;
+		bytes += files[i] || st.st_nlink == 1 ? (uint64_t)st.st_size : 0;
+	}
+	*ret = bytes;
+	return true;
+}
+
+static uint64_t size_of_layer(const struct storage_ops *ops, struct storage *storage,
+			      const char *hex)
+{
+	uint64_t bytes = 0;
+	if (ops->layer_file && indexed_size(ops, storage, hex, &bytes))
+		return bytes;
+	return ops->layer_size && ops->layer_size(storage, hex, &bytes) == 0 ? bytes : 0;
+}
+
 static uint64_t size_of(struct engine *engine, const struct storage_ops *ops,
 			struct storage *storage, const struct use *use)
 {
 	struct stat st;
 	char path[128];
-	uint64_t bytes = 0;
 	if (!use->blob)
-		return ops->layer_size && ops->layer_size(storage, use->hex, &bytes) == 0 ? bytes
-											  : 0;
+		return size_of_layer(ops, storage, use->hex);
 	if (str_format(path, sizeof(path), IMAGES_DIR "/" IMAGES_BLOBS "/%s", use->hex) < 0 ||
 	    fstatat(engine->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;

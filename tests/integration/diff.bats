@@ -107,5 +107,5 @@ b"; mkdir /deep; cd /deep; while mkdir d && cd d; do i=$((i+1)); [ $i -lt 600 ] 
 	run m diff ours
 	[[ "$output" == *"A /opt/a
 b"* ]]
-	! grep -q "$MASU_ROOT" /proc/self/mountinfo
+	! grep -q "$MASU_ROOT/containers" /proc/self/mountinfo
 }

@@ -300,5 +300,5 @@ refused() {
 	left_nothing "$before"
 	contained busybox:local true
 	# The last monitor may still be emptying the trash.
-	wait_until 10 umount "$disk" 2>/dev/null
+	wait_until 10 umount -R "$disk" 2>/dev/null
 }

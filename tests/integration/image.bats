@@ -43,7 +43,7 @@ staged() { find "$MASU_ROOT/layers/overlay/.staging" "$MASU_ROOT/images/.masu/st
 }
 
 @test "umoci unpacks what masu unpacked" {
-	import
+	import --layer-format=dir
 	umoci unpack --image "$MASU_ROOT/images:busybox:local" "$BATS_TEST_TMPDIR/bundle"
 	diff -r --no-dereference "$BATS_TEST_TMPDIR/bundle/rootfs" "$MASU_ROOT/layers/overlay/$(layers)/diff"
 }
@@ -178,7 +178,7 @@ staged() { find "$MASU_ROOT/layers/overlay/.staging" "$MASU_ROOT/images/.masu/st
 	umoci insert --image "$l:m" --whiteout /a/g
 	umoci insert --image "$l:m" --opaque "$d/2" /a/b
 	skopeo copy -q "oci:$l:m" "oci-archive:$BATS_TEST_TMPDIR/m.tar:m:1"
-	masu load -q -i "$BATS_TEST_TMPDIR/m.tar"
+	masu load -q --layer-format=dir -i "$BATS_TEST_TMPDIR/m.tar"
 	[ "$(layers | wc -l)" = 3 ]
 	run -0 find "$MASU_ROOT/layers/overlay" -path '*/diff/a/g' -type c -printf '%l%y\n'
 	[ "$output" = c ]
@@ -459,11 +459,11 @@ docker_archive() { # config-json [manifest-json]
 		masu load -q -i "$IN/docker.tar"
 		import
 		mkdir "$BATS_TEST_TMPDIR/$fs/hostile"
-		run python3 "$REPO/tests/corpus/run_hostile.py" "$MASU" "$BATS_TEST_TMPDIR/$fs/hostile" cap- whiteout opaque sparse- user-
+		run python3 "$REPO/tests/corpus/run_hostile.py" "$MASU" "$BATS_TEST_TMPDIR/$fs/hostile" --layer-format=dir cap- whiteout opaque sparse- user-
 		[ "$status" = 0 ] || { echo "$fs: $output"; false; }
 		masu rmi busybox:local busybox:docker
 		[ -z "$(layers)" ]
-		umount "$BATS_TEST_TMPDIR/$fs"
+		umount -R "$BATS_TEST_TMPDIR/$fs"
 	done
 }
 
@@ -503,7 +503,7 @@ docker_archive() { # config-json [manifest-json]
 
 @test "hostile archives: refused or harmless, and the canary lives" {
 	mkdir "$BATS_TEST_TMPDIR/hostile"
-	run python3 "$REPO/tests/corpus/run_hostile.py" "$MASU" "$BATS_TEST_TMPDIR/hostile"
+	run python3 "$REPO/tests/corpus/run_hostile.py" "$MASU" "$BATS_TEST_TMPDIR/hostile" --layer-format=dir
 	echo "$output"
 	[ "$status" = 0 ]
 	[[ "${lines[-1]}" =~ ^([0-9]+)" archives, 0 failed"$ ]]
@@ -535,7 +535,7 @@ hostile_without() { # defences prefix...
 	[ -x "$debug" ] || skip "no debug build"
 	mkdir -p "$BATS_TEST_TMPDIR/h"
 	MASU_TEST_WITHOUT=$1 MASU_LIBEXEC=${debug%/*}/libexec/masu ASAN_OPTIONS=detect_leaks=0 \
-		run python3 "$REPO/tests/corpus/run_hostile.py" "$debug" "$BATS_TEST_TMPDIR/h" "${@:2}"
+		run python3 "$REPO/tests/corpus/run_hostile.py" "$debug" "$BATS_TEST_TMPDIR/h" --layer-format=dir "${@:2}"
 	rm -rf "$BATS_TEST_TMPDIR/h"
 }
 

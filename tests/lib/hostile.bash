@@ -81,13 +81,14 @@ RUN=(run --rm --cgroup-parent "$CGROUP_PARENT")
 # Everything that outlives a process and that masu could have left, as text. The bridge and its
 # rules come and go by themselves; what containers put into them must not stay.
 machine_state() {
-	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' 2>/dev/null | grep -v -e ' \.lock$' -e ' lock$' -e ' events\.log' |
+	# The files of a layer are mounted by the first container that needs them, and stay.
+	find "$MASU_ROOT" "$MASU_RUNROOT" -path '*/layers/*/fs' -prune -o -printf '%y %P\n' 2>/dev/null | grep -v -e ' \.lock$' -e ' lock$' -e ' events\.log' |
 		sort
 	find /sys/fs/cgroup -type d -path "*$CGROUP_PARENT/*" 2>/dev/null | sort
 	ip -o link | awk '{ print $2 }' | grep -v '^masu0:'
 	nft list ruleset | sed -n '/elements = {/,/}/p'
 	# Only one's own: mounts of others go when their directories do, in every namespace.
-	grep -c -e " $BATS_RUN_TMPDIR" -e " $MASU_ROOT" -e " $MASU_RUNROOT" /proc/self/mountinfo || true
+	grep -v '/layers/[^ ]*/fs ' /proc/self/mountinfo | grep -c -e " $BATS_RUN_TMPDIR" -e " $MASU_ROOT" -e " $MASU_RUNROOT" || true
 }
 
 # The same once what is emptied after the reply is empty.

@@ -35,7 +35,7 @@ setup_file() {
 
 teardown_file() {
 	for id in $("$MASU" ps -aq); do "$MASU" rm -f "$id"; done
-	umount "$DISK"
+	umount -R "$DISK"
 	find /sys/fs/cgroup -depth -type d -path "*$PARENT*" -exec rmdir {} + 2>/dev/null || true
 }
 

@@ -47,7 +47,7 @@ plug_in() {
 }
 
 unplug() {
-	umount "$DISK"
+	umount -R "$DISK" # with the layers that containers mounted
 	# The loop device lets go of its file behind that.
 	wait_until 10 umount "$FUSE" 2>/dev/null
 	wait "$SERVER"
@@ -77,6 +77,9 @@ contents() {
 	local dir
 	for dir in "$MASU_ROOT"/layers/overlay/*/diff; do
 		[ -d "$dir" ] && echo "$dir $(tar --sort=name -C "$dir" -c . | sha256sum)"
+	done
+	for dir in "$MASU_ROOT"/layers/overlay/*/index; do
+		[ -e "$dir" ] && echo "$dir $(cat "$dir" "${dir%index}tar" | sha256sum)"
 	done
 }
 
@@ -110,7 +113,7 @@ check_cut() {
 		"$MASU" run --network none --cgroup-parent "$PARENT" after:1 true || echo "run fails after it"
 	fi
 	# A monitor may still be emptying the trash.
-	wait_until 10 umount "$DISK" 2>/dev/null
+	wait_until 10 umount -R "$DISK" 2>/dev/null
 }
 
 # Cuts at $POINTS flushes and as many places in between.

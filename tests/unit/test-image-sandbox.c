@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,19 +27,22 @@
 
 #define KILLED (-SIGSYS)
 
-static int pipe_fds[2], secret_fd, layer_fd;
+enum box { DECODER, INDEXER, WRITER };
+
+static int pipe_fds[2], secret_fd, layer_fd, index_fd;
 static char dir[64];
 
 /* Runs @probe boxed; its return value as the status, or minus the signal that ended it. */
-static int boxed(bool writer, int (*probe)(void))
+static int boxed(enum box box, int (*probe)(void))
 {
 	struct masu_error err = { 0 };
 	pid_t pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		const int fds[] = { pipe_fds[1], layer_fd };
-		int r = writer ? sandbox_writer(layer_fd, fds, 2, &err)
-			       : sandbox_decoder(fds, 1, &err);
+		const int fds[] = { pipe_fds[1], layer_fd }, files[] = { pipe_fds[1], index_fd };
+		int r = box == WRITER	 ? sandbox_writer(layer_fd, fds, 2, &err)
+			: box == INDEXER ? sandbox_indexer(files, 2, &err)
+					 : sandbox_decoder(fds, 1, &err);
 		_exit(r < 0 ? 99 : probe());
 	}
 	int status;
@@ -154,6 +158,22 @@ static int probe_above(void)
 		       : 0;
 }
 
+static int probe_write_index(void)
+{
+	return pwrite(index_fd, "index", 5, 4096) == 5 && lseek(index_fd, 0, SEEK_SET) == 0 ? 0
+											    : errno;
+}
+
+static int probe_layer_fd(void)
+{
+	return mkdirat(layer_fd, "made", 0755) < 0 ? errno : 0;
+}
+
+static int probe_chown(void)
+{
+	return fchown(index_fd, 1, 1) < 0 ? errno : 0;
+}
+
 static int setup(void **state)
 {
 	if (geteuid() != 0)
@@ -163,7 +183,8 @@ static int setup(void **state)
 		return -1;
 	layer_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	secret_fd = open("/etc/passwd", O_RDONLY);
-	return layer_fd < 0 || secret_fd < 0;
+	index_fd = memfd_create("index", MFD_CLOEXEC);
+	return layer_fd < 0 || secret_fd < 0 || index_fd < 0;
 }
 
 static int teardown(void **state)
@@ -175,43 +196,68 @@ static void test_decoder(void **state)
 {
 	if (geteuid() != 0)
 		skip();
-	assert_int_equal(boxed(false, probe_nothing), 0);
-	assert_int_equal(boxed(false, probe_write), 0);
-	assert_int_equal(boxed(false, probe_other_fd), EBADF);
-	assert_int_equal(boxed(false, probe_open_raw), KILLED);
-	assert_int_equal(boxed(false, probe_socket), KILLED);
-	assert_int_equal(boxed(false, probe_exec), KILLED);
-	assert_int_equal(boxed(false, probe_fork), KILLED);
-	assert_int_equal(boxed(false, probe_mount), KILLED);
-	assert_int_equal(boxed(false, probe_setuid), KILLED);
-	assert_int_equal(boxed(false, probe_ptrace), KILLED);
-	assert_int_equal(boxed(false, probe_rename), KILLED);
+	assert_int_equal(boxed(DECODER, probe_nothing), 0);
+	assert_int_equal(boxed(DECODER, probe_write), 0);
+	assert_int_equal(boxed(DECODER, probe_other_fd), EBADF);
+	assert_int_equal(boxed(DECODER, probe_open_raw), KILLED);
+	assert_int_equal(boxed(DECODER, probe_socket), KILLED);
+	assert_int_equal(boxed(DECODER, probe_exec), KILLED);
+	assert_int_equal(boxed(DECODER, probe_fork), KILLED);
+	assert_int_equal(boxed(DECODER, probe_mount), KILLED);
+	assert_int_equal(boxed(DECODER, probe_setuid), KILLED);
+	assert_int_equal(boxed(DECODER, probe_ptrace), KILLED);
+	assert_int_equal(boxed(DECODER, probe_rename), KILLED);
+}
+
+/* Its files are written wherever it wants; nothing else is there, not even the layer's directory.
+ */
+static void test_indexer(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(boxed(INDEXER, probe_nothing), 0);
+	assert_int_equal(boxed(INDEXER, probe_write), 0);
+	assert_int_equal(boxed(INDEXER, probe_write_index), 0);
+	assert_int_equal(boxed(INDEXER, probe_other_fd), EBADF);
+	assert_int_equal(boxed(INDEXER, probe_layer_fd), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_make), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_chown), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_open_raw), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_above), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_socket), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_exec), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_fork), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_mount), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_setuid), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_ptrace), KILLED);
+	assert_int_equal(boxed(INDEXER, probe_rename), KILLED);
 }
 
 static void test_writer(void **state)
 {
 	if (geteuid() != 0)
 		skip();
-	assert_int_equal(boxed(true, probe_nothing), 0);
-	assert_int_equal(boxed(true, probe_make), 0);
-	assert_int_equal(boxed(true, probe_other_fd), EBADF);
-	assert_true(boxed(true, probe_open_outside) > 0);
-	assert_int_equal(boxed(true, probe_read_inside), EACCES);
-	assert_int_equal(boxed(true, probe_above), EACCES);
-	assert_int_equal(boxed(true, probe_trusted), EPERM);
-	assert_int_equal(boxed(true, probe_socket), KILLED);
-	assert_int_equal(boxed(true, probe_exec), KILLED);
-	assert_int_equal(boxed(true, probe_fork), KILLED);
-	assert_int_equal(boxed(true, probe_mount), KILLED);
-	assert_int_equal(boxed(true, probe_setuid), KILLED);
-	assert_int_equal(boxed(true, probe_ptrace), KILLED);
-	assert_int_equal(boxed(true, probe_rename), KILLED);
+	assert_int_equal(boxed(WRITER, probe_nothing), 0);
+	assert_int_equal(boxed(WRITER, probe_make), 0);
+	assert_int_equal(boxed(WRITER, probe_other_fd), EBADF);
+	assert_true(boxed(WRITER, probe_open_outside) > 0);
+	assert_int_equal(boxed(WRITER, probe_read_inside), EACCES);
+	assert_int_equal(boxed(WRITER, probe_above), EACCES);
+	assert_int_equal(boxed(WRITER, probe_trusted), EPERM);
+	assert_int_equal(boxed(WRITER, probe_socket), KILLED);
+	assert_int_equal(boxed(WRITER, probe_exec), KILLED);
+	assert_int_equal(boxed(WRITER, probe_fork), KILLED);
+	assert_int_equal(boxed(WRITER, probe_mount), KILLED);
+	assert_int_equal(boxed(WRITER, probe_setuid), KILLED);
+	assert_int_equal(boxed(WRITER, probe_ptrace), KILLED);
+	assert_int_equal(boxed(WRITER, probe_rename), KILLED);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decoder),
+		cmocka_unit_test(test_indexer),
 		cmocka_unit_test(test_writer),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -25,6 +25,7 @@ int image_builder_open(int root_fd, const char *driver, struct arena *arena,
 	struct image_builder builder = { .root_fd = root_fd,
 					 .arena = arena,
 					 .ops = storage_driver(driver),
+					 .automatic = true,
 					 .staging = { .fd = -1 } };
 	const char *reason;
 	if (!builder.ops)
@@ -169,9 +170,7 @@ static int prepare_layer(struct image_builder *b, const struct built_layer *top,
 	layer->unpacked = true;
 	layer->next = b->unpacked;
 	b->unpacked = layer;
-	if (b->format != STORAGE_EROFS)
-		return 0;
-	return layer_index_prepare(b, in_fd, layer, err);
+	return layer_index_wanted(b, layer) ? layer_index_prepare(b, in_fd, layer, err) : 0;
 }
 
 static int begin_unpacking(int in_fd, struct built_layer *layer, struct masu_error *err)
@@ -288,6 +287,13 @@ int image_build_layer(struct image_builder *b, const struct built_layer *below, 
 	int r = unpack_new(b, fd, below, below_count, expected, layer, err);
 	if (r < 0)
 		abort_layer(b, layer);
+	if (!image_layer_falls_back(b, layer, r))
+		return r;
+	r = lseek(fd, 0, SEEK_SET) < 0
+		    ? error_errno(err, -errno, "images: staging")
+		    : unpack_new(b, fd, below, below_count, expected, layer, err);
+	if (r < 0)
+		abort_layer(b, layer);
 	return r;
 }
 
@@ -337,8 +343,11 @@ static int begin_staged(struct image_builder *b, struct built_layer *layers, siz
 static int end_staged(struct image_builder *b, struct built_layer *layers, size_t i,
 		      const char *expected, struct masu_error *err)
 {
-	if (layers[i].unpacking)
-		return image_layer_end(b, layers, i, expected, &layers[i], err);
+	if (layers[i].unpacking) {
+		int r = image_layer_end(b, layers, i, expected, &layers[i], err);
+		if (!image_layer_falls_back(b, &layers[i], r))
+			return r;
+	}
 	return image_build_layer(b, layers, i, expected, &layers[i], err);
 }
 

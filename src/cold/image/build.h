@@ -16,7 +16,8 @@ struct image_builder {
 	const struct storage_ops *ops;
 	struct storage *storage;
 	struct staging staging;
-	enum storage_format format;   /* of layers that are made */
+	enum storage_format format;   /* of layers that are made … */
+	bool automatic, tried;	      /* … which the first that is made finds out: tried */
 	struct built_layer *unpacked; /* those that wait for a commit, last first */
 };
 
@@ -30,8 +31,9 @@ struct built_layer {
 	bool unpacked;		       /* in the driver's staging; else the layer existed … */
 	bool shared;		       /* … or another image of the same commit has it */
 	char staging[STORAGE_STAGING_MAX];
-	bool stored; /* the blob is in the store already, and there is none in staging */
-	bool proven; /* an image of the store pairs this blob with this diff_id */
+	bool stored;	   /* the blob is in the store already, and there is none in staging */
+	bool as_directory; /* an index has no room for it */
+	bool proven;	   /* an image of the store pairs this blob with this diff_id */
 	struct unpacking *unpacking; /* between image_layer_begin() and image_layer_end() */
 	int lock_fd;		     /* keeps the staging locked */
 	/* STORAGE_EROFS: open between begin and end; index_digest "" where it is a directory. */
@@ -55,8 +57,9 @@ struct built_image {
 int image_builder_open(int root_fd, const char *driver, struct arena *arena,
 		       struct image_builder *ret, struct masu_error *err);
 /*
- * Which layers it makes: "dir" or "erofs", NULL for the default, which is directories. -EOPNOTSUPP
- * with a message where the kernel does not mount EROFS from files of this root.
+ * Which layers it makes: "dir" or "erofs". -EOPNOTSUPP with a message where the kernel does not
+ * mount EROFS from files of this root. NULL, and without this call: each layer is kept as its tar
+ * where that can be, else as a directory.
  */
 int image_builder_format(struct image_builder *builder, const char *format, struct masu_error *err);
 void image_builder_close(struct image_builder *builder);
@@ -70,6 +73,12 @@ void image_builder_close(struct image_builder *builder);
 int image_build_layer(struct image_builder *builder, const struct built_layer *below,
 		      size_t below_count, const char *expected, struct built_layer *layer,
 		      struct masu_error *err);
+
+/*
+ * Whether @r says that @layer did not fit into an index and may be a directory: it will be, if it
+ * is built again.
+ */
+bool image_layer_falls_back(const struct image_builder *builder, struct built_layer *layer, int r);
 
 /*
  * image_build_layer() in two halves, for a layer whose diff_id @expected is known and that comes

@@ -21,8 +21,8 @@ static int fail(int code, const char *path, struct masu_error *err)
 
 static int no_room(const char *path, const char *what, struct masu_error *err)
 {
-	return error_set(err, -E2BIG, "entry \"%.200s\": the layer has too many %s for one index",
-			 path, what);
+	return error_set(err, -EOVERFLOW,
+			 "entry \"%.200s\": the layer has too many %s for one index", path, what);
 }
 
 /* ---- nodes and names ---- */
@@ -469,7 +469,7 @@ int erofs_tree_finish_file(struct erofs_tree *t, struct masu_error *err)
 		struct erofs_extents *kept =
 			arena_alloc(&t->extents, sizeof(*kept) + count * sizeof(kept->items[0]));
 		if (!kept)
-			return error_set(err, -E2BIG,
+			return error_set(err, -EOVERFLOW,
 					 "the layer has too many files with holes for one index");
 		kept->count = count;
 		if (count)

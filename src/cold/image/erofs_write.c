@@ -9,12 +9,14 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
+#include "base/fuzzing.h"
 #include "base/str.h"
 #include "cold/image/erofs_format.h"
 #include "sys/fs.h"
 
-#define BUFFER_SIZE (256u << 10)
-#define COPY_SIZE   (64u << 10)
+#define BUFFER_SIZE FUZZING_OR(8192u, 256u << 10)
+#define COPY_SIZE   FUZZING_OR(4096u, 64u << 10)
 /* A file with holes has this many chunks, and so many more for each of its pieces. */
 #define CHUNKS_MIN	 8u
 #define CHUNKS_PER_PIECE 64u
@@ -211,7 +213,7 @@ static int place_inode(struct layout *l, struct erofs_node *node)
 	node->inode = (uint32_t)((at - EROFS_META_BLOCK * EROFS_BLOCK) / EROFS_SLOT);
 	l->inodes_end = at + size;
 	l->inodes++;
-	return l->inodes_end > EROFS_INODES_LIMIT ? -E2BIG : 0;
+	return l->inodes_end > EROFS_INODES_LIMIT ? -EOVERFLOW : 0;
 }
 
 static int place_blocks(struct layout *l, struct erofs_node *node)
@@ -220,7 +222,7 @@ static int place_blocks(struct layout *l, struct erofs_node *node)
 		return 0;
 	node->block = (uint32_t)l->next_block;
 	l->next_block += align(node->size, EROFS_BLOCK) / EROFS_BLOCK;
-	return l->next_block > UINT32_MAX / 2 ? -E2BIG : 0;
+	return l->next_block > UINT32_MAX / 2 ? -EOVERFLOW : 0;
 }
 
 static int place_all(struct layout *l)
@@ -395,7 +397,7 @@ static int copy_chunk(struct layout *l, const struct erofs_node *node, const str
 			       end - begin);
 	}
 	l->next_block += align(c->end - c->begin, EROFS_BLOCK) / EROFS_BLOCK;
-	return l->next_block > UINT32_MAX / 2 ? -E2BIG : r;
+	return l->next_block > UINT32_MAX / 2 ? -EOVERFLOW : r;
 }
 
 static int place_chunk(struct layout *l, const struct erofs_node *node, const struct chunk *c,
@@ -581,13 +583,15 @@ int erofs_write(struct erofs_tree *tree, int index_fd, int tar_fd, int marks_fd,
 	if (!buffer)
 		return error_set(err, -ENOMEM, "out of memory");
 	int r = place_all(&l);
+	if (r == 0 && fault_without("index-room") && tree->xattrs.used)
+		r = -EOVERFLOW;
 	if (r == 0)
 		r = write_nodes(&l);
 	if (r == 0)
 		r = write_super(&l);
 	if (r == 0)
 		r = write_marks(tree, marks_fd);
-	if (r == -E2BIG)
+	if (r == -EOVERFLOW)
 		return error_set(err, r,
 				 "the layer's index would be too big; use --layer-format=dir");
 	return r < 0 ? error_errno(err, r, "index of the layer") : 0;

@@ -171,7 +171,7 @@ static int add(struct erofs_xattrs *set, const struct frame_xattr *x, uint16_t *
 	if (!split_name(x->name, &prefix, &rest))
 		return -EPERM;
 	if (x->len > UINT16_MAX)
-		return -E2BIG;
+		return -EOVERFLOW;
 	if (prefix == EROFS_XATTR_ACL_ACCESS || prefix == EROFS_XATTR_ACL_DEFAULT)
 		r = apply_acl(prefix, x, mode, &keep);
 	if (r < 0)
@@ -179,7 +179,7 @@ static int add(struct erofs_xattrs *set, const struct frame_xattr *x, uint16_t *
 	drop(set, prefix, rest);
 	if (keep)
 		append(set, prefix, rest, x->value, x->len);
-	return set->len > ENTRIES_MAX ? -E2BIG : 0;
+	return set->len > ENTRIES_MAX ? -EOVERFLOW : 0;
 }
 
 int erofs_xattrs_merge(struct arena *arena, const struct erofs_xattrs *old,
@@ -191,7 +191,7 @@ int erofs_xattrs_merge(struct arena *arena, const struct erofs_xattrs *old,
 		room += entry_size(strlen(entry->xattrs[i].name), entry->xattrs[i].len);
 	struct erofs_xattrs *set = arena_alloc(arena, sizeof(*set) + room);
 	if (!set)
-		return error_set(err, -E2BIG,
+		return error_set(err, -EOVERFLOW,
 				 "entry \"%.200s\": the layer has too many extended attributes for "
 				 "one index",
 				 entry->path);

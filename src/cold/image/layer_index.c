@@ -35,6 +35,7 @@ static int try_erofs(struct image_builder *b, struct masu_error *err)
 
 int image_builder_format(struct image_builder *b, const char *format, struct masu_error *err)
 {
+	b->automatic = !format;
 	b->format = STORAGE_DIRECTORY;
 	if (!format || streq(format, "dir"))
 		return 0;
@@ -48,6 +49,23 @@ int image_builder_format(struct image_builder *b, const char *format, struct mas
 				   "on ext4, xfs or btrfs");
 	b->format = STORAGE_EROFS;
 	return 0;
+}
+
+bool layer_index_wanted(struct image_builder *b, const struct built_layer *layer)
+{
+	struct masu_error ignored = { 0 };
+	if (b->automatic && !b->tried) {
+		bool works = b->ops->layer_try && try_erofs(b, &ignored) == 0;
+		b->format = works ? STORAGE_EROFS : STORAGE_DIRECTORY;
+		b->tried = true;
+	}
+	return b->format == STORAGE_EROFS && !layer->as_directory;
+}
+
+bool image_layer_falls_back(const struct image_builder *b, struct built_layer *layer, int r)
+{
+	layer->as_directory = r == -EOVERFLOW && b->automatic && !layer->as_directory;
+	return layer->as_directory;
 }
 
 void layer_index_close(struct built_layer *layer)

@@ -3,6 +3,9 @@
 
 #include "cold/image/build.h"
 
+/* Whether the layer is to have an index. Asks the kernel once, when the first layer is made. */
+bool layer_index_wanted(struct image_builder *builder, const struct built_layer *layer);
+
 /*
  * The two files, open in layer->indexed, in the place that the driver has prepared. What comes out
  * of @in_fd is their tar; where that is a file that is one, it gets a second name.

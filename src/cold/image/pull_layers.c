@@ -197,23 +197,45 @@ static int begin_layer(struct flow *flow, size_t i, struct masu_error *err)
 	return r;
 }
 
+/* From its blob, which is in staging. */
+static int build_staged(struct flow *flow, size_t i, struct masu_error *err)
+{
+	struct pull *pull = flow->pull;
+	struct built_layer *layer = &flow->image->layers[i];
+	int r = image_blob_media_type(pull->builder, &layer->blob, &layer->media_type, err);
+	if (r == 0 && !layer->media_type)
+		layer->media_type = "";
+	return r < 0 ? r
+		     : image_build_layer(pull->builder, flow->image->layers, i, pull->diff_ids[i],
+					 layer, err);
+}
+
+/* What is being unpacked; where that is too much for an index, once more as a directory. */
+static int end_unpacking(struct flow *flow, size_t i, struct masu_error *err)
+{
+	struct pull *pull = flow->pull;
+	struct built_layer *layer = &flow->image->layers[i];
+	int r = image_layer_end(pull->builder, flow->image->layers, i, pull->diff_ids[i], layer,
+				err);
+	if (!image_layer_falls_back(pull->builder, layer, r))
+		return r;
+	if (!layer->stored)
+		return build_staged(flow, i, err);
+	r = begin_stored(flow, i, err);
+	return r < 0 ? r : end_unpacking(flow, i, err);
+}
+
 /* A repeated layer is unpacked from the file that the first one left. */
 static int end_repeated(struct flow *flow, size_t i, size_t first, struct masu_error *err)
 {
-	struct pull *pull = flow->pull;
 	struct built_layer *layer = &flow->image->layers[i];
 	layer->blob = flow->image->layers[first].blob;
 	layer->stored = flow->image->layers[first].stored;
 	if (layer->stored) {
 		int r = begin_stored(flow, i, err);
-		return r < 0 ? r
-			     : image_layer_end(pull->builder, flow->image->layers, i,
-					       pull->diff_ids[i], layer, err);
+		return r < 0 ? r : end_unpacking(flow, i, err);
 	}
-	int r = image_blob_media_type(pull->builder, &layer->blob, &layer->media_type, err);
-	return r < 0 ? r
-		     : image_build_layer(pull->builder, flow->image->layers, i, pull->diff_ids[i],
-					 layer, err);
+	return build_staged(flow, i, err);
 }
 
 static int end_layer(struct flow *flow, size_t i, struct masu_error *err)
@@ -225,16 +247,10 @@ static int end_layer(struct flow *flow, size_t i, struct masu_error *err)
 	if (is_repeated(pull, i, &first)) {
 		r = end_repeated(flow, i, first, err);
 	} else if (layer->unpacking) {
-		r = image_layer_end(pull->builder, flow->image->layers, i, pull->diff_ids[i], layer,
-				    err);
+		r = end_unpacking(flow, i, err);
 	} else if (!layer->stored) {
 		/* Files that were there already: what has come must be what they are made of. */
-		r = image_blob_media_type(pull->builder, &layer->blob, &layer->media_type, err);
-		if (r == 0 && !layer->media_type)
-			layer->media_type = "";
-		if (r == 0)
-			r = image_build_layer(pull->builder, flow->image->layers, i,
-					      pull->diff_ids[i], layer, err);
+		r = build_staged(flow, i, err);
 	}
 	if (r == -EBADMSG && layer->stored && !pull->distrust) {
 		pull->distrust = true; /* the store's copy is damaged: get another */
