@@ -98,7 +98,9 @@ static int parse_fields(struct parse *p, const char *text)
 /* "NAME", docker's "name=NAME,ip=…" and podman's "NAME:ip=…". */
 static int parse_one(struct parse *p)
 {
-	const char *colon = strchr(p->value, ':'), *equals = strchr(p->value, '=');
+	/* A CNI network's own name has one. */
+	const char *name = str_after(p->value, "cni:");
+	const char *colon = strchr(name ? name : p->value, ':'), *equals = strchr(p->value, '=');
 	int r = 0;
 	if (equals && colon && colon < equals && !str_after(p->value, "container:")) {
 		p->network->name = arena_strndup(p->arena, p->value, (size_t)(colon - p->value));
@@ -117,8 +119,8 @@ static int parse_one(struct parse *p)
 
 static bool is_user_defined(const char *name)
 {
-	return !str_after(name, "container:") && !streq(name, "bridge") && !streq(name, "host") &&
-	       !streq(name, "none");
+	return !str_after(name, "container:") && !str_after(name, "cni:") &&
+	       !streq(name, "bridge") && !streq(name, "host") && !streq(name, "none");
 }
 
 /* The options that existed before there were several networks. */

@@ -231,10 +231,60 @@ static int check_networks(struct check *check, struct masu_error *err)
 	return r;
 }
 
+/* ---- what CNI plugins made (cold/cni) ---- */
+
+/* "<container>-<interface>.json" */
+static void check_cni_record(struct check *check, const char *file)
+{
+	char id[ID_LENGTH + 1], interface[16], where[300];
+	size_t len = strlen(file);
+	struct masu_error why = { 0 };
+	if (!str_ends_with(file, ".json") || len <= ID_LENGTH + strlen("-.json") ||
+	    file[ID_LENGTH] != '-' || str_format(id, sizeof(id), "%.*s", ID_LENGTH, file) < 0 ||
+	    !id_prefix_valid(id) ||
+	    str_format(interface, sizeof(interface), "%.*s",
+		       (int)(len - ID_LENGTH - strlen("-.json")), file + ID_LENGTH + 1) < 0 ||
+	    str_format(where, sizeof(where), "cni/%s", file) < 0)
+		return;
+	const struct container *container = check_container(check, id);
+	const struct network_request request = { .root_fd = check->engine->root_fd,
+						 .run_fd = check->engine->run_fd,
+						 .libexec = check->engine->libexec,
+						 .container_id = id,
+						 .network = "cni:",
+						 .netns_fd = -1 };
+	bool lives = container && container->pid;
+	/* It is being made, or may be. */
+	if (!lives && (container ? container->monitor_pid != 0 : !check->containers_known))
+		return;
+	int r = lives || check->repair
+			? network_cni_check(&request, interface, check->repair && !lives, &why)
+			: 0;
+	if (lives && r < 0)
+		check_found(check, where, "restart the container", "%s", why.message);
+	else if (!lives)
+		check_mended(check, where, "the plugins take it back", r,
+			     "what CNI plugins made for a container that does not run is left%s%s",
+			     *why.message ? ": " : "", why.message);
+}
+
+static int check_cni(struct check *check, struct masu_error *err)
+{
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(check->engine->root_fd, "cni");
+	struct dirent *entry;
+	if (!dir && errno != ENOENT)
+		return error_errno(err, -errno, "cni");
+	while (dir && (entry = readdir(dir)))
+		check_cni_record(check, entry->d_name);
+	return 0;
+}
+
 int check_kernel(struct check *check, struct masu_error *err)
 {
 	int r = check_mounts(check, err);
 	if (r == 0)
 		r = check_cgroups(check, err);
-	return r < 0 ? r : check_networks(check, err);
+	if (r == 0)
+		r = check_networks(check, err);
+	return r < 0 ? r : check_cni(check, err);
 }

@@ -89,6 +89,10 @@ static int check_networks(struct engine *engine, struct arena *arena,
 				 CONTAINER_NETWORKS_MAX);
 	for (size_t i = 0; r == 0 && i < config->network_count; i++) {
 		const char *name = config->networks[i].name;
+		if (config->network_count > 1 && str_after(name, "cni:"))
+			return error_set(err, -EINVAL,
+					 "conflicting options: a container in a CNI network is in "
+					 "no other network");
 		if (config->network_count > 1 &&
 		    (mode_host(name) || streq(name, "none") || mode_container(name, NULL)))
 			return error_set(err, -EINVAL,
@@ -184,6 +188,7 @@ static struct network_request request_of(struct engine *engine, const struct con
 	return (struct network_request) {
 		.root_fd = engine->root_fd,
 		.run_fd = engine->run_fd,
+		.libexec = engine->libexec,
 		.container_id = container->id,
 		.network = network,
 		.netns_fd = netns_fd,
@@ -341,6 +346,8 @@ const char *engine_network_refuses_direct(const struct container_config *config)
 				  UINT64_C(1) << CAP_SYS_RAWIO;
 	if (!engine_network_connects(config))
 		return "the network has no published ports";
+	if (str_after(engine_network_name(config), "cni:"))
+		return "the network's plugins publish its ports";
 	if (config->privileged)
 		return "the container is privileged";
 	if (!spec_filter_is_default(config))
@@ -402,6 +409,13 @@ int engine_network_disconnect(struct engine *engine, const struct container *con
 			      struct masu_error *err)
 {
 	int result = 0;
+	/* Who was killed before he could write down what plugins made has left their own record. */
+	const struct network_endpoint unknown = { .interface = "eth0" };
+	const char *name = engine_network_name(&container->config);
+	if (!container->endpoint_count && str_after(name, "cni:")) {
+		const struct network_request request = request_of(engine, container, name, -1);
+		return driver_of(name)->disconnect(&request, &unknown, err);
+	}
 	for (size_t i = 0; i < container->endpoint_count; i++) {
 		const struct network_endpoint *endpoint = &container->endpoints[i];
 		int r = engine_network_disconnect_one(engine, container, endpoint, -1, err);

@@ -190,6 +190,11 @@ static int drop_orphans(struct change *c, bool connected, struct masu_error *err
 static int check_mode(const struct container *container, const char *verb, struct masu_error *err)
 {
 	const char *mode = engine_network_name(&container->config);
+	if (str_after(mode, "cni:"))
+		return error_set(err, -EINVAL,
+				 "container cannot be %s: a container in a CNI network is in no "
+				 "other network",
+				 verb);
 	if (mode_host(mode) || mode_container(mode, NULL))
 		return error_set(err, -EINVAL,
 				 "container sharing network namespace with another container or "

@@ -64,6 +64,9 @@ const struct network_ops *network_driver(const char *name)
 			return drivers[i];
 	if (streq(name, "default"))
 		return &network_bridge;
-	const char *rest = str_after(name, "container");
+	const char *rest = str_after(name, "cni:");
+	if (rest && *rest)
+		return &network_cni;
+	rest = str_after(name, "container");
 	return rest && (!*rest || (*rest == ':' && rest[1])) ? &network_container : NULL;
 }

@@ -3,4 +3,4 @@
 
 #include "network/network.h"
 
-extern const struct network_ops network_bridge;
+extern const struct network_ops network_bridge, network_cni;

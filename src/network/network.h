@@ -62,8 +62,9 @@ struct network_endpoint {
 };
 
 struct network_request {
-	int root_fd; /* masu root: networks/<name>.json */
-	int run_fd;  /* masu runroot: leases, locks */
+	int root_fd;	     /* masu root: networks/<name>.json */
+	int run_fd;	     /* masu runroot: leases, locks */
+	const char *libexec; /* directory of masu-cni; NULL: there is no such network */
 	const char *container_id;
 	const char *network; /* "bridge" (the default network) or a user network's name */
 	int netns_fd;	     /* the container's network namespace */
@@ -123,8 +124,8 @@ struct network_ops {
 		      size_t index, unsigned families, struct masu_error *err);
 };
 
-/* "none", "host", "container" or "container:<id>", "bridge" or "default"; NULL: there is no such
- * network. */
+/* "none", "host", "container" or "container:<id>", "cni:<name>", "bridge" or "default"; NULL: there
+ * is no such network. */
 const struct network_ops *network_driver(const char *name);
 
 /*
@@ -145,6 +146,13 @@ struct network_leftovers {
 /* Looks for them and, with @repair, gives them back. A network without containers has none. */
 int network_check(int root_fd, int run_fd, const char *network, bool repair,
 		  struct network_leftovers *ret, struct masu_error *err);
+
+/*
+ * Asks the plugins of a "cni:" network about the container's @interface (CHECK); with @repair has
+ * them take it back, whose container is gone. Runs a helper.
+ */
+int network_cni_check(const struct network_request *request, const char *interface, bool repair,
+		      struct masu_error *err);
 
 /*
  * A network to be defined, in docker's words; lists are NULL-terminated or counted. A subnet,
