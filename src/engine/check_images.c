@@ -217,18 +217,21 @@ static const char *layer_fault(struct images_check *c, const char *chain_id)
 	return NULL;
 }
 
-/* Takes a damaged layer out of the way, so that it is unpacked again; -EBUSY where it is in use. */
+/*
+ * Takes a damaged layer out of the way, so that it is unpacked again; -EBUSY where it is in use.
+ * Who runs on one that is a tar keeps that, which is mounted for it.
+ */
 static int drop_layer(struct images_check *c, const char *chain_id)
 {
 	bool there = false;
 	enum storage_format format;
 	struct storage_layer layer;
-	if (running_on(c->check, chain_id))
+	bool known =
+		c->ops->layer_format &&
+		c->ops->layer_format(c->storage, chain_id, &c->check->arena, &format, &layer) == 0;
+	if (running_on(c->check, chain_id) && !(known && format == STORAGE_EROFS))
 		return -EBUSY;
-	c->as_directory |= c->ops->layer_format &&
-			   c->ops->layer_format(c->storage, chain_id, &c->check->arena, &format,
-						&layer) == 0 &&
-			   format == STORAGE_DIRECTORY;
+	c->as_directory |= known && format == STORAGE_DIRECTORY;
 	if (c->ops->layer_exists(c->storage, chain_id, &there) == 0 && there)
 		return c->ops->layer_remove(c->storage, chain_id, NULL);
 	return 0;
@@ -254,10 +257,14 @@ static int check_layers_of(struct images_check *c, const struct image_entry *ent
 		if (!fault || (whole && has(&c->layers, image->chain_ids[i])))
 			continue;
 		faults = true;
-		int dropped = c->check->repair && whole ? drop_layer(c, image->chain_ids[i]) : 0;
-		if (whole)
-			check_mended(c->check, name, "it is unpacked again from its blob", dropped,
-				     "layer %.12s %s", image->chain_ids[i], fault);
+		/* A tar that is damaged would pass for the layer when the image comes again. */
+		bool drop = whole || has(&c->changed, image->chain_ids[i]);
+		int dropped = c->check->repair && drop ? drop_layer(c, image->chain_ids[i]) : 0;
+		if (drop)
+			check_mended(c->check, name,
+				     whole ? "it is unpacked again from its blob"
+					   : "it is removed; load or pull the image again",
+				     dropped, "layer %.12s %s", image->chain_ids[i], fault);
 		else
 			check_found(c->check, name, "load or pull it again", "layer %.12s %s",
 				    image->chain_ids[i], fault);

@@ -29,6 +29,7 @@
 #define PSEUDO_FILE    (16u << 20)
 #define BUFFER_SIZE    (256u << 10)
 #define XATTR_LIST_MAX 65536
+#define HOLE_MIN       4096	    /* bytes of a file that may have one */
 #define NAMES_MEMORY   (512u << 20) /* of one directory */
 
 struct walk {
@@ -265,6 +266,15 @@ static int walk_pseudo_file(struct walk *w, int fd, struct tar_entry *e)
 	return r < 0 ? r : w->sink->end(w->sink, w->err);
 }
 
+/* A layer that is kept as its tar counts the blocks of holes, but knows where they are. */
+static bool has_holes(int fd, const struct stat *st)
+{
+	if ((uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size)
+		return true;
+	off_t hole = st->st_size < HOLE_MIN ? -1 : lseek(fd, 0, SEEK_HOLE);
+	return hole >= 0 && hole < st->st_size;
+}
+
 static int walk_file(struct walk *w, int fd, const struct stat *st, bool pseudo,
 		     struct tar_entry *e)
 {
@@ -279,7 +289,7 @@ static int walk_file(struct walk *w, int fd, const struct stat *st, bool pseudo,
 	int r = read_xattrs(w, file, e);
 	if (r < 0)
 		return r;
-	bool sparse = (uint64_t)st->st_blocks * 512 < e->size;
+	bool sparse = has_holes(file, st);
 	if (sparse && w->sink->wants_regions)
 		r = map_regions(w, file, e);
 	if (r == 0)

@@ -47,6 +47,10 @@ picture() { # container
 	    name = e.name.lstrip("./").rstrip("/")
 	    if name.split("/")[0] in ("proc", "sys", "dev") or name in ("etc", "etc/hosts", "etc/hostname", "etc/resolv.conf", ""):
 	        continue
+	    # Which of a file's names the archive has it under is the order of a directory, nothing else.
+	    names = sorted(m.name for m in archive if (m.linkname if m.islnk() else m.name) == (e.linkname if e.islnk() else e.name))
+	    if e.islnk(): e = archive.getmember(e.linkname)
+	    e.linkname = e.linkname or " ".join(names[1:] and names)
 	    data = archive.extractfile(e).read() if e.isfile() else b""
 	    pax = {k: v for k, v in e.pax_headers.items() if k == "mtime" or k.startswith("SCHILY")}
 	    print(name, e.type if not e.sparse else "sparse", oct(e.mode), e.uid, e.gid, e.linkname, e.size, e.devmajor, e.devminor, e.mtime,
