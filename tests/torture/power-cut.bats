@@ -78,8 +78,13 @@ contents() {
 	for dir in "$MASU_ROOT"/layers/overlay/*/diff; do
 		[ -d "$dir" ] && echo "$dir $(tar --sort=name -C "$dir" -c . | sha256sum)"
 	done
+	# An index has a number and a date of its own; what it and its tar hash to is on record.
 	for dir in "$MASU_ROOT"/layers/overlay/*/index; do
-		[ -e "$dir" ] && echo "$dir $(cat "$dir" "${dir%index}tar" | sha256sum)"
+		[ -e "$dir" ] || continue
+		dir=${dir%/index}
+		jq -re '[.tar, .index] | @tsv' "$dir/layer.json" |
+			diff -q - <(printf 'sha256:%s\tsha256:%s\n' $(sha256sum <"$dir/tar" | cut -c -64) $(sha256sum <"$dir/index" | cut -c -64)) >/dev/null &&
+			echo "$dir whole" || echo "$dir damaged"
 	done
 }
 
