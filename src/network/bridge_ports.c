@@ -1,9 +1,12 @@
 /* Published ports that change while the container runs. */
 #include <errno.h>
+#include <string.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "network/bridge.h"
 #include "network/conntrack.h"
+#include "network/direct_address.h"
 #include "network/port.h"
 
 /* The container's lease as it is written; its arrays are in @arena. */
@@ -38,6 +41,15 @@ static int write_ports(struct bridge *bridge, struct lease *lease,
 		     : 0;
 }
 
+/* Without it the port is as direct, but only at the host's address. */
+static void lead(struct bridge *bridge, const struct lease *lease)
+{
+	int r = address_lead(bridge, lease);
+	if (r < 0)
+		log_debug("direct ports are not reached at the container's address: %s",
+			  strerror(-r));
+}
+
 int bridge_direct(const struct network_request *request, struct network_endpoint *endpoint,
 		  size_t index, unsigned families, struct masu_error *err)
 {
@@ -59,6 +71,8 @@ int bridge_direct(const struct network_request *request, struct network_endpoint
 		r = bridge_withdraw(&bridge, &lease, &moved, err);
 	if (r < 0)
 		endpoint->ports[index].direct &= ~families;
+	if (r == 0)
+		lead(&bridge, &lease);
 	/* Who has been sending is led to the container as long as he does; nobody's target: all go.
 	 */
 	const struct nft_target nobody = { .has_ipv6 = true };

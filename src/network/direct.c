@@ -276,6 +276,16 @@ static int reuse(int fd, int on)
 	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ? -errno : 0;
 }
 
+/* Connections to the container's address, which is none of the host's, come to it too
+ * (direct_address.h). */
+static int accept_foreign(int fd, int family)
+{
+	static const int on = 1;
+	int r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on))
+				  : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
+	return r < 0 ? -errno : 0;
+}
+
 /* Beside the socket that holds the port, which lets nobody else in before or after. The twin keeps
  * the option: what is left of its connections must not keep the container from starting again. */
 static int bind_and_listen(const struct direct *direct, const struct direct_port *port, int twin,
@@ -285,6 +295,8 @@ static int bind_and_listen(const struct direct *direct, const struct direct_port
 	int r = held < 0 ? held : reuse(held, 1);
 	if (r == 0)
 		r = reuse(twin, 1);
+	if (r == 0 && port->port.protocol == NETWORK_TCP)
+		r = accept_foreign(twin, address->any.sa_family);
 	if (r == 0 && bind(twin, &address->any, address_size(address)) < 0)
 		r = -errno;
 	if (r == 0 && port->port.protocol == NETWORK_TCP && listen(twin, backlog) < 0)

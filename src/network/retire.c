@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "network/bridge.h"
+#include "network/direct_address.h"
 
 /* With more containers than this the dead ones among them are left to the last ones to leave. */
 #define SWEEP_MAX 64
@@ -49,6 +50,7 @@ int bridge_remove(struct bridge *bridge, struct masu_error *err)
 	int r = nft_table_delete(bridge->nft_fd, bridge->table);
 	if (r < 0)
 		return error_errno(err, r, "table inet %s: cannot remove it", bridge->table);
+	address_forget(bridge);
 	r = link_delete(bridge->route_fd, name);
 	return r < 0 ? error_errno(err, r, "bridge %s: cannot remove it", name) : 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/syscalls.h"
 
@@ -79,4 +80,49 @@ int bpf_attach(int cgroup_fd, const struct bpf_kind *kind, int program_fd, int r
 	attr.attach_flags = BPF_F_ALLOW_MULTI | (replace_fd >= 0 ? BPF_F_REPLACE : 0);
 	attr.replace_bpf_fd = replace_fd >= 0 ? (uint32_t)replace_fd : 0;
 	return sys_bpf(BPF_PROG_ATTACH, &attr);
+}
+
+int bpf_attach_device(int ifindex, const struct bpf_kind *kind, int program_fd, int replace_fd)
+{
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = (uint32_t)ifindex;
+	attr.attach_bpf_fd = (uint32_t)program_fd;
+	attr.attach_type = kind->attach;
+	attr.attach_flags = replace_fd >= 0 ? BPF_F_REPLACE : 0;
+	attr.replace_bpf_fd = replace_fd >= 0 ? (uint32_t)replace_fd : 0;
+	return sys_bpf(BPF_PROG_ATTACH, &attr);
+}
+
+static int open_if_named(uint32_t id, const char *name)
+{
+	union bpf_attr attr;
+	struct bpf_prog_info info = { 0 };
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_id = id;
+	_cleanup_close_ int fd = sys_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+	if (fd < 0)
+		return fd;
+	memset(&attr, 0, sizeof(attr));
+	attr.info.bpf_fd = (uint32_t)fd;
+	attr.info.info_len = sizeof(info);
+	attr.info.info = (uintptr_t)&info;
+	int r = sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr);
+	return r < 0 ? r : streq(info.name, name) ? take_fd(&fd) : -ENOENT;
+}
+
+int bpf_find_on_device(int ifindex, const struct bpf_kind *kind)
+{
+	union bpf_attr attr;
+	uint32_t ids[BPF_GROUP_MAX];
+	memset(&attr, 0, sizeof(attr));
+	attr.query.target_fd = (uint32_t)ifindex;
+	attr.query.attach_type = kind->attach;
+	attr.query.prog_ids = (uintptr_t)ids;
+	attr.query.prog_cnt = ARRAY_SIZE(ids);
+	int r = sys_bpf(BPF_PROG_QUERY, &attr);
+	int fd = r < 0 ? r : -ENOENT;
+	for (uint32_t i = 0; r == 0 && fd == -ENOENT && i < attr.query.prog_cnt; i++)
+		fd = open_if_named(ids[i], kind->name);
+	return fd;
 }

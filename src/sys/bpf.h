@@ -45,3 +45,15 @@ struct bpf_kind {
 int bpf_load(const struct bpf_kind *kind, const struct bpf_code *code);
 /* Attaches it to a group beside others, or in the place of @replace_fd unless that is -1. */
 int bpf_attach(int cgroup_fd, const struct bpf_kind *kind, int program_fd, int replace_fd);
+
+/*
+ * Attaches it to an interface's packets beside others, or in the place of @replace_fd unless that
+ * is -1, for as long as there is that interface (tcx, Linux 6.6). @kind's attach type is
+ * TCX_INGRESS or TCX_EGRESS.
+ */
+int bpf_attach_device(int ifindex, const struct bpf_kind *kind, int program_fd, int replace_fd);
+/* The program of that name which is attached there: an fd, -ENOENT or another -errno. */
+int bpf_find_on_device(int ifindex, const struct bpf_kind *kind);
+
+/* Linux 6.6; older headers do not have them. */
+enum { TCX_INGRESS = 46, TCX_EGRESS = 47 };

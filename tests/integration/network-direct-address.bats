@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# Direct ports at the container's own address: from its neighbours and from the host.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+	load ../lib/oracle.bash
+	export MASU_ROOT=$BATS_FILE_TMPDIR/lib MASU_RUNROOT=$BATS_FILE_TMPDIR/run
+	local root=$BATS_FILE_TMPDIR/rootfs
+	mkdir "$root"
+	make_busybox_root "$root"
+	cc -O1 -D_GNU_SOURCE -static -o "$root/bin/direct-servers" "$REPO/tests/integration/src/direct-servers.c"
+	tar -C "$root" -c . | "$MASU" import - busybox:local
+	load ../lib/lan.bash
+	lan_make 6
+}
+
+setup() {
+	load ../lib/oracle.bash
+}
+
+teardown() {
+	m rm -f web other >/dev/null 2>&1 || true
+	m network rm front >/dev/null 2>&1 || true
+	wait_until 10 nothing_is_left
+}
+
+nothing_is_left() {
+	! ip link show masu0 2>/dev/null && [ -z "$(nft list ruleset)" ] &&
+		[ -z "$(ip rule show priority 100; ip -6 rule show priority 100)" ]
+} >/dev/null
+
+m() { "$MASU" "$@" 3>&- 4>&-; }
+web() { m run -d --name web "$@" busybox:local sh -c "$HTTPD" >/dev/null; }
+HTTPD='mkdir -p /www; echo served >/www/page; httpd -p 81 -h /www; exec httpd -f -p 80 -h /www'
+other() { m run -d --name other "$@" busybox:local sleep 1000 >/dev/null; }
+modes() { m inspect web | jq -r ".[0].NetworkSettings.Ports[\"80/tcp\"] | map(.Mode) | join(\" \")"; }
+is() { [ "$(modes)" = "$1" ]; }
+address() { m inspect "$1" | jq -r ".[0].NetworkSettings.$2"; }
+get() { m exec other timeout 3 wget -qO- "$1"; }
+
+@test "neighbours and the host reach a direct port at the container's addresses" {
+	web -p 8080:80,mode=direct
+	other
+	wait_until 5 is "direct direct"
+	local v4 v6
+	v4=$(address web IPAddress) v6=$(address web GlobalIPv6Address)
+	[ "$(get "http://$v4/page")" = served ]
+	[ "$(get "http://[$v6]/page")" = served ]
+	[ "$(curl -fs --max-time 2 "http://$v4/page")" = served ]
+	[ "$(curl -fs --max-time 2 "http://[$v6]/page")" = served ]
+	# Ports beside it are the container's, and what has no ports too.
+	[ "$(get "http://$v4:81/page")" = served ]
+	[ "$(get "http://[$v6]:81/page")" = served ]
+	[ "$(curl -fs --max-time 2 "http://$v4:81/page")" = served ]
+	run -1 get "http://$v4:8080/page"
+	m exec other ping -c 1 -W 1 "$v4" >/dev/null
+	m exec other ping -c 1 -W 1 "$v6" >/dev/null
+	# The published address goes on, from the neighbour too.
+	[ "$(get http://10.9.0.1:8080/page)" = served ]
+	# Nobody outside reaches it by that address (moby 45610).
+	ip -n lan route add "$v4" via 10.9.0.1
+	run -28 ip netns exec lan curl -s --max-time 0.5 "http://$v4/page"
+	ip -n lan route del "$v4"
+}
+
+@test "the server sees its neighbour's own address, and its own as it bound it" {
+	m run -d --name web -p 8080:80,mode=direct busybox:local direct-servers peer 80 >/dev/null
+	other
+	wait_until 5 is "direct nat"
+	[ "$(m exec other sh -c "nc -w 1 $(address web IPAddress) 80 </dev/null")" = "$(address other IPAddress) 80" ]
+	# The host's connection has the container's, as one from inside has.
+	[ "$(nc -w 1 "$(address web IPAddress)" 80 </dev/null)" = "$(address web IPAddress) 80" ]
+}
+
+@test "megabytes in both directions, and a thousand connections" {
+	m run -d --name web -p 8080:80,mode=direct busybox:local sh -c '
+		mkdir -p /www/cgi-bin; dd if=/dev/urandom of=/www/data bs=1M count=8 2>/dev/null
+		printf "#!/bin/sh\necho; dd bs=4096 iflag=fullblock 2>/dev/null | head -c \$CONTENT_LENGTH | md5sum\n" >/www/cgi-bin/sum; chmod +x /www/cgi-bin/sum
+		exec httpd -f -p 80 -h /www' >/dev/null
+	other
+	wait_until 5 is "direct direct"
+	local v4 sum
+	v4=$(address web IPAddress)
+	sum=$(m exec web md5sum /www/data | cut -c 1-32)
+	[ "$(get "http://$v4/data" | md5sum | cut -c 1-32)" = "$sum" ]
+	[ "$(curl -fs --max-time 5 "http://$v4/data" | md5sum | cut -c 1-32)" = "$sum" ]
+	curl -fs --max-time 5 "http://$v4/data" -o "$BATS_TEST_TMPDIR/data"
+	[ "$(curl -fs --max-time 5 --data-binary @"$BATS_TEST_TMPDIR/data" -H Expect: "http://$v4/cgi-bin/sum" | cut -c 1-32)" = "$sum" ]
+	[ "$(curl -s -o /dev/null -w '%{http_code}\n' --max-time 20 "http://$v4/none?[1-1000]" | sort | uniq -c)" = "   1000 404" ]
+}
+
+@test "a port of the host's loopback is reached at the container's address, too" {
+	web -p 127.0.0.1:8080:80,mode=direct
+	other
+	wait_until 5 is direct
+	[ "$(get "http://$(address web IPAddress)/page")" = served ]
+	[ "$(curl -fs --max-time 2 "http://$(address web IPAddress)/page")" = served ]
+	run get http://10.9.0.1:8080/page
+	[ "$status" -ne 0 ]
+}
+
+@test "by name in a network of one's own, and after another container took the address" {
+	m network create front >/dev/null
+	web --network front -p 8080:80,mode=direct
+	other --network front
+	wait_until 5 is direct
+	[ "$(get http://web/page)" = served ]
+	local before
+	before=$(m inspect web | jq -r '.[0].NetworkSettings.Networks.front.IPAddress')
+	m rm -f web >/dev/null
+	web --network front
+	[ "$(m inspect web | jq -r '.[0].NetworkSettings.Networks.front.IPAddress')" = "$before" ]
+	wait_until 5 get http://web/page
+}
+
+@test "a server that ends and listens again is reached again" {
+	m run -d --name web -p 8080:80,mode=direct busybox:local sh -c '
+		mkdir /www; echo served >/www/page; while :; do httpd -f -p 80 -h /www; done' >/dev/null
+	other
+	wait_until 5 is "direct direct"
+	local v4
+	v4=$(address web IPAddress)
+	[ "$(get "http://$v4/page")" = served ]
+	m exec web killall httpd
+	wait_until 5 get "http://$v4/page"
+	m restart -t 0 web >/dev/null
+	wait_until 5 is "direct direct"
+	[ "$(get "http://$(address web IPAddress)/page")" = served ]
+}
