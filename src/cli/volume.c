@@ -15,6 +15,7 @@
 #include "cli/session.h"
 #include "cli/system.h"
 #include "cli/volume.h"
+#include "cli/volume_registry.h"
 #include "engine/events.h"
 #include "engine/volume_users.h"
 #include "volume/snapshot.h"
@@ -343,6 +344,8 @@ static const struct cli_command *const volume_verbs[] = {
 	&inspect,
 	&volume_ls_command,
 	&volume_prune_command,
+	&volume_pull_command,
+	&volume_push_command,
 	&rename_verb,
 	&volume_restore_command,
 	&rm,

@@ -53,7 +53,8 @@ int volume_users_pause(struct engine *engine, struct arena *arena, const char *v
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		if (list[i].status != CONTAINER_RUNNING || !uses_data(&list[i], volume, true))
 			continue;
-		r = engine_pause(engine, list[i].id, err);
+		ret->locks[ret->count] = -1;
+		r = engine_hold(engine, list[i].id, &ret->locks[ret->count], err);
 		if (r == 0)
 			memcpy(ret->ids[ret->count++], list[i].id, sizeof(ret->ids[0]));
 		else if (engine_resolve(engine, list[i].id, (char[65]) { 0 }, NULL) == -ENOENT)
@@ -65,7 +66,7 @@ int volume_users_pause(struct engine *engine, struct arena *arena, const char *v
 void volume_users_resume(struct engine *engine, struct volume_users *users)
 {
 	for (size_t i = 0; i < users->count; i++)
-		container_thaw(engine, users->ids[i], NULL);
+		engine_end_hold(engine, users->ids[i], take_fd(&users->locks[i]));
 	users->count = 0;
 }
 

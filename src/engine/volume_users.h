@@ -11,14 +11,14 @@ bool volume_is_mounted_by(const struct container *container, const char *volume)
 
 struct volume_users {
 	char (*ids)[65]; /* in the arena it was filled from */
-	int *locks;
+	int *locks;	 /* or what holds them paused: engine_hold() */
 	size_t count;
 };
 
 /*
  * Pauses every container that runs and writes to the volume; those that were paused stay out of
- * it. volume_users_resume() is due also after a failure. A caller that is killed in between leaves
- * them paused, as `masu ps` shows.
+ * it. volume_users_resume() is due also after a failure. Where the caller is killed in between the
+ * monitors let them go on (engine_hold()).
  */
 int volume_users_pause(struct engine *engine, struct arena *arena, const char *volume,
 		       struct volume_users *ret, struct masu_error *err);

@@ -300,16 +300,41 @@ int volume_clone(int root_fd, const char *root, struct arena *arena, const char 
 
 /* ---- archives ---- */
 
-int volume_export(int root_fd, const char *root, struct arena *arena, const char *from, int fd,
-		  struct masu_error *err)
+static int export(int root_fd, const char *root, struct arena *arena, const char *from, int fd,
+		  const struct tree_walk_options *walk, struct masu_error *err)
 {
 	_cleanup_work_ struct work work = WORK_CLOSED;
 	_cleanup_tar_writer_ struct tar_writer *writer = NULL;
-	const struct tree_walk_options walk = { .name = "", .without_top = true };
 	int r = work_open(root_fd, root, arena, from, false, &work, err);
 	if (r == 0)
 		r = tar_writer_new(fd, &writer, err);
-	return r < 0 ? r : tree_scan(work.data, &walk, tar_writer_sink(writer), err);
+	return r < 0 ? r : tree_scan(work.data, walk, tar_writer_sink(writer), err);
+}
+
+int volume_export(int root_fd, const char *root, struct arena *arena, const char *from, int fd,
+		  struct masu_error *err)
+{
+	const struct tree_walk_options walk = { .name = "", .without_top = true };
+	return export(root_fd, root, arena, from, fd, &walk, err);
+}
+
+int volume_export_sorted(int root_fd, const char *root, struct arena *arena, const char *from,
+			 int fd, struct masu_error *err)
+{
+	const struct tree_walk_options walk = { .name = "", .sorted = true };
+	return export(root_fd, root, arena, from, fd, &walk, err);
+}
+
+int volume_open_data(int root_fd, const char *root, struct arena *arena, const char *from,
+		     struct volume *ret, int *ret_fd, struct masu_error *err)
+{
+	_cleanup_work_ struct work work = WORK_CLOSED;
+	int r = work_open(root_fd, root, arena, from, false, &work, err);
+	if (r < 0)
+		return r;
+	*ret = work.volume;
+	*ret_fd = take_fd(&work.data);
+	return 0;
 }
 
 int volume_import(int root_fd, const char *root, struct arena *arena, const char *volume, int fd,

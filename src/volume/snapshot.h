@@ -44,5 +44,14 @@ int volume_clone(int root_fd, const char *root, struct arena *arena, const char 
 /* The files as a tar archive, and such an archive's files into the volume. */
 int volume_export(int root_fd, const char *root, struct arena *arena, const char *from, int fd,
 		  struct masu_error *err);
+/*
+ * The same archive for the same files: names in the order of their bytes, and the volume's own look
+ * first.
+ */
+int volume_export_sorted(int root_fd, const char *root, struct arena *arena, const char *from,
+			 int fd, struct masu_error *err);
+/* The files, for reading. -EOPNOTSUPP where they are not the volume's own. */
+int volume_open_data(int root_fd, const char *root, struct arena *arena, const char *from,
+		     struct volume *ret, int *ret_fd, struct masu_error *err);
 int volume_import(int root_fd, const char *root, struct arena *arena, const char *volume, int fd,
 		  struct masu_error *err);

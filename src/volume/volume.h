@@ -48,6 +48,14 @@ int volume_data_path(const char *name, char *ret, size_t size);
 int volume_ensure(int root_fd, const char *root, struct arena *arena, const struct volume *request,
 		  struct volume *ret, bool *ret_made, struct masu_error *err);
 /*
+ * Makes a volume of which nobody knows before @fill has filled its data directory. Durable, except
+ * for what @fill does. -EEXIST.
+ */
+typedef int (*volume_fill)(void *data, int data_fd, struct masu_error *err);
+int volume_make_filled(int root_fd, const char *root, struct arena *arena,
+		       const struct volume *request, volume_fill fill, void *data,
+		       struct volume *ret, struct masu_error *err);
+/*
  * -ENOENT: "no such volume". *ret_fd (may be NULL): its _data directory. "VOLUME@SNAPSHOT" is the
  * volume with the snapshot's files (snapshot.h).
  */

@@ -97,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (r < 0 || !entry)
 			break;
 		arena_reset(&arena);
-		r = policy_entry(&arena, entry, &frame, &skip, &err);
+		r = policy_entry(&arena, entry, true, &frame, &skip, &err);
 		if (r == 0 && !skip) {
 			check_frame(&frame);
 			if (frame.kind == FRAME_FILE && check_content(&tar, frame.size, &err) < 0)

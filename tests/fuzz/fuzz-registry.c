@@ -13,6 +13,7 @@
 #include "cold/image/signature.h"
 #include "cold/image/tags.h"
 #include "cold/image/unpack.h"
+#include "cold/image/volume_artifact.h"
 #include "cold/registry/challenge.h"
 #include "cold/registry/registry.h"
 #include "fuzz.h"
@@ -96,6 +97,19 @@ static unsigned kind_of(uint8_t first)
 	return (forced ? (unsigned)strtoul(forced, NULL, 10) : first) % 7;
 }
 
+/* Facts end in a NUL each, and there is nothing behind the last. */
+static void one_volume(const char *text, size_t len, bool config)
+{
+	_cleanup_buf_ struct buf out;
+	struct masu_error err = { 0 };
+	struct volume_task task = { .text = text, .len = len };
+	buf_init(&out, 0);
+	int r = config ? volume_describe_config(&task, &out, &err)
+		       : volume_describe_manifest(&task, &out, &err);
+	FUZZ_CHECK(r == 0 || err.message[0]);
+	FUZZ_CHECK(r < 0 || (out.len && out.data[out.len - 1] == '\0'));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_arena_ struct arena arena = { 0 };
@@ -126,6 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	default:
 		one_attached(text, size - 1);
+		one_volume(text, size - 1, false);
+		one_volume(text, size - 1, true);
 	}
 	return 0;
 }

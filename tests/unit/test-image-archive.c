@@ -88,7 +88,7 @@ static void test_whiteouts(void **state)
 		struct frame_entry frame;
 		struct masu_error err = { 0 };
 		bool skip;
-		assert_int_equal(policy_entry(&arena, &entry, &frame, &skip, &err),
+		assert_int_equal(policy_entry(&arena, &entry, true, &frame, &skip, &err),
 				 cases[i].result);
 		if (cases[i].result < 0)
 			continue;

@@ -56,13 +56,13 @@ static int send_extents(struct tar *tar, struct frame_channel *out, struct masu_
 
 /* An entry of a layer, and what @content tells of a file. */
 static int send_layer(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
-		      struct frame_channel *out,
+		      struct frame_channel *out, bool whiteouts,
 		      int (*content)(struct tar *, struct frame_channel *, struct masu_error *),
 		      struct masu_error *err)
 {
 	struct frame_entry frame;
 	bool skip;
-	int r = policy_entry(arena, entry, &frame, &skip, err);
+	int r = policy_entry(arena, entry, whiteouts, &frame, &skip, err);
 	if (r < 0 || skip)
 		return r;
 	r = frame_send_entry(out, &frame);
@@ -74,13 +74,19 @@ static int send_layer(struct tar *tar, const struct tar_entry *entry, struct are
 static int send_entry(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
 		      struct frame_channel *out, struct masu_error *err)
 {
-	return send_layer(tar, entry, arena, out, send_content, err);
+	return send_layer(tar, entry, arena, out, true, send_content, err);
 }
 
 static int send_indexed(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
 			struct frame_channel *out, struct masu_error *err)
 {
-	return send_layer(tar, entry, arena, out, send_extents, err);
+	return send_layer(tar, entry, arena, out, true, send_extents, err);
+}
+
+static int send_file(struct tar *tar, const struct tar_entry *entry, struct arena *arena,
+		     struct frame_channel *out, struct masu_error *err)
+{
+	return send_layer(tar, entry, arena, out, false, send_content, err);
 }
 
 /* In an archive of files only files and links between them count. */
@@ -173,6 +179,13 @@ int decode_layer(int in, int out, EVP_MD_CTX *sha256, struct worker_report *repo
 		 struct masu_error *err)
 {
 	int r = decode(in, out, -1, sha256, send_entry, err);
+	return r < 0 ? r : report_digest(sha256, report, err);
+}
+
+int decode_tree(int in, int out, EVP_MD_CTX *sha256, struct worker_report *report,
+		struct masu_error *err)
+{
+	int r = decode(in, out, -1, sha256, send_file, err);
 	return r < 0 ? r : report_digest(sha256, report, err);
 }
 

@@ -24,6 +24,10 @@ struct worker_report {
 int decode_layer(int in, int out, EVP_MD_CTX *sha256, struct worker_report *report,
 		 struct masu_error *err);
 
+/* The same of a tree of files that is no layer, in which no name means a whiteout. */
+int decode_tree(int in, int out, EVP_MD_CTX *sha256, struct worker_report *report,
+		struct masu_error *err);
+
 /* The same for an indexer (indexer.h). The tar goes to @tar_fd; -1: it is there already. */
 int decode_indexed(int in, int out, int tar_fd, EVP_MD_CTX *sha256, struct worker_report *report,
 		   struct masu_error *err);

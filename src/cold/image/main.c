@@ -58,6 +58,7 @@ static const struct cli_command *const verbs[] = {
 	&push_command,
 	&save_command,
 	&search_command,
+	&volume_registry_command,
 	NULL,
 };
 /* clang-format on */

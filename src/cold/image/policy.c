@@ -107,8 +107,8 @@ static int check_link(struct arena *arena, const struct tar_entry *entry, struct
 	return 0;
 }
 
-int policy_entry(struct arena *arena, const struct tar_entry *entry, struct frame_entry *ret,
-		 bool *ret_skip, struct masu_error *err)
+int policy_entry(struct arena *arena, const struct tar_entry *entry, bool whiteouts,
+		 struct frame_entry *ret, bool *ret_skip, struct masu_error *err)
 {
 	const char *reason;
 	struct frame_entry frame = {
@@ -129,7 +129,7 @@ int policy_entry(struct arena *arena, const struct tar_entry *entry, struct fram
 	if (!*frame.path && frame.kind != FRAME_DIRECTORY)
 		return refuse(entry, -EBADMSG, "the layer's root can only be a directory", err);
 	*ret_skip = false;
-	r = interpret_whiteout(arena, entry, &frame, ret_skip, err);
+	r = !whiteouts ? 0 : interpret_whiteout(arena, entry, &frame, ret_skip, err);
 	if (r < 0 || *ret_skip)
 		return r;
 	r = check_link(arena, entry, &frame, err);

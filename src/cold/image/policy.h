@@ -16,8 +16,9 @@
 #include "tree/tree.h"
 
 /*
- * *ret_skip: the entry is to be left out. Strings are in the arena or the entry. -EBADMSG or -E2BIG
- * with a message that names the entry.
+ * @whiteouts: false where it is no layer, and ".wh." begins a name like any other. *ret_skip: the
+ * entry is to be left out. Strings are in the arena or the entry. -EBADMSG or -E2BIG with a message
+ * that names the entry.
  */
-int policy_entry(struct arena *arena, const struct tar_entry *entry, struct frame_entry *ret,
-		 bool *ret_skip, struct masu_error *err);
+int policy_entry(struct arena *arena, const struct tar_entry *entry, bool whiteouts,
+		 struct frame_entry *ret, bool *ret_skip, struct masu_error *err);

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/sha256.h"
 #include "base/str.h"
+#include "cold/image/chunk.h"
 #include "cold/image/decoder.h"
 #include "cold/image/encoder.h"
 #include "cold/image/indexer.h"
@@ -117,8 +118,10 @@ static _Noreturn void run_layer_decoder(int in, int out, const struct unpack_tar
 	signal(SIGPIPE, SIG_IGN);
 	int r = sandbox_decoder(fds, copy < 0 ? 2 : 3, &err);
 	if (r == 0)
-		r = target->directory_fd >= 0 ? decode_layer(in, out, sha256, report, &err)
-					      : decode_indexed(in, out, copy, sha256, report, &err);
+		r = target->plain ? decode_tree(in, out, sha256, report, &err)
+		    : target->directory_fd >= 0
+			    ? decode_layer(in, out, sha256, report, &err)
+			    : decode_indexed(in, out, copy, sha256, report, &err);
 	worker_exit(report, r, &err);
 }
 
@@ -277,7 +280,8 @@ struct task {
 	const char *name;
 	sandboxed_job job;
 	producer_job producer;
-	EVP_MD_CTX *encoder; /* ready for what is compressed */
+	EVP_MD_CTX *encoder;		/* ready for what is compressed */
+	const struct chunk_job *chunks; /* by the chunker; NULL: by the encoder */
 	enum decoder_mode mode;
 	void *data;
 	int in; /* -1: none */
@@ -318,6 +322,8 @@ static _Noreturn void run_task(const struct task *task, int out, struct worker_r
 	int r = sandbox_decoder(fds, task->in < 0 ? 1 : 2, &err);
 	if (r == 0 && task->job)
 		r = run_job(task, out, &err);
+	else if (r == 0 && task->chunks)
+		r = chunk_pack(task->chunks, task->in, out, task->encoder, report, &err);
 	else if (r == 0 && task->encoder)
 		r = encode_gzip(task->in, out, task->encoder, report, &err);
 	else if (r == 0)
@@ -381,14 +387,27 @@ int producer_start(producer_job job, void *data, struct decoder_process **ret, i
 	return process_start(&task, ret, ret_fd, err);
 }
 
-int encoder_start(int in_fd, struct decoder_process **ret, int *ret_fd, struct masu_error *err)
+static int start_hashing(const char *name, const struct chunk_job *chunks, int in_fd,
+			 struct decoder_process **ret, int *ret_fd, struct masu_error *err)
 {
 	EVP_MD_CTX *sha256 = sha256_context();
-	const struct task task = { .name = "encoder", .encoder = sha256, .in = in_fd };
+	const struct task task = { .name = name, .encoder = sha256, .chunks = chunks, .in = in_fd };
 	int r = sha256 ? process_start(&task, ret, ret_fd, err)
 		       : error_set(err, -ENOMEM, "out of memory");
 	EVP_MD_CTX_free(sha256);
 	return r;
+}
+
+int encoder_start(int in_fd, struct decoder_process **ret, int *ret_fd, struct masu_error *err)
+{
+	return start_hashing("encoder", NULL, in_fd, ret, ret_fd, err);
+}
+
+int chunker_start(uint32_t average, int in_fd, struct decoder_process **ret, int *ret_fd,
+		  struct masu_error *err)
+{
+	const struct chunk_job job = { .average = average };
+	return start_hashing("chunker", &job, in_fd, ret, ret_fd, err);
 }
 
 /* Whose failure is the cause: the process's @r, or the caller's @failure. */

@@ -16,6 +16,7 @@ struct unpack_target {
 	/* … and its tar with an index (indexer.h). The descriptors stay open until the end. */
 	int tar_fd, index_fd;
 	bool tar_is_there; /* tar_fd is the very file that is read */
+	bool plain;	   /* no layer but a tree of files: no name means a whiteout */
 };
 
 struct unpacked_layer {
@@ -65,6 +66,10 @@ int decoder_finish(struct decoder_process *process, int failure, struct masu_err
 int encoder_start(int in_fd, struct decoder_process **ret, int *ret_fd, struct masu_error *err);
 int encoder_finish(struct decoder_process *process, int failure, char ret_digest[DIGEST_MAX],
 		   uint64_t *ret_bytes, struct masu_error *err);
+
+/* The same for chunk_pack() (chunk.h), also ended by encoder_finish(). */
+int chunker_start(uint32_t average, int in_fd, struct decoder_process **ret, int *ret_fd,
+		  struct masu_error *err);
 
 /*
  * Runs @job in a process of its own, with all that the caller has open and may do; what it writes

@@ -9,11 +9,18 @@ extern const struct cli_command import_command; /* import.c */
 extern const struct cli_command load_command;	/* load.c */
 extern const struct cli_command login_command;	/* login.c */
 extern const struct cli_command logout_command;
-extern const struct cli_command manifest_command; /* manifest.c */
-extern const struct cli_command pull_command;	  /* pull.c */
-extern const struct cli_command push_command;	  /* push.c */
-extern const struct cli_command save_command;	  /* save.c */
-extern const struct cli_command search_command;	  /* search.c */
+extern const struct cli_command manifest_command;	 /* manifest.c */
+extern const struct cli_command pull_command;		 /* pull.c */
+extern const struct cli_command push_command;		 /* push.c */
+extern const struct cli_command save_command;		 /* save.c */
+extern const struct cli_command search_command;		 /* search.c */
+extern const struct cli_command volume_registry_command; /* volume_pull.c */
+
+/* `masu volume push` and `pull`. */
+int volume_push_run(struct cli_context *context, void *data, int argc, char **argv,
+		    struct masu_error *err);
+int volume_pull_run(struct cli_context *context, void *data, int argc, char **argv,
+		    struct masu_error *err);
 
 /* Opens <root> as the hot program does, making it where it is missing. */
 int open_root(const struct cli_context *context, int *ret_fd, struct masu_error *err);
