@@ -53,6 +53,7 @@ static const struct cli_command *const verbs[] = {
 	&logout_command,
 	&logs_command,
 	&manifest_command,
+	&monitor_command,
 	&network_command,
 	&oci_command,
 	&pause_command,

@@ -32,6 +32,7 @@ extern const struct cli_command inspect_command;
 extern const struct cli_command kill_command;
 extern const struct cli_command logs_command;
 extern const struct cli_command manifest_command;
+extern const struct cli_command monitor_command;
 extern const struct cli_command network_command;
 extern const struct cli_command pause_command;
 extern const struct cli_command port_command;

@@ -181,8 +181,10 @@ static int fill_process(struct fill *f, int argc, char **argv)
 	c->privileged = o->privileged;
 	c->init = o->init;
 	c->auto_remove = o->rm;
-	c->runtime = o->runtime;
-	int r = parse_environment(f->arena, &o->env_file, &o->env, &c->env, f->err);
+	int r = parse_runtime(f->arena, o->exec, o->runtime, &c->runtime, f->err);
+	if (r < 0)
+		return r;
+	r = parse_environment(f->arena, &o->env_file, &o->env, &c->env, f->err);
 	if (r == 0)
 		r = parse_labels(f->arena, &o->label_file, &o->label, &c->labels, &c->label_count,
 				 f->err);

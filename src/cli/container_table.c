@@ -59,6 +59,8 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	STRING(entrypoint, "entrypoint", 0, "Overwrite the default ENTRYPOINT of the image"),
 	LIST(env, "env", 'e', "Set environment variables"),
 	LIST(env_file, "env-file", 0, "Read in a file of environment variables"),
+	STRING(exec, "exec", 0,
+	       "What makes the container: native (default), or oci:PROGRAM, another OCI runtime"),
 	LIST(expose, "expose", 0, "Expose a port or a range of ports"),
 	ALIAS(gpus, "gpus", CLI_STRING),
 	LIST(group_add, "group-add", 0, "Add additional groups to join"),
@@ -132,7 +134,8 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	BOOL(rm, "rm", 0,
 	     "Automatically remove the container and its associated anonymous volumes when it "
 	     "exits"),
-	STRING(runtime, "runtime", 0, "Runtime to use for this container"),
+	STRING(runtime, "runtime", 0,
+	       "Runtime to use for this container: another OCI runtime, as with --exec oci:NAME"),
 	LIST(security_opt, "security-opt", 0, "Security Options"),
 	BYTES(shm_size, "shm-size", 0, "Size of /dev/shm"),
 	STRING(stop_signal, "stop-signal", 0, "Signal to stop the container"),

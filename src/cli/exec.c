@@ -103,11 +103,13 @@ static int exec_run(struct cli_context *context, void *pointer, int argc, char *
 		return error_set(err, -ENOTTY, "the input device is not a TTY");
 	r = session_resolve(context, argv[0], &engine, id, err);
 	if (r == 0 && options->detach)
-		return engine_exec_behind(&engine, context->arena, id, &config, err);
-	if (r == 0)
+		r = engine_exec_behind(&engine, context->arena, id, &config, err);
+	else if (r == 0)
 		r = engine_exec(&engine, context->arena, id, &config, &process, err);
 	trace_mark("exec started");
-	if (r < 0)
+	if (CLI_IS_HOT && r == ENGINE_ELSEWHERE)
+		return cli_exec_more(context, err);
+	if (r < 0 || options->detach)
 		return r;
 	return relay_process(&engine, context->arena, options, &process, &keys, err);
 }

@@ -11,6 +11,13 @@
 int parse_refuse(struct masu_error *err, const char *flag, const char *value, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/*
+ * --exec DRIVER and docker's --runtime NAME, which means oci:NAME where it is no driver's own name;
+ * either may be NULL. *ret: the driver, NULL for the native one.
+ */
+int parse_runtime(struct arena *arena, const char *exec, const char *runtime, const char **ret,
+		  struct masu_error *err);
+
 /* -v: [HOST-DIR|VOLUME:]CONTAINER-DIR[:OPTIONS] */
 int parse_volume(struct arena *arena, const char *value, struct mount_config *ret,
 		 struct masu_error *err);

@@ -425,6 +425,8 @@ struct exec_config {
 	const char *user, *working_dir, *detach_keys;
 	bool tty, open_stdin, detach, privileged;
 };
+/* What it fails with where masu-more has the container's exec driver, and nothing has been done. */
+#define ENGINE_ELSEWHERE (-ENOEXEC)
 /* Starts a process in a running container; the caller relays stdio through *ret and waits by pidfd.
  */
 struct engine_exec {

@@ -54,6 +54,9 @@ static int open_container(struct exec_run *run, const char *id, struct masu_erro
 		r = lifecycle_check(&run->container, VERB_EXEC, err);
 	if (r < 0)
 		return r;
+	if (!exec_driver(run->container.config.runtime))
+		return error_set(err, ENGINE_ELSEWHERE, "runtime %s is not in this program",
+				 run->container.config.runtime);
 	run->init_pidfd = proc_open(run->container.pid, run->container.pid_start_time);
 	if (run->init_pidfd < 0)
 		return error_set(err, -ESRCH, "container %s is not running", run->container.name);
@@ -154,16 +157,21 @@ static int hand_over_trap(struct exec_run *run, struct exec_container *process,
 static int start_process(struct exec_run *run, struct exec_container *ret, struct masu_error *err)
 {
 	const char *runtime = run->container.config.runtime;
-	const struct exec_ops *driver = exec_driver(runtime ? runtime : "native");
+	const struct exec_ops *driver = exec_driver(runtime);
+	const char *state_dir = NULL;
 	int r = container_cgroup_live(&run->container, &run->cgroup, err);
 	bool joined = container_has_joined(&run->container);
 	if (r == 0 && run->cgroup)
 		r = cgroup_select(run->cgroup, NULL, run->container.pid, err);
 	if (r < 0)
 		return r;
-	if (!driver || !driver->exec)
-		return error_set(err, -ENOTSUP, "runtime %s cannot start more processes", runtime);
+	if (runtime)
+		r = container_state_dir(run->engine, run->arena, &run->container, &state_dir, err);
+	if (r < 0)
+		return r;
 	const struct exec_process_request request = {
+		.driver = runtime,
+		.state_dir = state_dir,
 		.init_pid = run->container.pid,
 		.init_pidfd = run->init_pidfd,
 		.id = run->container.id,

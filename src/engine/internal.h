@@ -13,6 +13,11 @@
 int engine_storage(struct engine *engine, const struct storage_ops **ret_ops, struct storage **ret,
 		   struct masu_error *err);
 
+/* "<runroot>/containers/<id>", for a driver that has something to keep there. */
+int container_state_dir(const struct engine *engine, struct arena *arena,
+			const struct container *container, const char **ret,
+			struct masu_error *err);
+
 /* 125 for every failure that has no exit status of its own. */
 int engine_failure(struct masu_error *err, int r);
 

@@ -281,6 +281,8 @@ static struct exec_request request_of(struct launch *launch)
 {
 	const struct monitor *m = launch->monitor;
 	return (struct exec_request) {
+		.driver = m->container.config.runtime,
+		.state_dir = launch->state_dir,
 		.id = m->container.id,
 		.bundle = launch->bundle,
 		.bundle_fd = m->container.dir_fd,
@@ -360,10 +362,14 @@ static int make_all(struct launch *launch, struct masu_error *err)
 {
 	struct monitor *m = launch->monitor;
 	const char *runtime = m->container.config.runtime;
-	launch->driver = exec_driver(runtime ? runtime : "native");
+	launch->driver = exec_driver(runtime);
 	if (!launch->driver)
 		return error_set(err, -EINVAL, "unknown or invalid runtime name: %s", runtime);
-	int r = join_others(launch, err);
+	int r = runtime ? container_state_dir(m->engine, m->arena, &m->container,
+					      &launch->state_dir, err)
+			: 0;
+	if (r == 0)
+		r = join_others(launch, err);
 	if (r == 0)
 		r = mount_root(launch, err);
 	if (r == 0)

@@ -301,6 +301,10 @@ struct monitor_start {
 void monitor_main(struct engine *engine, struct arena *arena, const struct container *container,
 		  const struct monitor_start *start) __attribute__((noreturn));
 
+/* The same in another program, which has the container's exec driver (elsewhere.c). */
+void monitor_elsewhere(const struct engine *engine, const struct container *container,
+		       const struct monitor_start *start) __attribute__((noreturn));
+
 /* Opens the control socket, the log and the loop, unless they are open. */
 int monitor_open(struct monitor *monitor, struct masu_error *err);
 /*
@@ -350,6 +354,7 @@ struct launch {
 	int rootfs_fd, netns_fd;
 	int stdio[3]; /* the container's ends */
 	char bundle[4096];
+	const char *state_dir; /* NULL for the native driver */
 	const char *join_network, *join_pid, *join_ipc;
 	const char *etc_from; /* id of the container whose network is shared; NULL: none */
 };

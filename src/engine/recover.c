@@ -27,8 +27,10 @@ int container_cgroup_create(const struct container *container, const struct oci_
 {
 	const struct cgroup_request request = {
 		.manager = CGROUP_CGROUPFS,
-		/* lxcfs asks each hierarchy what the container uses. */
-		.flags = container->config.proc_limits ? 0 : CGROUP_LAZY,
+		/* lxcfs asks each hierarchy what the container uses, and another runtime makes a
+		 * group in each, which is to go with the container. */
+		.flags = container->config.proc_limits || container->config.runtime ? 0
+										    : CGROUP_LAZY,
 		.path = spec->cgroups_path,
 		.id = container->id,
 		.resources = &spec->resources,
@@ -38,9 +40,27 @@ int container_cgroup_create(const struct container *container, const struct oci_
 	return cgroup_create(&request, ret, err);
 }
 
+int container_state_dir(const struct engine *engine, struct arena *arena,
+			const struct container *container, const char **ret, struct masu_error *err)
+{
+	*ret = arena_printf(arena, "%s/containers/%s", engine->runroot, container->id);
+	return *ret ? 0 : error_set(err, -ENOMEM, "out of memory");
+}
+
+/* Where the driver is not in this program, its monitor is gone, and with that what it had. */
+static void forget(struct engine *engine, struct arena *arena, const struct container *container)
+{
+	const struct exec_ops *driver = exec_driver(container->config.runtime);
+	const char *state_dir;
+	if (driver && driver->forget &&
+	    container_state_dir(engine, arena, container, &state_dir, NULL) == 0)
+		driver->forget(container->config.runtime, container->id, state_dir);
+}
+
 int container_cleanup(struct engine *engine, struct arena *arena, struct container *container,
 		      struct cgroup *cgroup, struct masu_error *err)
 {
+	forget(engine, arena, container);
 	int result = engine_network_disconnect(engine, container, err);
 	if (cgroup) {
 		/* With a pid namespace of its own nothing outlives its init. */

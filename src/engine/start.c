@@ -94,8 +94,10 @@ int supervise_fork(struct engine *engine, struct arena *arena, const struct cont
 	}
 	trace_mark("before fork");
 	pid_t pid = fork();
-	if (pid == 0)
+	if (pid == 0 && exec_driver(container->config.runtime))
 		monitor_main(engine, arena, container, &start);
+	if (pid == 0)
+		monitor_elsewhere(engine, container, &start);
 	r = pid < 0 ? -errno : 0;
 	cleanup_close(&start.control_fd);
 	cleanup_close(&start.stream_fd);

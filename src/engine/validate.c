@@ -156,10 +156,7 @@ int config_check_supported(const struct container_config *config, struct masu_er
 	int r = config_storage_size(config, &size, err);
 	if (r < 0)
 		return r;
-	if (config->runtime && !exec_driver(config->runtime))
-		return error_set(err, -EINVAL, "unknown or invalid runtime name: %.128s",
-				 config->runtime);
-	return 0;
+	return config->runtime ? exec_driver_check(config->runtime, err) : 0;
 }
 
 /* "seccomp=FILE" is read here, once: the record holds the profile itself, as docker's does. */

@@ -1,6 +1,7 @@
 /*
- * Exec drivers: what turns a bundle into processes. `native` does it in this program; `oci` drives
- * another OCI runtime; `lxc` and `vm` come later. The engine and `masu oci` call only this table.
+ * Exec drivers: what turns a bundle into processes. `native` does it in this program; the others
+ * have programs of their own do it, and are in masu-more only (drivers.c): "oci:PROGRAM" another
+ * OCI runtime. The engine and `masu oci` call only this table.
  */
 #pragma once
 
@@ -20,7 +21,11 @@
 
 /* What a driver needs to make a container; everything borrowed for the call. */
 struct exec_request {
+	const char *driver; /* as exec_driver() was asked for it: "oci:crun"; NULL: native */
 	const char *id;
+	/* For drivers but native: a directory, by absolute path, that is there while the container
+	 * lives and is removed after it with all that is in it. */
+	const char *state_dir;
 	const char *bundle; /* absolute path of the bundle directory (hooks, state) */
 	int bundle_fd;
 	const struct oci_spec *spec;
@@ -96,6 +101,7 @@ void exec_container_close(struct exec_container *container);
 #define _cleanup_exec_container_ __attribute__((cleanup(exec_container_close)))
 
 struct exec_process_request {
+	const char *driver, *state_dir; /* as in struct exec_request */
 	pid_t init_pid;
 	int init_pidfd; /* of the container's init */
 	const char *id;
@@ -112,7 +118,7 @@ struct exec_process_request {
 };
 
 struct exec_ops {
-	const char *name;
+	const char *name; /* the kind: what is before a colon in a driver's name */
 	/*
 	 * Makes namespaces, root, limits and the process, which stops just before execve. Returns
 	 * after the child has reported ready (or its error). prestart, createRuntime and
@@ -135,12 +141,24 @@ struct exec_ops {
 	/* Starts one more process in a running container; returns after its execve. */
 	int (*exec)(const struct exec_process_request *request, struct exec_container *ret,
 		    struct masu_error *err);
+	/*
+	 * The container has ended, or was not made: takes down what create() has left outside of
+	 * its processes. May be called in another process than create() was, and more than once.
+	 * NULL: there is nothing.
+	 */
+	void (*forget)(const char *driver, const char *id, const char *state_dir);
 };
 
-/* The driver of that name (exact match), or NULL. */
+/* The driver of that name, or NULL: there is none, or not in this program (drivers.c). NULL is
+ * native's name, too. */
 const struct exec_ops *exec_driver(const char *name);
-/* NULL-terminated list of the names there are. */
+/* NULL-terminated list of the kinds there are. */
 const char *const *exec_driver_names(void);
+/*
+ * Whether there is a driver of that name, in this program or in masu-more, and for "oci:PROGRAM"
+ * the program, by path or in $PATH: 0, or -EINVAL.
+ */
+int exec_driver_check(const char *name, struct masu_error *err);
 
 /*
  * Runs all hooks of one kind, in order, with @state_json on stdin (config.md, POSIX-platform

@@ -236,3 +236,10 @@ int oci_process_parse(struct arena *arena, const char *text, size_t len, struct 
 		*ret = process;
 	return r;
 }
+
+void oci_process_write(struct json_writer *w, const struct oci_process *process)
+{
+	json_begin_object(w);
+	oci_table_write(w, &oci_process_table, process);
+	json_end_object(w);
+}

@@ -313,6 +313,8 @@ const char *oci_mount_option_name(size_t index);
 
 /* Writes a spec as config.json (what the engine builds and `masu oci spec` prints). */
 void oci_spec_write(struct json_writer *w, const struct oci_spec *spec);
+/* A process document alone. */
+void oci_process_write(struct json_writer *w, const struct oci_process *process);
 
 /* Names both ways; NULL or -1 where unknown. Capability names with or without "CAP_", any case. */
 const char *oci_capability_name(unsigned cap);

@@ -93,3 +93,28 @@ int unix_send_fd(int socket_fd, const void *data, size_t len, int fd)
 		return -errno;
 	return (size_t)sent == len ? 0 : -EMSGSIZE;
 }
+
+int unix_receive_fd(int socket_fd, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char data[256];
+	struct iovec iov = { data, sizeof(data) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	ssize_t got;
+	do
+		got = recvmsg(socket_fd, &msg, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	const struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+		return -ENODATA;
+	memcpy(ret_fd, CMSG_DATA(cmsg), sizeof(int));
+	return 0;
+}

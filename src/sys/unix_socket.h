@@ -13,3 +13,6 @@ int unix_listen(int dirfd, const char *path, int type, int *ret_fd);
 
 /* Sends @len bytes of @data in one message with @fd attached. */
 int unix_send_fd(int socket_fd, const void *data, size_t len, int fd);
+/* Receives one message and the fd attached to it; what the message says is dropped. -ENODATA: none
+ * was attached. */
+int unix_receive_fd(int socket_fd, int *ret_fd);

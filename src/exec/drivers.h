@@ -1,0 +1,7 @@
+/* The drivers' tables, for the list of them (drivers.c). */
+#pragma once
+
+#include "exec/exec.h"
+
+extern const struct exec_ops native_ops;
+extern const struct exec_ops oci_ops;
