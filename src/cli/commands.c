@@ -30,6 +30,7 @@ const struct cli_command global_command = {
 /* clang-format off */
 static const struct cli_command *const verbs[] = {
 	&attach_command,
+	&bench_command,
 	&commit_command,
 	&complete_command,
 	&completion_command,

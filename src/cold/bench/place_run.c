@@ -1,0 +1,277 @@
+/* Running a program in a column: the words of each engine, servers and their clients. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "cold/bench/place.h"
+#include "cold/bench/place_internal.h"
+#include "cold/bench/spawn.h"
+
+#define READY_LIMIT 20.0
+
+int place_engine(struct place *place, enum maker maker, struct words *ret)
+{
+	struct arena *arena = place->arena;
+	if (maker == MAKER_MASU) {
+		words_add(ret, place->masu);
+		words_add(ret, "--root");
+		words_add(ret, arena_printf(arena, "%s/masu", place->scratch));
+		words_add(ret, "--runroot");
+		words_add(ret, arena_printf(arena, "/run/masu-bench-%d", (int)getpid()));
+	} else if (maker == MAKER_PODMAN) {
+		words_add(ret, "podman");
+		words_add(ret, "--root");
+		words_add(ret, arena_printf(arena, "%s/podman", place->scratch));
+		words_add(ret, "--runroot");
+		words_add(ret, "/run/podman-bench");
+		words_add(ret, "--storage-driver=overlay");
+	} else if (maker == MAKER_DOCKER) {
+		words_add(ret, "docker");
+	} else {
+		return -ENOENT;
+	}
+	return ret->overflow ? -E2BIG : 0;
+}
+
+static int pinned_to(const struct place *place, int cpu)
+{
+	return cpu == PLACE_SERVER_CPU	 ? place->server_cpu
+	       : cpu == PLACE_CLIENT_CPU ? place->client_cpu
+					 : cpu;
+}
+
+static void add_all(struct words *words, const char *const *argv)
+{
+	for (; *argv; argv++)
+		words_add(words, *argv);
+}
+
+/* Peers that take a root rather than an image. */
+static void root_words(struct place *place, enum maker maker, struct words *ret)
+{
+	struct arena *arena = place->arena;
+	if (maker == MAKER_NSPAWN) {
+		static const char *const words[] = { "systemd-nspawn", "-q",	      "--as-pid2",
+						     "--register=no",  "--keep-unit", NULL };
+		add_all(ret, words);
+		words_add(ret, "-D");
+		words_add(ret, place->rootfs);
+		words_add(ret, "--");
+		return;
+	}
+	words_add(ret, "lxc-execute");
+	words_add(ret, "-n");
+	words_add(ret, place_name(place));
+	words_add(ret, "-P");
+	words_add(ret, arena_printf(arena, "%s/lxc", place->scratch));
+	words_add(ret, "-s");
+	words_add(ret, arena_printf(arena, "lxc.rootfs.path=dir:%s", place->rootfs));
+	words_add(ret, "-s");
+	words_add(ret, "lxc.net.0.type=none");
+	words_add(ret, "--");
+}
+
+/* The whole command line; @name: detached, under that name. */
+static int command_line(struct place *place, const struct place_run *run, const char *name,
+			struct words *ret, struct masu_error *err)
+{
+	const struct configuration *configuration = run->configuration;
+	*ret = (struct words) { .count = 0 };
+	if (configuration->maker == MAKER_NATIVE) {
+		add_all(ret, run->argv);
+		return ret->overflow ? -E2BIG : 0;
+	}
+	int r = place_engine(place, configuration->maker, ret);
+	if (r == -ENOENT) {
+		root_words(place, configuration->maker, ret);
+	} else if (r == 0) {
+		const char *volume = arena_printf(place->arena, "data-%u", place->serial++);
+		r = place_need_image(place, configuration->maker, err);
+		if (r < 0)
+			return r;
+		words_add(ret, "run");
+		words_add(ret, name ? "-d" : "--rm");
+		if (name) {
+			words_add(ret, "--name");
+			words_add(ret, name);
+		}
+		configuration_arguments(configuration, place->arena, run->ports, volume, ret);
+		if (run->extra)
+			words_split(ret, place->arena, run->extra);
+		words_add(ret, PLACE_IMAGE);
+	}
+	add_all(ret, run->argv);
+	return ret->overflow ? error_set(err, -E2BIG, "too many words") : 0;
+}
+
+/* The kernel's file systems in the root, for those who run in it without a container. */
+static int mount_kernel_files(struct place *place, struct masu_error *err)
+{
+	static const char *const names[] = { "proc", "sys", "dev" };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char from[16], to[PATH_MAX];
+		str_format(from, sizeof(from), "/%s", names[i]);
+		int r = str_format(to, sizeof(to), "%s/%s", place->rootfs, names[i]);
+		if (r < 0 || mount(from, to, NULL, MS_BIND | MS_REC, NULL) < 0)
+			return error_errno(err, r < 0 ? r : -errno, "%s", to);
+	}
+	place->has_image[MAKER_NATIVE] = true;
+	return 0;
+}
+
+static int prepare(struct place *place, const struct place_run *run, const char *name,
+		   struct words *words, struct spawn *ret, struct masu_error *err)
+{
+	bool native = run->configuration->maker == MAKER_NATIVE;
+	if (native && !place->unprivileged && !place->has_image[MAKER_NATIVE]) {
+		int r = mount_kernel_files(place, err);
+		if (r < 0)
+			return r;
+	}
+	int r = command_line(place, run, name, words, err);
+	*ret = (struct spawn) { .argv = words->list,
+				.root = native && !place->unprivileged ? place->rootfs : NULL,
+				.netns = -1,
+				.cpu = pinned_to(place, run->cpu),
+				.limit = run->limit };
+	return r;
+}
+
+int place_run(struct place *place, const struct place_run *run, double *ret_wall,
+	      struct masu_error *err)
+{
+	struct words words;
+	struct spawn spawn;
+	struct spawn_result result;
+	int r = prepare(place, run, NULL, &words, &spawn, err);
+	if (r == 0)
+		r = spawn_run(&spawn, &place->out, &place->errors, &result, err);
+	if (r == 0)
+		r = place_check(place, &result, run->argv[0], err);
+	if (r == 0 && ret_wall)
+		*ret_wall = result.wall;
+	return r;
+}
+
+static bool accepts(const char *host, unsigned short port, int netns)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	inet_pton(AF_INET, host, &address.sin_addr);
+	if (own < 0 || (netns >= 0 && setns(netns, CLONE_NEWNET) < 0))
+		return false;
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval patience = { .tv_sec = 1 };
+	bool yes = fd >= 0 &&
+		   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+		   connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+	/* The socket stays the other namespace's; this process comes home. */
+	if (netns >= 0 && setns(own, CLONE_NEWNET) < 0)
+		abort();
+	return yes;
+}
+
+int place_wait_port(struct place *place, const char *host, unsigned short port, int netns,
+		    struct masu_error *err)
+{
+	const struct timespec pause = { .tv_nsec = 3000000 };
+	for (double end = spawn_now() + READY_LIMIT; spawn_now() < end;) {
+		if (accepts(host, port, netns))
+			return 0;
+		if (spawn_interrupted)
+			return error_errno(err, -EINTR, "waiting for the server");
+		nanosleep(&pause, NULL);
+	}
+	return error_set(err, -ETIMEDOUT, "port %d does not answer within %.0f s", port,
+			 READY_LIMIT);
+}
+
+int place_serve(struct place *place, const struct place_run *run, struct masu_error *err)
+{
+	enum maker maker = run->configuration->maker;
+	bool named = maker == MAKER_MASU || maker == MAKER_PODMAN || maker == MAKER_DOCKER;
+	struct words words;
+	struct spawn spawn;
+	struct spawn_result result;
+	place_stop(place);
+	place->serving_name = named ? place_name(place) : NULL;
+	int r = prepare(place, run, place->serving_name, &words, &spawn, err);
+	if (r < 0)
+		return r;
+	place->serving = run->configuration;
+	if (named) {
+		r = spawn_run(&spawn, &place->out, &place->errors, &result, err);
+		if (r == 0)
+			r = place_check(place, &result, run->argv[0], err);
+	} else {
+		r = spawn_start(&spawn, &place->serving_pid, err);
+	}
+	if (r == 0 && run->ports)
+		r = place_wait_port(place, place->host, run->ports[0], place->client, err);
+	if (r < 0)
+		place_stop(place);
+	return r;
+}
+
+/* What the client printed stays in place->out. */
+static void remove_container(const char *const *argv, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf out, errors;
+	struct spawn_result result;
+	struct spawn spawn = { .argv = argv, .netns = -1, .cpu = SPAWN_NOT_PINNED, .limit = 60 };
+	buf_init(&out, 0);
+	buf_init(&errors, 0);
+	spawn_run(&spawn, &out, &errors, &result, err);
+}
+
+void place_stop(struct place *place)
+{
+	const struct configuration *serving = place->serving;
+	place->serving = NULL;
+	if (!serving)
+		return;
+	if (place->serving_name) {
+		struct words words = { .count = 0 };
+		struct masu_error ignored = { 0 };
+		sig_atomic_t interrupted = spawn_interrupted;
+		if (place_engine(place, serving->maker, &words) < 0)
+			return;
+		words_add(&words, "rm");
+		words_add(&words, "-f");
+		words_add(&words, "-v");
+		words_add(&words, place->serving_name);
+		spawn_interrupted = 0;
+		remove_container(words.list, &ignored);
+		spawn_interrupted |= interrupted;
+	} else {
+		spawn_stop(place->serving_pid);
+	}
+	place->serving_name = NULL;
+	place->serving_pid = 0;
+}
+
+int place_ask(struct place *place, const char *const *argv, int cpu, double limit,
+	      struct masu_error *err)
+{
+	struct spawn_result result;
+	struct spawn spawn = { .argv = argv,
+			       .root = place->unprivileged ? NULL : place->rootfs,
+			       .netns = place->client,
+			       .cpu = pinned_to(place, cpu),
+			       .limit = limit };
+	if (!place->unprivileged && !place->has_image[MAKER_NATIVE]) {
+		int r = mount_kernel_files(place, err);
+		if (r < 0)
+			return r;
+	}
+	int r = spawn_run(&spawn, &place->out, &place->errors, &result, err);
+	return r < 0 ? r : place_check(place, &result, argv[0], err);
+}

@@ -1,0 +1,260 @@
+/* The rounds. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "cold/bench/environment.h"
+#include "cold/bench/progress.h"
+#include "cold/bench/runner_internal.h"
+#include "cold/bench/spawn.h"
+
+/* A round that has begun may go on for so many seconds after the time is over. */
+#define OVERTIME 10
+
+/* One workload while it runs: its rows in the model, and its columns. */
+struct course {
+	const struct workload *workload;
+	struct model_row *rows[WORKLOAD_METRICS_MAX]; /* NULL: this metric is not wanted */
+	size_t columns[CONFIGURATION_MAX];
+	unsigned failures[CONFIGURATION_MAX]; /* one after the other */
+	size_t column_count;
+	double stalled[CONFIGURATION_MAX], took[CONFIGURATION_MAX];
+};
+
+static bool wants_metric(const struct runner *runner, const struct metric *metric)
+{
+	return runner->settings.full || !metric->full;
+}
+
+static int add_rows(struct runner *runner, struct course *course, struct masu_error *err)
+{
+	struct model *model = runner->model;
+	for (size_t i = 0; i < course->workload->metric_count; i++) {
+		const struct metric *metric = &course->workload->metrics[i];
+		if (!wants_metric(runner, metric))
+			continue;
+		if (model->row_count == MODEL_MAX_ROWS)
+			return error_set(err, -E2BIG, "too many rows");
+		struct model_row *row = &model->rows[model->row_count];
+		*row = (struct model_row) {
+			.name = arena_printf(runner->arena, "%s.%s", course->workload->name,
+					     metric->name),
+			.workload = course->workload->name,
+			.metric = metric->name,
+			.title = metric->title,
+			.unit = metric->unit,
+			.group = course->workload->group,
+			.better = metric->better,
+			.cells = arena_array(runner->arena, struct model_cell, MODEL_MAX_COLUMNS),
+		};
+		if (!row->name || !row->cells)
+			return error_set(err, -ENOMEM, "out of memory");
+		course->rows[i] = row;
+		model->row_count++;
+	}
+	return 0;
+}
+
+static void empty_cell(struct course *course, size_t column, const char *why)
+{
+	for (size_t i = 0; i < course->workload->metric_count; i++)
+		if (course->rows[i])
+			course->rows[i]->cells[column].why = why;
+}
+
+/* Which columns it has; those that cannot be had get their reason. */
+static void choose_columns(struct runner *runner, struct course *course, const char *lacks)
+{
+	for (size_t i = 0; i < runner->configurations.count && !spawn_interrupted; i++) {
+		if (!runner_takes(runner, course->workload, i))
+			continue;
+		const char *why = lacks ? lacks : runner_column_lacks(runner, i);
+		if (why)
+			empty_cell(course, i, why);
+		else if (!spawn_interrupted)
+			course->columns[course->column_count++] = i;
+	}
+}
+
+static void keep(struct course *course, size_t column, const double *values)
+{
+	for (size_t i = 0; i < course->workload->metric_count; i++) {
+		struct model_row *row = course->rows[i];
+		/* Ratios are taken: a figure that is not more than nothing is none. */
+		if (!row || !isfinite(values[i]) || values[i] <= 0)
+			continue;
+		struct model_cell *cell = &row->cells[column];
+		if (cell->count < STATS_MAX_VALUES)
+			cell->values[cell->count++] = values[i];
+	}
+}
+
+static void one_sample(struct runner *runner, struct course *course, size_t at, unsigned round)
+{
+	double values[WORKLOAD_METRICS_MAX];
+	size_t column = course->columns[at];
+	struct masu_error failure = { 0 };
+	struct sample sample = { .place = runner->place,
+				 .settings = &runner->settings,
+				 .configuration = &runner->configurations.rows[column],
+				 .workload = course->workload,
+				 .round = round,
+				 .values = values };
+	for (size_t i = 0; i < WORKLOAD_METRICS_MAX; i++)
+		values[i] = NAN;
+	/* What the column before has written must not be written during this one. */
+	if (course->workload->axes & AXIS_STORAGE)
+		sync();
+	double stalled = environment_stalled(), began = spawn_now();
+	int r = course->workload->once(&sample, &failure);
+	if (spawn_interrupted)
+		return;
+	if (r < 0) {
+		/* Once may be an accident. */
+		if (++course->failures[at] > 1)
+			empty_cell(course, column,
+				   arena_strdup(runner->arena, failure.message[0] ? failure.message
+										  : strerror(-r)));
+		return;
+	}
+	course->failures[at] = 0;
+	if (round == 0) /* warm-up */
+		return;
+	course->stalled[at] += environment_stalled() - stalled;
+	course->took[at] += (spawn_now() - began) * 1e6;
+	keep(course, column, values);
+}
+
+/* How many rounds fit into this workload's share of the time that is left. */
+static unsigned rounds_that_fit(const struct runner *runner, double one_round)
+{
+	const struct settings *settings = &runner->settings;
+	double left = runner->ends - spawn_now();
+	size_t workloads = runner->workloads - runner->workloads_done;
+	double fit =
+		left / (double)(workloads ? workloads : 1) / (one_round > 0 ? one_round : 1e-3);
+	if (fit >= settings->rounds)
+		return settings->rounds;
+	return fit <= settings->least ? settings->least : (unsigned)fit;
+}
+
+static void run_rounds(struct runner *runner, struct course *course)
+{
+	size_t order[CONFIGURATION_MAX];
+	unsigned rounds = runner->settings.rounds;
+	for (unsigned round = 0; round <= rounds && !spawn_interrupted; round++) {
+		double began = spawn_now();
+		if (round > 0 && began > runner->ends) {
+			model_add_note(
+				runner->model,
+				arena_printf(runner->arena,
+					     "The time was over before %s had all its rounds.",
+					     course->workload->name));
+			break;
+		}
+		stats_shuffle(&runner->random, order, course->column_count);
+		for (size_t i = 0; i < course->column_count && !spawn_interrupted; i++) {
+			size_t at = order[i];
+			if (course->failures[at] > 1 || spawn_now() > runner->ends + OVERTIME)
+				continue;
+			progress_show(runner, course->workload->name,
+				      runner->configurations.rows[course->columns[at]].name,
+				      round * (unsigned)course->column_count + (unsigned)i,
+				      (rounds + 1) * (unsigned)course->column_count);
+			one_sample(runner, course, at, round);
+		}
+		if (round == 0)
+			rounds = rounds_that_fit(runner, spawn_now() - began);
+	}
+}
+
+static void note_stalls(struct course *course)
+{
+	for (size_t at = 0; at < course->column_count; at++)
+		for (size_t i = 0; i < course->workload->metric_count; i++)
+			if (course->rows[i] && course->took[at] > 0)
+				course->rows[i]->cells[course->columns[at]].stalled =
+					course->stalled[at] / course->took[at];
+}
+
+static int run_workload(struct runner *runner, const struct workload *workload, const char *lacks,
+			struct masu_error *err)
+{
+	struct course *course = arena_new(runner->arena, struct course);
+	if (!course)
+		return error_set(err, -ENOMEM, "out of memory");
+	course->workload = workload;
+	int r = add_rows(runner, course, err);
+	if (r < 0)
+		return r;
+	choose_columns(runner, course, lacks);
+	run_rounds(runner, course);
+	note_stalls(course);
+	runner->workloads_done++;
+	return 0;
+}
+
+/* Whether this machine's figures are worth reading: the same program against itself. */
+static int check_noise(struct runner *runner)
+{
+	double values[2][STATS_MAX_VALUES], all[STATS_MAX_VALUES];
+	size_t count = 0, rounds = 8;
+	struct masu_error failure = { 0 };
+	const struct configuration *native = &runner->configurations.rows[0];
+	const char *argv[] = { "masu-probe", "spin", "15", NULL };
+	struct place_run run = { native, argv, NULL, NULL, PLACE_SERVER_CPU, 60 };
+	progress_show(runner, "looking how quiet the machine is", "", 0, 0);
+	for (size_t i = 0; i <= rounds * 2 && !spawn_interrupted; i++) {
+		double value;
+		if (place_run(runner->place, &run, NULL, &failure) < 0 ||
+		    !figure_find(buf_str(&runner->place->out), "mops", &value))
+			return 0; /* each cell will say why */
+		if (i == 0)
+			continue;
+		values[i % 2][(i - 1) / 2] = value;
+		all[count++] = value;
+	}
+	if (count < rounds * 2)
+		return 0;
+	struct stats_ratio ratio = stats_ratio(values[0], rounds, values[1], rounds, 1);
+	double spread = (stats_quantile(all, count, 0.75) - stats_quantile(all, count, 0.25)) /
+			stats_median(all, count);
+	char text[256];
+	snprintf(text, sizeof(text),
+		 "native against native %.3f (%.3f to %.3f), quartiles %.1f %% apart", ratio.ratio,
+		 ratio.low, ratio.high, spread * 100);
+	int r = model_add_fact(runner->model, "noise", text);
+	if (r == 0 && (stats_differs(&ratio) || spread > 0.02))
+		r = model_add_note(
+			runner->model,
+			arena_printf(
+				runner->arena,
+				"This machine is too noisy for small differences: the same program "
+				"twice, %s.",
+				text));
+	return r;
+}
+
+int runner_run(struct runner *runner, struct masu_error *err)
+{
+	struct model *model = runner->model;
+	double began = spawn_now();
+	int r = check_noise(runner);
+	runner->running = true;
+	for (size_t i = 0; r == 0 && i < workload_count() && !spawn_interrupted; i++)
+		if (runner_wants(runner, workload_at(i)))
+			r = run_workload(runner, workload_at(i), runner->lacks[i], err);
+	progress_end(runner);
+	struct rusage own;
+	getrusage(RUSAGE_SELF, &own);
+	model->seconds = spawn_now() - runner->began;
+	model->harness = ((double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) +
+			  (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec) / 1e6) /
+			 (spawn_now() - began + 1e-9);
+	model->interrupted = spawn_interrupted != 0;
+	return r;
+}
