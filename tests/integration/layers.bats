@@ -45,7 +45,7 @@ formats() { # image
 # A running container's tree as its processes see it.
 listing() { # image
 	local id
-	id=$(m_run -d "$1" sleep 100)
+	id=$(m_run -d "$1" sleep 1000)
 	"$REPO/tests/lib/tree-listing.py" "/proc/$(field "$id" .State.Pid)/root" proc sys dev etc .dockerenv
 	m rm -f "$id" >/dev/null
 }
