@@ -277,18 +277,20 @@ class Walk:
             "pause": {RUNNING: (RUNNING, PAUSED)},
             "unpause": {PAUSED: (RUNNING, PAUSED)},
         }[verb].get(before, (before,))
-        self.settle(name, model, after, rm, policy)
+        self.settle(verb, name, model, after, rm, policy)
 
-    def settle(self, name, model, allowed, rm, policy):
+    def settle(self, verb, name, model, allowed, rm, policy):
         """Takes over what the killed command line left, once that no longer changes."""
         eventually(f"{name} after a killed command", allowed, lambda: state_of(name))
-        # A monitor may still be on its way: what it does shows within the quiet time.
-        quiet, last = time.monotonic() + 0.15, state_of(name)
-        while time.monotonic() < quiet:
+        # A monitor may still be on its way: what it does shows within the quiet time, which on a busy
+        # machine is that of so many commands. A signal that was sent may take its process longer.
+        least, looks_least = (1.0, 60) if verb in ("stop", "kill", "restart") else (0.15, 15)
+        quiet, looks, last = time.monotonic() + least, 0, state_of(name)
+        while time.monotonic() < quiet or looks < looks_least:
             time.sleep(0.01)
-            now = state_of(name)
+            now, looks = state_of(name), looks + 1
             if now != last:
-                quiet, last = time.monotonic() + 0.15, now
+                quiet, looks, last = time.monotonic() + least, 0, now
         if last not in allowed:
             raise Failure(f"{name} after a killed command: {last}, not one of {allowed}")
         if last == ABSENT:
