@@ -255,6 +255,11 @@ struct monitor_direct {
 void direct_begin(struct monitor *monitor);
 /* One more listener, of a process that was started in the container; takes @listener_fd over. */
 int direct_listen(struct monitor *monitor, int listener_fd);
+/* Its published ports are others. */
+void direct_ports_changed(struct monitor *monitor);
+/* Its record has changed: where it has been disconnected from the network that they were published
+ * through, the host's ports are let go. */
+void direct_ports_gone(struct monitor *monitor);
 void direct_event(struct monitor *monitor, unsigned index, uint32_t events);
 /* It has ended. */
 void direct_end(struct monitor *monitor);

@@ -13,7 +13,6 @@
 #include "base/fault.h"
 #include "engine/monitor.h"
 #include "engine/network.h"
-#include "network/direct.h"
 #include "sys/fs.h"
 
 #define BACKLOG 16
@@ -170,7 +169,7 @@ static void answer_publish(struct monitor *m, int fd)
 	if (r == 0)
 		r = store_write_live(&m->container, m->start_time, m->cgroup, &err);
 	if (r == 0) {
-		direct_moved(m->direct.state, engine_network_published(&m->container));
+		direct_ports_changed(m);
 		ctl_reply(fd, &ok, -1);
 		engine_network_settle(m->engine, &m->container);
 		return;
@@ -219,6 +218,7 @@ bool ctl_client_ready(struct monitor *monitor, unsigned index)
 	case CTL_RELOAD:
 		monitor->stale = true;
 		resolver_reload(monitor);
+		direct_ports_gone(monitor);
 		/* A restart policy may be new: after a power cut it is to be known that it ran. */
 		store_sync_state(&monitor->container);
 		ctl_reply(client->fd, &ok, -1);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -69,6 +70,24 @@ void direct_begin(struct monitor *m)
 	r = direct_listen(m, fd);
 	if (r < 0)
 		log_debug("listen(2) in the container waits for ever: %s", strerror(-r));
+}
+
+void direct_ports_changed(struct monitor *m)
+{
+	int r = direct_moved(m->direct.state, engine_network_published(&m->container));
+	if (r < 0)
+		log_debug("no more ports become direct: %s", strerror(-r));
+}
+
+void direct_ports_gone(struct monitor *m)
+{
+	if (!network_holds_ports(m->container.id) || monitor_remember(m) < 0)
+		return;
+	const struct network_endpoint *endpoint = engine_network_published(&m->container);
+	if (endpoint && endpoint->port_count)
+		return;
+	network_release_ports(m->container.id);
+	(void)direct_moved(m->direct.state, NULL);
 }
 
 static void drop(struct monitor *m, unsigned index)

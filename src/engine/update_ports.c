@@ -4,7 +4,6 @@
 #include "base/str.h"
 #include "engine/internal.h"
 #include "engine/network.h"
-#include "network/direct.h"
 
 static bool in_protocol(const struct network_port *port, const struct network_port *named)
 {
@@ -31,21 +30,19 @@ static int parse(struct arena *arena, const char *const *texts, struct network_p
 	return r;
 }
 
-/* A server that listens on the host cannot be made to leave, nor one that listens already to come;
- * and its port leads nowhere else. */
+/* A server that listens on the host cannot be made to leave; and its port leads nowhere else. */
 static int check_live(const struct container *container, const struct network_port *port,
 		      struct masu_error *err)
 {
-	const struct container_config *config = &container->config;
-	bool direct = port->mode == NETWORK_MODE_DIRECT;
-	for (size_t i = 0; i < config->port_count && !direct; i++)
-		direct = config->ports[i].mode == NETWORK_MODE_DIRECT &&
-			 in_protocol(&config->ports[i], port);
-	if (!container->pid || !direct)
+	const struct network_endpoint *e = engine_network_published(container);
+	bool taken = false;
+	for (size_t i = 0; container->pid && e && i < e->port_count; i++)
+		taken |= e->ports[i].direct && in_protocol(&e->ports[i], port);
+	if (!taken)
 		return 0;
 	return error_set(err, -EBUSY,
-			 "port %u is to be direct: that is settled when the container starts; stop "
-			 "it first",
+			 "port %u is direct, its server listens on the host: stop the container "
+			 "first",
 			 port->container_port);
 }
 

@@ -119,6 +119,7 @@ static int plan(const struct network_request *request, const struct network_endp
 			k++;
 		change.kept[i] = k < before ? (int)k : -1;
 		change.ports[i] = k < before ? endpoint->ports[k] : request->ports[i];
+		change.ports[i].mode = request->ports[i].mode;
 		used[k < before ? k : before] = k < before;
 	}
 	for (size_t k = 0; k < before; k++)
@@ -165,4 +166,14 @@ int bridge_change(const struct network_request *request, struct arena *arena,
 	*endpoint = before;
 	(void)write_ports(&bridge, &lease, endpoint, NULL);
 	return r;
+}
+
+bool network_holds_ports(const char *container_id)
+{
+	return port_held(container_id, 0) >= 0;
+}
+
+void network_release_ports(const char *container_id)
+{
+	port_release(container_id);
 }

@@ -43,7 +43,7 @@ struct direct {
 	struct in_addr ipv4;
 	struct in6_addr ipv6;
 	size_t count;
-	struct direct_port ports[];
+	struct direct_port ports[GUARD_PORTS_MAX];
 };
 
 const char *direct_refusal(const struct network_port *ports, size_t count, size_t index)
@@ -85,6 +85,18 @@ static bool notifications_fit(void)
 	       sizes.seccomp_notif_resp <= sizeof(struct seccomp_notif_resp);
 }
 
+/* Where bind(2) is not trapped a datagram server cannot be substituted. */
+static void choose_ports(struct direct *direct, const struct network_endpoint *endpoint)
+{
+	direct->count = 0;
+	for (size_t i = 0; i < endpoint->port_count && direct->count < GUARD_PORTS_MAX; i++)
+		if (endpoint->ports[i].mode == NETWORK_MODE_DIRECT &&
+		    !direct_refusal(endpoint->ports, endpoint->port_count, i) &&
+		    (direct->guard.udp || endpoint->ports[i].protocol != NETWORK_UDP))
+			direct->ports[direct->count++] =
+				(struct direct_port) { .port = endpoint->ports[i], .index = i };
+}
+
 int direct_open(const struct direct_request *request, struct direct **ret)
 {
 	const struct network_endpoint *endpoint = request->endpoint;
@@ -92,8 +104,7 @@ int direct_open(const struct direct_request *request, struct direct **ret)
 	uint64_t host = probe < 0 ? 0 : netns_of(probe);
 	if (!host || !notifications_fit())
 		return -EOPNOTSUPP;
-	struct direct *direct =
-		calloc(1, sizeof(*direct) + endpoint->port_count * sizeof(direct->ports[0]));
+	struct direct *direct = calloc(1, sizeof(*direct));
 	if (!direct)
 		return -ENOMEM;
 	direct->guard = (struct guard) {
@@ -106,18 +117,13 @@ int direct_open(const struct direct_request *request, struct direct **ret)
 			       .own6 = endpoint->ipv6 },
 		.udp = direct_wanted(endpoint->ports, endpoint->port_count, NETWORK_UDP),
 		.peers_fd = -1,
-		.connect_fds = { -1, -1 },
 	};
 	direct->ipv4 = endpoint->ipv4;
 	direct->ipv6 = endpoint->ipv6;
 	int r = direct->guard.cgroup_fd < 0
 			? -errno
 			: str_format(direct->id, sizeof(direct->id), "%s", request->container_id);
-	for (size_t i = 0; i < endpoint->port_count; i++)
-		if (endpoint->ports[i].mode == NETWORK_MODE_DIRECT &&
-		    !direct_refusal(endpoint->ports, endpoint->port_count, i))
-			direct->ports[direct->count++] =
-				(struct direct_port) { .port = endpoint->ports[i], .index = i };
+	choose_ports(direct, endpoint);
 	if (r < 0) {
 		direct_close(direct);
 		return r;
@@ -133,16 +139,6 @@ void direct_close(struct direct *direct)
 	guard_close(&direct->guard);
 	cleanup_close(&direct->guard.cgroup_fd);
 	free(direct);
-}
-
-void direct_moved(struct direct *direct, const struct network_endpoint *endpoint)
-{
-	for (size_t i = 0; direct && i < direct->count; i++)
-		for (size_t k = 0; k < endpoint->port_count; k++)
-			if (endpoint->ports[k].mode == NETWORK_MODE_DIRECT &&
-			    endpoint->ports[k].protocol == direct->ports[i].port.protocol &&
-			    endpoint->ports[k].host_port == direct->ports[i].port.host_port)
-				direct->ports[i].index = k;
 }
 
 /* ---- which server of which port ---- */
@@ -255,20 +251,42 @@ static int respond(const struct call *call, int error, uint32_t flags)
 }
 
 /* The guard must know a port as taken only when it is. */
-static int guard_update(struct direct *direct)
+static void list_ports(const struct direct *direct, struct guard_port ret[GUARD_PORTS_MAX])
 {
-	struct guard_port ports[GUARD_PORTS_MAX];
 	for (size_t i = 0; i < direct->count; i++) {
 		const struct network_port *port = &direct->ports[i].port;
 		/* What is bound to one address of the host cannot be reached at the gateway's. */
-		ports[i] = (struct guard_port) { .protocol = port->protocol == NETWORK_UDP
-								     ? IPPROTO_UDP
-								     : IPPROTO_TCP,
-						 .container_port = port->container_port,
-						 .host_port = port->host_port,
-						 .taken = port->host_ip_set ? 0 : port->direct };
+		ret[i] = (struct guard_port) { .protocol = port->protocol == NETWORK_UDP
+								   ? IPPROTO_UDP
+								   : IPPROTO_TCP,
+					       .container_port = port->container_port,
+					       .host_port = port->host_port,
+					       .taken = port->host_ip_set ? 0 : port->direct };
 	}
+}
+
+static int guard_update(struct direct *direct)
+{
+	struct guard_port ports[GUARD_PORTS_MAX];
+	list_ports(direct, ports);
 	return guard_attach(&direct->guard, ports, direct->count);
+}
+
+int direct_moved(struct direct *direct, const struct network_endpoint *endpoint)
+{
+	struct guard_port ports[GUARD_PORTS_MAX];
+	if (!direct)
+		return 0;
+	if (endpoint)
+		choose_ports(direct, endpoint);
+	else
+		direct->count = 0;
+	list_ports(direct, ports);
+	int r = guard_renew(&direct->guard, ports, direct->count);
+	/* No socket is handed out that the guard does not know the port of. */
+	if (r < 0)
+		direct->count = 0;
+	return r;
 }
 
 static int reuse(int fd, int on)
@@ -347,7 +365,7 @@ static bool substitute(struct direct *direct, const struct call *call, const uni
 	unsigned before = port->port.direct;
 	_cleanup_close_ int twin = twin_make(call->original, direct->guard.cgroup_fd);
 	int r = twin < 0 ? twin : 0;
-	if (r == 0 && direct->guard.connect_fds[0] < 0)
+	if (r == 0 && !direct->guard.attached)
 		r = guard_update(direct);
 	host_address(&port->port, bound, families, &address);
 	if (r == 0)

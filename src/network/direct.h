@@ -26,8 +26,10 @@ bool direct_wanted(const struct network_port *ports, size_t count, enum network_
  * holds the ports (network_ops.connect). */
 int direct_open(const struct direct_request *request, struct direct **ret);
 void direct_close(struct direct *direct);
-/* Other ports of the endpoint have come or gone. */
-void direct_moved(struct direct *direct, const struct network_endpoint *endpoint);
+/* Ports of the endpoint have come or gone; NULL: it has gone itself. Of what comes, servers that
+ * listen from now on become direct; UDP where there was a port that was to be at direct_open(). If
+ * this fails, none does. */
+int direct_moved(struct direct *direct, const struct network_endpoint *endpoint);
 
 /*
  * Answers the next call that was trapped; with @direct NULL it goes on. Where it is a server of a

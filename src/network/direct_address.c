@@ -395,7 +395,7 @@ void address_forget(struct bridge *bridge)
 
 static int attach(int ifindex, const struct bpf_kind *kind, const struct bpf_code *code)
 {
-	_cleanup_close_ int before = bpf_find_on_device(ifindex, kind);
+	_cleanup_close_ int before = bpf_find(ifindex, kind);
 	if (before < 0 && before != -ENOENT)
 		return before;
 	_cleanup_close_ int program = bpf_load(kind, code);
@@ -407,7 +407,7 @@ static int lead_by_bridge(struct bridge *bridge, int index)
 {
 	struct bpf_insn insns[INSNS_MAX];
 	struct bpf_code code = { insns, 0 };
-	_cleanup_close_ int before = bpf_find_on_device(index, &assign);
+	_cleanup_close_ int before = bpf_find(index, &assign);
 	if (before >= 0)
 		return 0;
 	const char *name = bridge->definition.bridge;

@@ -1,7 +1,9 @@
 #include "network/direct_guard.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/fault.h"
@@ -22,6 +24,7 @@ enum guard_hook {
 	BIND6,
 	SOCKNAME4,
 	SOCKNAME6,
+	OPTION,
 	SEND4,
 	SEND6,
 	RECEIVE4,
@@ -38,6 +41,7 @@ static const struct bpf_kind hooks[HOOKS] = {
 			"masu_sockname4" },
 	[SOCKNAME6] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET6_GETSOCKNAME,
 			"masu_sockname6" },
+	[OPTION] = { BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_SETSOCKOPT, "masu_option" },
 	[SEND4] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP4_SENDMSG, "masu_send4" },
 	[SEND6] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP6_SENDMSG, "masu_send6" },
 	[RECEIVE4] = { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_UDP4_RECVMSG, "masu_receive4" },
@@ -247,6 +251,75 @@ static void write_sockname(struct bpf_code *code, const struct guard *guard,
 	bpf_emit_return(code, 1);
 }
 
+/* ---- options ---- */
+
+/*
+ * What the kernel lets whoever has CAP_NET_RAW do, which is among a container's, or anybody: to
+ * choose a route by a mark, an interface or a foreign source address, to join groups on the host's
+ * interfaces, and to take flow labels from the host's programs.
+ */
+static const struct {
+	uint32_t level, name;
+} refused_options[] = {
+	{ SOL_SOCKET, SO_MARK },
+	{ SOL_SOCKET, SO_BINDTODEVICE },
+	{ SOL_SOCKET, 62 /* SO_BINDTOIFINDEX */ },
+	{ IPPROTO_IP, IP_TRANSPARENT },
+	{ IPPROTO_IP, IP_UNICAST_IF },
+	{ IPPROTO_IP, IP_MULTICAST_IF },
+	{ IPPROTO_IP, IP_ADD_MEMBERSHIP },
+	{ IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP },
+	{ IPPROTO_IP, MCAST_JOIN_GROUP },
+	{ IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP },
+	{ IPPROTO_IPV6, IPV6_TRANSPARENT },
+	{ IPPROTO_IPV6, IPV6_UNICAST_IF },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_IF },
+	{ IPPROTO_IPV6, IPV6_JOIN_GROUP },
+	{ IPPROTO_IPV6, IPV6_JOIN_ANYCAST },
+	{ IPPROTO_IPV6, MCAST_JOIN_GROUP },
+	{ IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP },
+	{ IPPROTO_IPV6, IPV6_PKTINFO },
+	{ IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */ },
+};
+
+static bool is_transparent(size_t i)
+{
+	return (refused_options[i].level == IPPROTO_IP &&
+		refused_options[i].name == IP_TRANSPARENT) ||
+	       (refused_options[i].level == IPPROTO_IPV6 &&
+		refused_options[i].name == IPV6_TRANSPARENT);
+}
+
+/* A listener on the host has it, for direct_address.h, and can do nothing with it. */
+static void emit_allow_stream(struct bpf_code *code)
+{
+	bpf_emit(code, BPF_LDX | BPF_MEM | BPF_DW, R2, R6, offsetof(struct bpf_sockopt, sk), 0);
+	bpf_emit_load(code, R2, R2, offsetof(struct bpf_sock, protocol));
+	bpf_emit(code, BPF_JMP32 | BPF_JNE | BPF_K, R2, 0, 2, IPPROTO_TCP);
+	bpf_emit_return(code, 1);
+}
+
+static void write_option(struct bpf_code *code, const struct guard *guard)
+{
+	size_t host = emit_if_host(code, guard->host_netns);
+	bpf_emit_return(code, 1);
+	bpf_emit_target(code, host);
+	for (size_t i = 0; i < ARRAY_SIZE(refused_options); i++) {
+		size_t level = emit_unless(code, offsetof(struct bpf_sockopt, level),
+					   refused_options[i].level);
+		size_t name = emit_unless(code, offsetof(struct bpf_sockopt, optname),
+					  refused_options[i].name);
+		if (is_transparent(i))
+			emit_allow_stream(code);
+		bpf_emit_return(code, fault_without("direct-options"));
+		bpf_emit_target(code, level);
+		bpf_emit_target(code, name);
+	}
+	/* The value as the program gave it, of whatever length. */
+	emit_store(code, offsetof(struct bpf_sockopt, optlen), 0);
+	bpf_emit_return(code, 1);
+}
+
 /* ---- attaching ---- */
 
 static int attach(const struct guard *guard, enum guard_hook hook, const struct guard_port *ports,
@@ -260,6 +333,8 @@ static int attach(const struct guard *guard, enum guard_hook hook, const struct 
 		write_bind(&code, guard, ports, count);
 	else if (hook == SOCKNAME4 || hook == SOCKNAME6)
 		write_sockname(&code, guard, ports, count);
+	else if (hook == OPTION)
+		write_option(&code, guard);
 	else if (hook == SEND4 || hook == SEND6)
 		write_send(&code, guard, hook == SEND6);
 	else
@@ -267,35 +342,43 @@ static int attach(const struct guard *guard, enum guard_hook hook, const struct 
 	_cleanup_close_ int program = bpf_load(&hooks[hook], &code);
 	if (program < 0)
 		return program;
-	int r = bpf_attach(guard->cgroup_fd, &hooks[hook], program, replace_fd);
-	return r < 0 ? r : take_fd(&program);
+	return bpf_attach(guard->cgroup_fd, &hooks[hook], program, replace_fd);
+}
+
+static int put(struct guard *guard, enum guard_hook last, const struct guard_port *ports,
+	       size_t count)
+{
+	for (unsigned hook = CONNECT4; hook < (guard->udp ? HOOKS : SEND4); hook++) {
+		/* Those that are there already and do not change. */
+		if (guard->attached && hook > last)
+			continue;
+		_cleanup_close_ int before =
+			guard->attached ? bpf_find(guard->cgroup_fd, &hooks[hook]) : -ENOENT;
+		int r = before < 0 && before != -ENOENT
+				? before
+				: attach(guard, hook, ports, count, before < 0 ? -1 : before);
+		if (r < 0)
+			return r;
+	}
+	guard->attached = true;
+	return 0;
 }
 
 int guard_attach(struct guard *guard, const struct guard_port *ports, size_t count)
 {
-	bool first = guard->connect_fds[0] < 0;
 	if (guard->udp && guard->peers_fd < 0)
 		guard->peers_fd = bpf_lru_map(4 * PEER_WORDS, 4, PEERS_MAX, "masu_peers");
 	if (guard->udp && guard->peers_fd < 0)
 		return guard->peers_fd;
-	for (unsigned hook = 0; hook < (guard->udp ? HOOKS : SEND4); hook++) {
-		int *kept = hook <= CONNECT6 ? &guard->connect_fds[hook] : NULL;
-		if (!kept && !first)
-			continue;
-		_cleanup_close_ int program = attach(guard, hook, ports, count, kept ? *kept : -1);
-		if (program < 0)
-			return program;
-		if (kept) {
-			cleanup_close(kept);
-			*kept = take_fd(&program);
-		}
-	}
-	return 0;
+	return put(guard, CONNECT6, ports, count);
+}
+
+int guard_renew(struct guard *guard, const struct guard_port *ports, size_t count)
+{
+	return guard->attached ? put(guard, SOCKNAME6, ports, count) : 0;
 }
 
 void guard_close(struct guard *guard)
 {
-	cleanup_close(&guard->connect_fds[0]);
-	cleanup_close(&guard->connect_fds[1]);
 	cleanup_close(&guard->peers_fd);
 }

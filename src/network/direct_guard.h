@@ -30,9 +30,9 @@ struct guard {
 	int cgroup_fd;	     /* borrowed */
 	uint64_t host_netns; /* SO_NETNS_COOKIE */
 	struct guard_addresses addresses;
-	bool udp;	    /* some of the ports are UDP */
-	int peers_fd;	    /* UDP peers that have been heard from; -1: none yet */
-	int connect_fds[2]; /* the programs that change when a port is taken; -1: none yet */
+	bool udp;     /* some of the ports are UDP */
+	int peers_fd; /* UDP peers that have been heard from; -1: none yet */
+	bool attached;
 };
 
 /*
@@ -42,9 +42,12 @@ struct guard {
  *  - sending a datagram to an address, or connect(2) of a datagram socket, is refused unless
  *    something was received from there by recvfrom(2) or its like;
  *  - bind(2) is refused for all but the host ports of @ports;
+ *  - setsockopt(2) is refused for what chooses routes, interfaces, sources and groups of the host;
  *  - getsockname(2) tells the container's port instead of the host's.
  * For one of the container's own, a connection to a taken port at a loopback address or at the
  * container's own goes to the gateway, where its server is.
  */
 int guard_attach(struct guard *guard, const struct guard_port *ports, size_t count);
+/* The same, where @ports may be others than before. */
+int guard_renew(struct guard *guard, const struct guard_port *ports, size_t count);
 void guard_close(struct guard *guard);

@@ -124,6 +124,11 @@ struct network_ops {
 		      size_t index, unsigned families, struct masu_error *err);
 };
 
+/* In the process that connected: whether it holds ports of the host for the container, and what
+ * lets them go where another process has disconnected it. */
+bool network_holds_ports(const char *container_id);
+void network_release_ports(const char *container_id);
+
 /* "none", "host", "container" or "container:<id>", "cni:<name>", "bridge" or "default"; NULL: there
  * is no such network. */
 const struct network_ops *network_driver(const char *name);

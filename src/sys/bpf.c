@@ -111,12 +111,12 @@ static int open_if_named(uint32_t id, const char *name)
 	return r < 0 ? r : streq(info.name, name) ? take_fd(&fd) : -ENOENT;
 }
 
-int bpf_find_on_device(int ifindex, const struct bpf_kind *kind)
+int bpf_find(int target, const struct bpf_kind *kind)
 {
 	union bpf_attr attr;
 	uint32_t ids[BPF_GROUP_MAX];
 	memset(&attr, 0, sizeof(attr));
-	attr.query.target_fd = (uint32_t)ifindex;
+	attr.query.target_fd = (uint32_t)target;
 	attr.query.attach_type = kind->attach;
 	attr.query.prog_ids = (uintptr_t)ids;
 	attr.query.prog_cnt = ARRAY_SIZE(ids);

@@ -52,8 +52,9 @@ int bpf_attach(int cgroup_fd, const struct bpf_kind *kind, int program_fd, int r
  * TCX_INGRESS or TCX_EGRESS.
  */
 int bpf_attach_device(int ifindex, const struct bpf_kind *kind, int program_fd, int replace_fd);
-/* The program of that name which is attached there: an fd, -ENOENT or another -errno. */
-int bpf_find_on_device(int ifindex, const struct bpf_kind *kind);
+/* The program of that name which is attached to an interface, by its index, or to a control group,
+ * by its fd: an fd, -ENOENT or another -errno. */
+int bpf_find(int target, const struct bpf_kind *kind);
 
 /* Linux 6.6; older headers do not have them. */
 enum { TCX_INGRESS = 46, TCX_EGRESS = 47 };

@@ -366,3 +366,30 @@ escape() { # way, defence
 	host_server
 	[ "$(attempt ioctl)" = held ]
 }
+@test "it takes no mark, interface or group of the host" { escape options direct-options; }
+@test "nor does an accepted connection" { escape accepted-options direct-options; }
+@test "nor a datagram socket, nor may that send in another one's name" {
+	PROTOCOL=/udp escape udp-options direct-options
+	kill "$HOST_SERVER"
+	PROTOCOL=/udp escape udp-transparent direct-options
+}
+
+# passed: an accepted connection goes to another container, which tries to use it.
+passed() {
+	local shared=$BATS_TEST_TMPDIR/shared
+	rm -rf "$shared"
+	mkdir -m 777 "$shared"
+	m run -d --name attack -p 8080:80,mode=direct -v "$shared:/shared" busybox:local direct-escape accepted-pass $PORT >/dev/null
+	wait_until 5 eval 'm logs attack | grep -q waiting'
+	nc -w 2 127.0.0.1 8080 </dev/null >/dev/null 2>&1 || true
+	wait_until 5 test -S "$shared/door"
+	m run -d --name helper -v "$shared:/shared" busybox:local direct-escape received-connect $PORT >/dev/null
+	wait_until 5 eval 'm logs helper 2>&1 | grep -qE "held|breached"'
+	m logs helper 2>&1 | grep -oE "held|breached"
+	m rm -f attack helper >/dev/null
+}
+@test "a socket that is passed to another container takes its guard along" {
+	host_server
+	[ "$(passed)" = held ]
+	[ "$(with_debug_without direct-guard passed)" = breached ]
+}

@@ -101,8 +101,6 @@ is_free() { python3 -c 'import socket, sys; s = socket.socket(socket.AF_INET6); 
 	[[ $status -ne 0 && $output == *"port 81 is not published"* ]]
 	run m update --publish-add 8080:81 web
 	[[ $status -ne 0 && $output == *"published twice"* ]]
-	run m update --publish-add 8081:81,mode=direct web
-	[[ $status -ne 0 && $output == *"when the container starts"* ]]
 	run m update --publish-add 0:81 web
 	[ "$status" -ne 0 ]
 	m run -d --name other --network none busybox:local sleep 1000 >/dev/null
@@ -128,4 +126,43 @@ is_free() { python3 -c 'import socket, sys; s = socket.socket(socket.AF_INET6); 
 	m start web >/dev/null
 	[ "$(page http://127.0.0.1:8090/page)" = served ]
 	m inspect web | jq -e '.[0].NetworkSettings.Ports["80/tcp"][0].Mode == "direct"'
+}
+
+modes() { m inspect web | jq -r ".[0].NetworkSettings.Ports[\"$1/tcp\"] | map(.Mode) | join(\" \")"; }
+becomes_direct() { [ "$(modes "$1")" = "direct direct" ]; }
+
+@test "direct ports come and go: for servers that listen from then on" {
+	m run -d --name web -p 8080:80,mode=direct busybox:local sh -c '
+		mkdir /www; echo served >/www/page; httpd -p 81 -h /www; while :; do httpd -f -p 80 -h /www; done' >/dev/null
+	wait_until 5 becomes_direct 80
+	m update --publish-add 8081:81,mode=direct --publish-add 8082:82,mode=direct web >/dev/null
+	# The one that listens already is translated until it does again.
+	[ "$(page http://127.0.0.1:8081/page)" = served ]
+	[ "$(modes 81)" = "nat nat" ]
+	m exec web sh -c 'kill $(pidof httpd); sleep 0.1; httpd -p 81 -h /www'
+	wait_until 5 becomes_direct 81
+	[ "$(page http://127.0.0.1:8081/page)" = served ]
+	[ "$(page http://127.0.0.1:8080/page)" = served ]
+	[ "$(m exec web wget -qO- http://127.0.0.1:81/page)" = served ]
+	# Nobody has listened on the third: it goes, and so does its place on the host.
+	m update --publish-rm 82 web >/dev/null
+	is_free 8082
+	run m update --publish-rm 81 web
+	[[ $status -ne 0 && $output == *"stop the container first"* ]]
+	# A server for a port that is not published any more is the container's own.
+	m exec web httpd -p 82 -h /www
+	[ "$(m exec web wget -qO- http://127.0.0.1:82/page)" = served ]
+	refused http://127.0.0.1:8082/page
+}
+
+@test "whoever leaves the network leaves the host's ports" {
+	m network create front >/dev/null
+	m network create back >/dev/null
+	web --network front -p 8085:80
+	m network connect back web
+	run -1 is_free 8085
+	m network disconnect front web
+	wait_until 5 is_free 8085
+	m rm -f web >/dev/null
+	m network rm front back >/dev/null
 }
