@@ -181,7 +181,7 @@ const struct cli_command logs_command = {
 	.options = logs_options,
 	.option_count = ARRAY_SIZE(logs_options),
 	.options_size = sizeof(struct logs_options),
-	.run = logs_run,
+	CLI_MORE(logs_run),
 	.min_args = 1,
 	.max_args = 1,
 };

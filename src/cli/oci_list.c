@@ -135,7 +135,7 @@ const struct cli_command oci_list_command = {
 	.options = list_options,
 	.option_count = ARRAY_SIZE(list_options),
 	.options_size = sizeof(struct format_options),
-	.run = list_run,
+	CLI_MORE(list_run),
 };
 
 const struct cli_command oci_ps_command = {
@@ -145,7 +145,7 @@ const struct cli_command oci_ps_command = {
 	.options = ps_options,
 	.option_count = ARRAY_SIZE(ps_options),
 	.options_size = sizeof(struct format_options),
-	.run = ps_run,
+	CLI_MORE(ps_run),
 	.min_args = 1,
 	.max_args = 1,
 };

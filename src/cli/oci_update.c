@@ -157,7 +157,7 @@ const struct cli_command oci_update_command = {
 	.options = update_options,
 	.option_count = ARRAY_SIZE(update_options),
 	.options_size = sizeof(struct update_options),
-	.run = update_run,
+	CLI_MORE(update_run),
 	.min_args = 1,
 	.max_args = 1,
 };

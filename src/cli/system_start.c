@@ -51,7 +51,7 @@ const struct cli_command system_start_command = {
 	.name = "start",
 	.synopsis = "",
 	.summary = "Start the containers that restart policies promise, after a boot",
-	.run = system_start_run,
+	CLI_MORE(system_start_run),
 	.enters_container = true,
 };
 
@@ -119,5 +119,5 @@ const struct cli_command system_stop_command = {
 	.option_count = ARRAY_SIZE(system_stop_options),
 	.options_size = sizeof(struct system_stop_options),
 	.defaults = system_stop_defaults,
-	.run = system_stop_run,
+	CLI_MORE(system_stop_run),
 };

@@ -265,7 +265,7 @@ syslogged() { # the options
 	journald=$!
 	wait_until 10 test -S /run/systemd/journal/socket
 	m_run --name kept --log-driver journald busybox:local \
-		sh -c 'echo one; echo err >&2; printf "\033[1mbold \377\n"; head -c 20000 /dev/zero | tr "\0" z; echo; echo last' >/dev/null 2>&1
+		sh -c 'echo one; echo err >&2; sleep 0.3; printf "\033[1mbold \377\n"; head -c 20000 /dev/zero | tr "\0" z; echo; echo last' >/dev/null 2>&1
 	m logs kept >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
 	[ "$(cat "$BATS_TEST_TMPDIR/err")" = err ]
 	(printf 'one\n\033[1mbold \377\n'; head -c 20000 /dev/zero | tr '\0' z; printf '\nlast\n') | cmp - "$BATS_TEST_TMPDIR/out"
