@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "network/direct_address.h"
 #include "network/direct_guard.h"
 #include "network/direct_twin.h"
 #include "network/port.h"
@@ -34,12 +36,14 @@
 
 struct direct_port {
 	struct network_port port;
-	size_t index; /* in the endpoint */
+	size_t index;  /* in the endpoint */
+	int inside_fd; /* holds the host's port at the gateway's address as well; -1: does not */
 };
 
 struct direct {
 	char id[ID_LENGTH + 1];
 	struct guard guard;
+	char interface[IFNAMSIZ]; /* the host's end */
 	struct in_addr ipv4;
 	struct in6_addr ipv6;
 	size_t count;
@@ -85,16 +89,24 @@ static bool notifications_fit(void)
 	       sizes.seccomp_notif_resp <= sizeof(struct seccomp_notif_resp);
 }
 
+static void forget_ports(struct direct *direct)
+{
+	for (size_t i = 0; i < direct->count; i++)
+		cleanup_close(&direct->ports[i].inside_fd);
+	direct->count = 0;
+}
+
 /* Where bind(2) is not trapped a datagram server cannot be substituted. */
 static void choose_ports(struct direct *direct, const struct network_endpoint *endpoint)
 {
-	direct->count = 0;
+	forget_ports(direct);
 	for (size_t i = 0; i < endpoint->port_count && direct->count < GUARD_PORTS_MAX; i++)
 		if (endpoint->ports[i].mode == NETWORK_MODE_DIRECT &&
 		    !direct_refusal(endpoint->ports, endpoint->port_count, i) &&
 		    (direct->guard.udp || endpoint->ports[i].protocol != NETWORK_UDP))
-			direct->ports[direct->count++] =
-				(struct direct_port) { .port = endpoint->ports[i], .index = i };
+			direct->ports[direct->count++] = (struct direct_port) {
+				.port = endpoint->ports[i], .index = i, .inside_fd = -1
+			};
 }
 
 int direct_open(const struct direct_request *request, struct direct **ret)
@@ -118,6 +130,7 @@ int direct_open(const struct direct_request *request, struct direct **ret)
 		.udp = direct_wanted(endpoint->ports, endpoint->port_count, NETWORK_UDP),
 		.peers_fd = -1,
 	};
+	str_format(direct->interface, sizeof(direct->interface), "%s", endpoint->host_interface);
 	direct->ipv4 = endpoint->ipv4;
 	direct->ipv6 = endpoint->ipv6;
 	int r = direct->guard.cgroup_fd < 0
@@ -136,6 +149,7 @@ void direct_close(struct direct *direct)
 {
 	if (!direct)
 		return;
+	forget_ports(direct);
 	guard_close(&direct->guard);
 	cleanup_close(&direct->guard.cgroup_fd);
 	free(direct);
@@ -250,18 +264,55 @@ static int respond(const struct call *call, int error, uint32_t flags)
 	return ioctl(call->listener_fd, SECCOMP_IOCTL_NOTIF_SEND, &response) < 0 ? -errno : 0;
 }
 
+/* The gateway's port too: what is led from there to the loopback's is nobody else's. */
+static int hold_inside(const struct direct *direct, const struct network_port *port)
+{
+	const struct sockaddr_in at = { .sin_family = AF_INET,
+					.sin_port = htons(port->host_port),
+					.sin_addr = direct->guard.addresses.gateway4 };
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || !at.sin_addr.s_addr || bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
+		return -EADDRNOTAVAIL;
+	return take_fd(&fd);
+}
+
+/* Servers of 127.0.0.1 of the host are reached from inside as well, where that can be. */
+static void lead_inside(struct direct *direct)
+{
+	uint16_t ports[GUARD_PORTS_MAX];
+	size_t count = 0;
+	for (size_t i = 0; i < direct->count; i++) {
+		struct direct_port *at = &direct->ports[i];
+		const struct network_port *port = &at->port;
+		if (at->inside_fd < 0 && port->direct && port->protocol == NETWORK_TCP &&
+		    port->host_ip_set && port->host_family == AF_INET &&
+		    port->host_ip.v4.s_addr == htonl(INADDR_LOOPBACK))
+			at->inside_fd = hold_inside(direct, port);
+		if (at->inside_fd >= 0)
+			ports[count++] = port->host_port;
+	}
+	if (count && address_lead_inside(direct->interface, direct->guard.addresses.gateway4, ports,
+					 count) < 0)
+		for (size_t i = 0; i < direct->count; i++)
+			cleanup_close(&direct->ports[i].inside_fd);
+}
+
 /* The guard must know a port as taken only when it is. */
 static void list_ports(const struct direct *direct, struct guard_port ret[GUARD_PORTS_MAX])
 {
 	for (size_t i = 0; i < direct->count; i++) {
 		const struct network_port *port = &direct->ports[i].port;
-		/* What is bound to one address of the host cannot be reached at the gateway's. */
+		bool inside = direct->ports[i].inside_fd >= 0;
+		/* What is bound to one address of the host is not at the gateway's, unless it is
+		 * led there. */
 		ret[i] = (struct guard_port) { .protocol = port->protocol == NETWORK_UDP
 								   ? IPPROTO_UDP
 								   : IPPROTO_TCP,
 					       .container_port = port->container_port,
 					       .host_port = port->host_port,
-					       .taken = port->host_ip_set ? 0 : port->direct };
+					       .taken = !port->host_ip_set ? port->direct
+							: inside	   ? NETWORK_DIRECT_V4
+									   : 0 };
 	}
 }
 
@@ -280,12 +331,13 @@ int direct_moved(struct direct *direct, const struct network_endpoint *endpoint)
 	if (endpoint)
 		choose_ports(direct, endpoint);
 	else
-		direct->count = 0;
+		forget_ports(direct);
+	lead_inside(direct);
 	list_ports(direct, ports);
 	int r = guard_renew(&direct->guard, ports, direct->count);
 	/* No socket is handed out that the guard does not know the port of. */
 	if (r < 0)
-		direct->count = 0;
+		forget_ports(direct);
 	return r;
 }
 
@@ -376,6 +428,8 @@ static bool substitute(struct direct *direct, const struct call *call, const uni
 		return true;
 	}
 	port->port.direct |= families;
+	if (r == 0 && port->port.direct != before)
+		lead_inside(direct);
 	if (r == 0 && port->port.direct != before)
 		r = guard_update(direct);
 	if (r == 0 && port->port.direct != before)

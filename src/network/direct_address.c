@@ -31,6 +31,9 @@ static const struct bpf_kind steer = { BPF_PROG_TYPE_SCHED_CLS, (enum bpf_attach
 static const struct bpf_kind assign = { BPF_PROG_TYPE_SCHED_CLS, (enum bpf_attach_type)TCX_INGRESS,
 					"masu_assign" };
 
+static const struct bpf_kind inward = { BPF_PROG_TYPE_SCHED_CLS, (enum bpf_attach_type)TCX_INGRESS,
+					"masu_inward" };
+
 /* Where in a frame things are. What is loaded begins with the network header. */
 struct layout {
 	uint16_t type;
@@ -183,6 +186,20 @@ static bool is_led(const struct network_port *port, const struct layout *layout)
 	       (port->host_family == AF_INET && port->host_ip.v4.s_addr == htonl(INADDR_LOOPBACK));
 }
 
+/* Only TCP in a packet of its own, without options before it. */
+static void unless_plain(struct bpf_code *code, struct jumps *others, const struct layout *layout)
+{
+	int base = header(layout);
+	if (layout->type == ETH_P_IP) {
+		load(code, BPF_B, base);
+		jump_if(code, others, BPF_JNE, R2, 0x45);
+		load(code, BPF_H, base + 6);
+		jump_if(code, others, BPF_JSET, R2, htons(0x3fff)); /* no fragment */
+	}
+	load(code, BPF_B, base + layout->protocol);
+	jump_if(code, others, BPF_JNE, R2, IPPROTO_TCP);
+}
+
 /* What is for a direct port is marked; what comes back from it, to the host, gets the host's
  * address again. Falls through for both, and else jumps to @others. */
 static void write_family(struct bpf_code *code, const struct layout *layout,
@@ -192,14 +209,7 @@ static void write_family(struct bpf_code *code, const struct layout *layout,
 		     done = { 0 };
 	int base = header(layout), ports = base + layout->size;
 	fetch(code, others, ETH_HLEN, base, layout->size + 4u);
-	if (layout->type == ETH_P_IP) {
-		load(code, BPF_B, base);
-		jump_if(code, others, BPF_JNE, R2, 0x45); /* no options */
-		load(code, BPF_H, base + 6);
-		jump_if(code, others, BPF_JSET, R2, htons(0x3fff)); /* no fragment */
-	}
-	load(code, BPF_B, base + layout->protocol);
-	jump_if(code, others, BPF_JNE, R2, IPPROTO_TCP);
+	unless_plain(code, others, layout);
 	unless_address(code, others, layout, layout->destination, ends->container);
 	unless_address(code, &not_own, layout, layout->source, ends->container);
 	load(code, BPF_H, ports);
@@ -262,6 +272,32 @@ static void write_steer(struct bpf_code *code, const struct ends ends[2], const 
 		bpf_emit(code, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 		land(code, &others);
 	}
+	bpf_emit_return(code, NEXT);
+}
+
+/* ---- from inside ---- */
+
+static void write_inward(struct bpf_code *code, struct in_addr gateway, const uint16_t *ports,
+			 size_t count)
+{
+	const struct layout *layout = &layouts[0];
+	const uint32_t address[4] = { gateway.s_addr };
+	struct jumps others = { 0 }, taken = { 0 };
+	int base = header(layout);
+	copy(code, R6, R1);
+	jump_unless_type(code, &others, layout);
+	fetch(code, &others, ETH_HLEN, base, layout->size + 4u);
+	unless_plain(code, &others, layout);
+	unless_address(code, &others, layout, layout->destination, address);
+	load(code, BPF_H, base + layout->size + 2);
+	for (size_t i = 0; i < count; i++) {
+		set(code, R7, MARK | MARK_LOOPBACK | ports[i]);
+		jump_if(code, &taken, BPF_JEQ, R2, htons(ports[i]));
+	}
+	jump(code, &others);
+	land(code, &taken);
+	bpf_emit(code, BPF_STX | BPF_MEM | BPF_W, R6, R7, CTX(mark), 0);
+	land(code, &others);
 	bpf_emit_return(code, NEXT);
 }
 
@@ -441,4 +477,16 @@ int address_lead(struct bridge *bridge, const struct lease *lease)
 		r = lead_by_bridge(bridge, index);
 	write_steer(&code, ends, lease, own.ipv6_prefix != 0);
 	return r < 0 ? r : attach(door, &steer, &code);
+}
+
+int address_lead_inside(const char *interface, struct in_addr gateway, const uint16_t *ports,
+			size_t count)
+{
+	struct bpf_insn insns[INSNS_MAX];
+	struct bpf_code code = { insns, 0 };
+	unsigned index = if_nametoindex(interface);
+	if (index == 0)
+		return -errno;
+	write_inward(&code, gateway, ports, count);
+	return attach((int)index, &inward, &code);
 }

@@ -23,3 +23,11 @@
 int address_lead(struct bridge *bridge, const struct lease *lease);
 /* The bridge goes, and with it what belongs to it but the rules. */
 void address_forget(struct bridge *bridge);
+
+/*
+ * What the container sends to its gateway at one of these ports, by TCP and IPv4, goes to whoever
+ * listens there on the host's loopback: for connections from inside, which the guard sends there.
+ * Takes address_lead() for what comes of the mark. @interface is the host's end.
+ */
+int address_lead_inside(const char *interface, struct in_addr gateway, const uint16_t *ports,
+			size_t count);

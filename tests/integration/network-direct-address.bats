@@ -98,6 +98,19 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	[ "$(curl -fs --max-time 2 "http://$(address web IPAddress)/page")" = served ]
 	run get http://10.9.0.1:8080/page
 	[ "$status" -ne 0 ]
+	# From inside too, which needs the gateway's port, and that is nobody else's.
+	[ "$(m exec web timeout 3 wget -qO- http://127.0.0.1/page)" = served ]
+	[ "$(m exec web timeout 3 wget -qO- "http://$(address web IPAddress)/page")" = served ]
+	run get "http://$(address web Gateway):8080/page"
+	[ "$status" -ne 0 ]
+	run curl -s --max-time 1 "http://$(address web Gateway):8080/page"
+	[ "$status" -eq 7 ]
+	# Ports of the host that are not the container's are reached as ever.
+	echo "of the host" >"$BATS_TEST_TMPDIR/page"
+	busybox httpd -f -p "$(address web Gateway):8090" -h "$BATS_TEST_TMPDIR" >/dev/null 2>&1 3>&- 4>&- &
+	wait_until 5 curl -fs "http://$(address web Gateway):8090/page" >/dev/null
+	[ "$(m exec web timeout 3 wget -qO- "http://$(address web Gateway):8090/page")" = "of the host" ]
+	kill $!
 }
 
 @test "by name in a network of one's own, and after another container took the address" {
