@@ -201,6 +201,9 @@ static int check_network(struct check *check, const char *name, struct masu_erro
 	if (found.leases)
 		check_mended(check, where, "they are given back, with their published ports", 0,
 			     "%zu addresses are leased to containers that are gone", found.leases);
+	if (found.lost)
+		check_mended(check, where, "they are made again, with all published ports", 0,
+			     "its bridge or nf_tables table was removed while containers use it");
 	if (found.bridge)
 		check_mended(check, where, "they are removed", 0,
 			     "its bridge and nf_tables table are there, and no container is");

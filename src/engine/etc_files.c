@@ -136,12 +136,13 @@ static void put_list(struct buf *text, const char *keyword, const char *const *v
 	buf_putc(text, '\n');
 }
 
-/* "options" of the host or of --dns-option, and docker's: a name without dots is asked for as it is
- * first. */
+/* "options" of the host or of --dns-option, and docker's unless they have one of that sort: a name
+ * without dots is asked for as it is first. */
 static void put_options(struct buf *text, const struct container_config *config, const char *host)
 {
 	bool given = config->dns_options && config->dns_options[0];
 	const char *of_host = given ? NULL : strstr(host, "\noptions ");
+	size_t start = text->len;
 	buf_puts(text, "options");
 	for (const char *const *option = config->dns_options; given && *option; option++)
 		buf_printf(text, " %s", *option);
@@ -149,7 +150,9 @@ static void put_options(struct buf *text, const struct container_config *config,
 		of_host += strlen("\noptions ");
 		buf_printf(text, " %.*s", (int)strcspn(of_host, "\n"), of_host);
 	}
-	buf_puts(text, " ndots:0\n");
+	if (!buf_error(text) && !strstr(text->data + start, " ndots:"))
+		buf_puts(text, " ndots:0");
+	buf_putc(text, '\n');
 }
 
 /* Of a container with a resolver of its own. */

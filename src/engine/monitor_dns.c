@@ -17,7 +17,8 @@ static int open_resolver(struct monitor *m, pid_t pid, struct masu_error *err)
 	_cleanup_close_ int netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return error_errno(err, -errno, "%s", path);
-	const struct dns_start start = { .run_fd = m->engine->run_fd,
+	const struct dns_start start = { .root_fd = m->engine->root_fd,
+					 .run_fd = m->engine->run_fd,
 					 .netns_fd = netns,
 					 .servers = m->container.config.dns };
 	int r = dns_open(&start, &m->dns, err);

@@ -7,9 +7,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "engine/internal.h"
 #include "engine/restart_policy.h"
+#include "network/network.h"
 
 /* A container whose policy is to be looked at; in the caller's arena. */
 struct candidate {
@@ -154,6 +156,10 @@ int engine_system_start(struct engine *engine, engine_system_fn fn, void *opaque
 	struct collection all = { .arena = &arena };
 	arena_init(&arena, 0);
 	boot_time(all.booted);
+	/* Also for what runs: a firewall that was loaded again has taken everybody's rules away. */
+	struct masu_error why = { 0 };
+	if (network_mend(engine->root_fd, engine->run_fd, &why) < 0)
+		log_warn("%s", why.message);
 	int r = engine_each(engine, true, collect, &all, err);
 	for (size_t i = 0; r == 0 && i < all.count; i++) {
 		const struct candidate *c = &all.list[i];

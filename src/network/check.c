@@ -1,4 +1,5 @@
-/* What of a network nobody uses any more, for `system check`. */
+/* What of a network nobody uses any more, and what somebody took from it: for `system check` and
+ * `system start`. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -13,6 +14,21 @@ static bool is_being_retired(const struct lease_pool *pool)
 {
 	_cleanup_close_ int fd = openat(pool->dir_fd, "retire", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
+/* Somebody took away what containers need. */
+static bool is_lost(const struct bridge *bridge)
+{
+	return definition_has_host(&bridge->definition) && lease_count(&bridge->pool, 1) &&
+	       !bridge_is_foreign(bridge) &&
+	       (link_index(bridge->route_fd, bridge->definition.bridge) < 0 ||
+		nft_table_exists(bridge->nft_fd, bridge->table) == 0);
+}
+
+static int make_again(struct bridge *bridge, struct masu_error *err)
+{
+	int index = bridge_ensure_link(bridge, err);
+	return index < 0 ? index : bridge_ensure_table(bridge, err);
 }
 
 int network_check(int root_fd, int run_fd, const char *network, bool repair,
@@ -39,6 +55,9 @@ int network_check(int root_fd, int run_fd, const char *network, bool repair,
 	found.leases = bridge_count_dead(&bridge);
 	if (repair && found.leases)
 		r = bridge_sweep(&bridge, &left, err);
+	found.lost = r >= 0 && is_lost(&bridge);
+	if (repair && found.lost)
+		r = make_again(&bridge, err);
 	if (r < 0)
 		return r;
 	found.bridge = definition_has_host(&bridge.definition) &&
@@ -50,4 +69,23 @@ int network_check(int root_fd, int run_fd, const char *network, bool repair,
 	r = repair && found.bridge ? network_retire(root_fd, run_fd, network, 0, err) : 0;
 	*ret = found;
 	return r;
+}
+
+struct mending {
+	int root_fd, run_fd;
+	struct masu_error *err;
+};
+
+static int mend_one(void *opaque, const struct definition *definition)
+{
+	const struct mending *mending = opaque;
+	struct network_leftovers found;
+	return network_check(mending->root_fd, mending->run_fd, definition->name, true, &found,
+			     mending->err);
+}
+
+int network_mend(int root_fd, int run_fd, struct masu_error *err)
+{
+	struct mending mending = { root_fd, run_fd, err };
+	return definition_each(root_fd, mend_one, &mending);
 }

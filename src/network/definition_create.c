@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "network/definition.h"
 #include "network/link.h"
+#include "state/record.h"
 #include "sys/fs.h"
 
 #define BRIDGES_MAX 100
@@ -26,6 +27,8 @@ int definition_lock(int root_fd, int *ret_fd, struct masu_error *err)
 		r = errno == EINTR ? 0 : -errno;
 	if (r < 0)
 		return error_errno(err, r, "networks/");
+	/* Nobody else is writing now. */
+	record_sweep(fd, 0);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }

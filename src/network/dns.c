@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -83,6 +84,11 @@ bool dns_may_answer(struct dns *dns)
 		return false;
 	dns->budget--;
 	return true;
+}
+
+void dns_spend(struct dns *dns, unsigned queries)
+{
+	dns->budget -= queries < dns->budget ? queries : dns->budget;
 }
 
 static void answer(struct dns *dns, const struct sockaddr_in *client, const uint8_t *query,
@@ -221,6 +227,8 @@ int dns_server_parse(const char *text, struct dns_server *ret)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&ret->address;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&ret->address;
+	char address[INET6_ADDRSTRLEN];
+	size_t len = strcspn(text, "%");
 	*ret = (struct dns_server) { 0 };
 	if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
 		v4->sin_family = AF_INET;
@@ -228,8 +236,12 @@ int dns_server_parse(const char *text, struct dns_server *ret)
 		ret->len = sizeof(*v4);
 		return 0;
 	}
-	if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1)
+	if (str_format(address, sizeof(address), "%.*s", (int)len, text) < 0 ||
+	    inet_pton(AF_INET6, address, &v6->sin6_addr) != 1)
 		return -EINVAL;
+	/* A server that a router announced may be known on one link only. */
+	if (text[len] == '%')
+		v6->sin6_scope_id = if_nametoindex(text + len + 1);
 	v6->sin6_family = AF_INET6;
 	v6->sin6_port = htons(PORT);
 	ret->len = sizeof(*v6);
@@ -242,6 +254,7 @@ int dns_open(const struct dns_start *start, struct dns **ret, struct masu_error 
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (dns == MAP_FAILED)
 		return error_set(err, -ENOMEM, "out of memory");
+	dns->root_fd = start->root_fd;
 	dns->run_fd = start->run_fd;
 	dns->epoll_fd = dns->udp_fd = dns->tcp_fd = dns->timer_fd = -1;
 	dns->budget = BUDGET;

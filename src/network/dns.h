@@ -16,7 +16,7 @@ struct dns;
 #define DNS_SERVERS_MAX	 3
 
 struct dns_start {
-	int run_fd;		    /* masu's runroot; stays the caller's and open */
+	int root_fd, run_fd;	    /* masu's root and runroot; stay the caller's and open */
 	int netns_fd;		    /* the container's */
 	const char *const *servers; /* --dns, NULL-terminated; NULL or empty: the host's */
 };

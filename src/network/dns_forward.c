@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -27,12 +28,12 @@ static int host_server(unsigned wanted, struct dns_server *ret)
 		return -ENOENT;
 	char *save = NULL;
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char word[INET6_ADDRSTRLEN];
+		char word[INET6_ADDRSTRLEN + 1 + IFNAMSIZ];
 		const char *rest = str_after(line, "nameserver");
 		if (!rest || (*rest != ' ' && *rest != '\t'))
 			continue;
 		rest += strspn(rest, " \t");
-		if (str_format(word, sizeof(word), "%.*s", (int)strcspn(rest, " \t%"), rest) < 0 ||
+		if (str_format(word, sizeof(word), "%.*s", (int)strcspn(rest, " \t"), rest) < 0 ||
 		    dns_server_parse(word, ret) < 0)
 			continue;
 		if (seen++ == wanted)

@@ -51,7 +51,7 @@ struct dns_stream {
 };
 
 struct dns {
-	int run_fd, netns_fd, epoll_fd, udp_fd, tcp_fd, timer_fd;
+	int root_fd, run_fd, netns_fd, epoll_fd, udp_fd, tcp_fd, timer_fd;
 	bool forward, quiet; /* quiet: nothing is read until the timer says so */
 	unsigned own_servers;
 	struct dns_server servers[DNS_SERVERS_MAX];
@@ -72,12 +72,14 @@ int dns_watch(struct dns *dns, int fd, enum dns_source source, unsigned index, u
 void dns_arm(struct dns *dns, unsigned ms);
 /* False where the container has asked too much for now. */
 bool dns_may_answer(struct dns *dns);
+/* The answer takes as much as @queries that are easy to answer. */
+void dns_spend(struct dns *dns, unsigned queries);
 
 /* Answers what is known here: true, with @answer. */
 bool dns_names_answer(struct dns *dns, const uint8_t *query, const struct dns_question *question,
 		      struct dns_answer *answer);
 
-/* An address, and port 53. -EINVAL. */
+/* An address ("fe80::1%eth0" too), and port 53. -EINVAL. */
 int dns_server_parse(const char *text, struct dns_server *ret);
 /* A connected, non-blocking socket to the @attempt-th server; -ENOENT: there is none. */
 int dns_server_socket(struct dns *dns, unsigned attempt, int type);

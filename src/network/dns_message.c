@@ -101,6 +101,7 @@ void dns_answer_begin(struct dns_answer *answer, const uint8_t *query,
 	/* At most 12 + 255 + 4 bytes. */
 	memcpy(header + DNS_HEADER, query + DNS_HEADER, question->end - DNS_HEADER);
 	answer->len = question->end;
+	answer->room = question->by_tcp ? DNS_ANSWER_MAX : DNS_UDP_MAX;
 }
 
 void dns_answer_truncate(struct dns_answer *answer)
@@ -112,7 +113,7 @@ void dns_answer_truncate(struct dns_answer *answer)
 static uint8_t *add_record(struct dns_answer *answer, unsigned type, size_t data_len)
 {
 	uint8_t *at = answer->bytes + answer->len;
-	if (sizeof(answer->bytes) - answer->len < 12 + data_len) {
+	if (answer->room - answer->len < 12 + data_len) {
 		dns_answer_truncate(answer);
 		return NULL;
 	}
@@ -168,5 +169,22 @@ int dns_reverse_parse(const char *name, struct in_addr *ret)
 	if (inet_pton(AF_INET, text, &reversed) != 1)
 		return -EINVAL;
 	ret->s_addr = __builtin_bswap32(reversed.s_addr);
+	return 0;
+}
+
+int dns_reverse6_parse(const char *name, struct in6_addr *ret)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct in6_addr address = { 0 };
+	if (strlen(name) != 2 * 32 + strlen("ip6.arpa") || !streq(name + 64, "ip6.arpa"))
+		return -EINVAL;
+	/* The last half byte comes first. */
+	for (unsigned i = 0; i < 32; i++) {
+		const char *digit = strchr(digits, name[2 * i]);
+		if (!digit || name[2 * i + 1] != '.')
+			return -EINVAL;
+		address.s6_addr[15 - i / 2] |= (uint8_t)((digit - digits) << 4 * (i % 2));
+	}
+	*ret = address;
 	return 0;
 }

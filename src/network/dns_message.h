@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DNS_NAME_MAX   255 /* bytes on the wire */
-#define DNS_ANSWER_MAX 512 /* what is made here: fits into UDP without EDNS */
+#define DNS_NAME_MAX   255  /* bytes on the wire */
+#define DNS_ANSWER_MAX 1232 /* what is made here */
+#define DNS_UDP_MAX    512  /* of that by UDP: without EDNS */
 #define DNS_HEADER     12
 
 enum { DNS_A = 1, DNS_PTR = 12, DNS_AAAA = 28, DNS_ANY = 255 };
@@ -20,6 +21,7 @@ enum { DNS_OK = 0, DNS_FORMAT_ERROR = 1, DNS_FAILURE = 2, DNS_NOT_IMPLEMENTED = 
 struct dns_question {
 	uint16_t id, type, class;
 	size_t end;		     /* where the question ends in the message */
+	bool by_tcp;		     /* the answer may be longer; the caller's to say */
 	char name[DNS_NAME_MAX + 1]; /* lower case, "web.example.com"; "" where a label has another
 					character than [a-z0-9_-] */
 };
@@ -36,7 +38,7 @@ bool dns_is_reply(const uint8_t *reply, size_t reply_len, const uint8_t *query, 
 
 struct dns_answer {
 	uint8_t bytes[DNS_ANSWER_MAX];
-	size_t len;
+	size_t len, room;
 };
 
 /* An answer without records to the query. */
@@ -49,3 +51,5 @@ void dns_answer_truncate(struct dns_answer *answer);
 
 /* The address in "4.3.2.1.in-addr.arpa". -EINVAL. */
 int dns_reverse_parse(const char *name, struct in_addr *ret);
+/* The address in "2.0.[…].d.f.ip6.arpa" (RFC 3596, section 2.5). -EINVAL. */
+int dns_reverse6_parse(const char *name, struct in6_addr *ret);

@@ -71,6 +71,7 @@ static int handle_query(struct dns *dns, struct dns_stream *stream)
 	int code = dns_question_parse(query, stream->in_len - 2, &question);
 	if (code < 0)
 		return code;
+	question.by_tcp = true;
 	if (code == 0 && dns_names_answer(dns, query, &question, &answer))
 		return give_answer(stream, &answer);
 	for (unsigned i = 0; code == 0 && dns->forward && i < DNS_SERVERS_MAX; i++) {

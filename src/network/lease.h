@@ -57,6 +57,8 @@ int lease_lock(struct lease_pool *pool, int operation);
  */
 int lease_take(struct lease_pool *pool, const struct definition *definition, struct lease *lease);
 
+/* The IPv4 address of the network that ends as an IPv6 one does. */
+struct in_addr lease_ipv4_of(const struct definition *definition, const struct in6_addr *ipv6);
 /* The IPv6 address that goes with an IPv4 one. */
 struct in6_addr lease_ipv6(const struct definition *definition, struct in_addr ipv4);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,15 +42,20 @@ bool lease_ipv6_is_free(struct lease_pool *pool, const struct in6_addr *ipv6)
 	return faccessat(pool->dir_fd, claim_path(ipv6, path), F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
+struct in_addr lease_ipv4_of(const struct definition *definition, const struct in6_addr *ipv6)
+{
+	uint32_t host, mask = 0xffffffffu >> definition->prefix4;
+	memcpy(&host, ipv6->s6_addr + 12, sizeof(host));
+	return (struct in_addr) { htonl((ntohl(definition->gateway4.s_addr) & ~mask) |
+					(ntohl(host) & mask)) };
+}
+
 /* The address that a container by @ipv6's last bits would have got, where it has got it. */
 static bool is_taken(struct lease_pool *pool, const struct definition *definition,
 		     const struct lease *lease)
 {
 	char text[INET_ADDRSTRLEN];
-	uint32_t host, mask = 0xffffffffu >> definition->prefix4;
-	struct in_addr ipv4;
-	memcpy(&host, lease->ipv6.s6_addr + 12, sizeof(host));
-	ipv4.s_addr = htonl((ntohl(definition->gateway4.s_addr) & ~mask) | (ntohl(host) & mask));
+	const struct in_addr ipv4 = lease_ipv4_of(definition, &lease->ipv6);
 	const struct in6_addr derived = lease_ipv6(definition, ipv4);
 	return ipv4.s_addr != lease->ipv4.s_addr && IN6_ARE_ADDR_EQUAL(&derived, &lease->ipv6) &&
 	       faccessat(pool->dir_fd, inet_ntop(AF_INET, &ipv4, text, sizeof(text)), F_OK, 0) == 0;

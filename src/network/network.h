@@ -143,15 +143,19 @@ int network_retire(int root_fd, int run_fd, const char *network, unsigned linger
 		   struct masu_error *err);
 #define NETWORK_LINGER_MS 2000u
 
-/* What a network still has of containers that are gone. */
+/* What a network still has of containers that are gone, or what those that run lack. */
 struct network_leftovers {
 	size_t leases; /* addresses, with their nf_tables elements */
 	bool bridge;   /* bridge and table, without any lease and nobody about to remove them */
+	bool lost;     /* bridge or table: somebody removed them, e.g. `nft flush ruleset` */
 };
-/* Looks for them and, with @repair, gives them back. A network without containers has none. */
+/* Looks for them and, with @repair, gives them back and makes them again. A network without
+ * containers has none. */
 int network_check(int root_fd, int run_fd, const char *network, bool repair,
 		  struct network_leftovers *ret, struct masu_error *err);
 
+/* The same with @repair for every network. */
+int network_mend(int root_fd, int run_fd, struct masu_error *err);
 /*
  * Asks the plugins of a "cni:" network about the container's @interface (CHECK); with @repair has
  * them take it back, whose container is gone. Runs a helper.

@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(question.end >= DNS_HEADER && question.end <= size);
 	FUZZ_CHECK(strlen(question.name) <= DNS_NAME_MAX && !strchr(question.name, '/'));
 	(void)dns_reverse_parse(question.name, &address);
+	(void)dns_reverse6_parse(question.name, &(struct in6_addr) { 0 });
 	dns_answer_begin(&answer, data, &question, (unsigned)code);
 	for (unsigned i = 0; i < 40; i++)
 		dns_answer_address(&answer, i % 2 ? AF_INET : AF_INET6, &(struct in6_addr) { 0 });

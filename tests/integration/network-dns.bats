@@ -57,7 +57,32 @@ options edns0 ndots:0" ]
 	[ "$(client c1 query web tcp)" = "rcode 0 truncated 0 10.81.0.2" ]
 	m exec c1 nslookup -type=aaaa web.mynet | grep -q fd81::2
 	m exec c1 nslookup 10.81.0.2 | grep -q 'web.mynet'
+	m exec c1 nslookup fd81::2 | grep -q 'web.mynet'
+	# One that was asked for, and one that would follow from another address but is not anybody's.
+	up own --network mynet --ip 10.81.0.40 --ip6 fd81::beef --network-alias my_db.v-2
+	m exec c1 nslookup fd81::beef | grep -q 'own.mynet'
+	run m exec c1 nslookup fd81::28
+	[[ $output != *own* ]]
+	[ "$(client c1 query my_db.v-2)" = "rcode 0 truncated 0 10.81.0.40" ]
 	m exec c1 ping -c1 -W2 web
+}
+
+@test "search domains and options: docker's ndots:0 unless somebody said otherwise" {
+	m_run -d --name c1 --network mynet --dns-search a.example --dns-search b.example --dns-option ndots:2 \
+		--dns-option timeout:1 busybox:local sleep 300 >/dev/null
+	[ "$(m exec c1 cat /etc/resolv.conf)" = "nameserver 127.0.0.11
+search a.example b.example
+options ndots:2 timeout:1" ]
+	# A name is asked for with them, too: what the server says of it comes back.
+	serve 127.0.0.53 1
+	[ "$(client c1 query web.a.example)" = "rcode 0 truncated 0 9.9.9.1" ]
+	# With EDNS, whose size is the client's and the server's business.
+	[ "$(client c1 query www.example.org edns)" = "rcode 0 truncated 0 9.9.9.1" ]
+	[ "$(client c1 query c1 edns)" = "rcode 0 truncated 0 10.81.0.2" ]
+	# A server that is known on one link only.
+	printf 'nameserver fe80::1%%lo\nnameserver 127.0.0.53\n' >"$BATS_FILE_TMPDIR/resolv.conf"
+	[ "$(client c1 query www.example.org)" = "rcode 0 truncated 0 9.9.9.1" ]
+	printf 'search example.com\nnameserver 127.0.0.53\noptions edns0\n' >"$BATS_FILE_TMPDIR/resolv.conf"
 }
 
 @test "several containers with one alias take turns; who leaves is not answered with any more" {

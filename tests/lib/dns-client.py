@@ -1,4 +1,4 @@
-# Asks 127.0.0.11 of this network namespace: "query NAME [tcp]" prints the addresses, "garbage" sends
+# Asks 127.0.0.11 of this network namespace: "query NAME [tcp] [edns]" prints the addresses, "garbage" sends
 # what is no query, "flood SECONDS" asks as fast as it can.
 import socket
 import struct
@@ -21,8 +21,11 @@ def receive(stream):
     return data[2:]
 
 
-def ask(name, tcp):
+def ask(name, tcp, edns=False):
     query = question(name)
+    if edns:
+        # One additional record: OPT of the root, 4,096 bytes.
+        query = query[:11] + b"\1" + query[12:] + b"\0\0\x29\x10\0\0\0\0\0\0\0"
     if tcp:
         with socket.create_connection(("127.0.0.11", 53), 5) as stream:
             stream.sendall(struct.pack(">H", len(query)) + query)
@@ -41,7 +44,7 @@ def addresses(reply, query_len):
 
 verb = sys.argv[1]
 if verb == "query":
-    reply = ask(sys.argv[2], "tcp" in sys.argv)
+    reply = ask(sys.argv[2], "tcp" in sys.argv[3:], "edns" in sys.argv[3:])
     print("rcode", reply[3] & 15, "truncated", reply[2] >> 1 & 1, *sorted(set(addresses(reply, len(question(sys.argv[2]))))))
 elif verb == "garbage":
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -127,6 +127,24 @@ until_shown() { # name, template, value
 			$(until_shown masu-sweep '{{.State.Status}}' exited) && '$MASU' rm masu-sweep"
 }
 
+@test "network create, inspect, rm" {
+	local all="masu-swept-n masu-sweep-r"
+	sweep "'$MASU' network rm -f $all" \
+		"'$MASU' network rm -f $all >/dev/null
+			'$MASU' network create --subnet 10.91.0.0/24 --label a=b masu-swept-n && '$MASU' network create -d routed --ipv6 masu-sweep-r &&
+			'$MASU' network inspect $all && '$MASU' network rm $all"
+}
+
+@test "network connect and disconnect, live; a container of a routed network" {
+	local all="masu-swept-n masu-sweep-r"
+	sweep "'$MASU' rm -f masu-sweep; '$MASU' network rm -f $all" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' network rm -f $all >/dev/null
+			'$MASU' network create masu-swept-n && '$MASU' network create -d routed --ipv6 masu-sweep-r &&
+			'$MASU' run -d --name masu-sweep --network masu-sweep-r -p 8080:80 --cgroup-parent '$PARENT' busybox:local sleep 600 &&
+			'$MASU' network connect --alias other masu-swept-n masu-sweep && '$MASU' network disconnect masu-sweep-r masu-sweep &&
+			'$MASU' rm -f masu-sweep && '$MASU' network rm $all"
+}
+
 @test "pause, unpause, rename, update" {
 	sweep "'$MASU' rm -f masu-sweep masu-swept" \
 		"'$MASU' rm -f masu-sweep masu-swept 2>/dev/null

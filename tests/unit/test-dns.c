@@ -102,13 +102,45 @@ static void test_reverse(void **state)
 		assert_int_equal(dns_reverse_parse(bad[i], &address), -EINVAL);
 }
 
+static void test_reverse6(void **state)
+{
+	struct in6_addr address, expected;
+	char name[] = "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.8.d.f.ip6.arpa";
+	inet_pton(AF_INET6, "fd81::2", &expected);
+	assert_int_equal(dns_reverse6_parse(name, &address), 0);
+	assert_memory_equal(&address, &expected, sizeof(address));
+	assert_int_equal(dns_reverse6_parse(name + 2, &address), -EINVAL);
+	name[2] = 'g';
+	assert_int_equal(dns_reverse6_parse(name, &address), -EINVAL);
+	name[2] = '\0';
+	assert_int_equal(dns_reverse6_parse(name, &address), -EINVAL);
+	assert_int_equal(dns_reverse6_parse("ip6.arpa", &address), -EINVAL);
+}
+
+static void test_answers_by_tcp_are_longer(void **state)
+{
+	const char text[] = HEADER "\003web\0\0\x1c\0\1";
+	struct dns_question q;
+	struct dns_answer a;
+	assert_int_equal(dns_question_parse((const uint8_t *)text, sizeof(text) - 1, &q), 0);
+	q.by_tcp = true;
+	dns_answer_begin(&a, (const uint8_t *)text, &q, DNS_OK);
+	for (unsigned i = 0; i < 32; i++)
+		dns_answer_address(&a, AF_INET6, &in6addr_loopback);
+	assert_false(a.bytes[2] & 0x02);
+	assert_int_equal(a.bytes[7], 32);
+	for (unsigned i = 0; i < 32; i++)
+		dns_answer_address(&a, AF_INET6, &in6addr_loopback);
+	assert_true(a.bytes[2] & 0x02);
+	assert_true(a.len <= sizeof(a.bytes));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_questions),
-		cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_reverse),
+		cmocka_unit_test(test_questions), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_answers),	  cmocka_unit_test(test_reverse),
+		cmocka_unit_test(test_reverse6),  cmocka_unit_test(test_answers_by_tcp_are_longer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

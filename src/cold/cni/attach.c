@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cold/cni/cni.h"
+#include "state/record.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
 
@@ -102,6 +103,9 @@ static int write_record(const struct cni *cni, struct masu_error *err)
 	int r = dir < 0 ? dir : buf_error(&text);
 	if (r == 0)
 		r = name_of(cni, ".json", name);
+	/* What killed ones have left. */
+	if (r == 0)
+		(void)record_sweep(dir, RECORD_SWEEP_AGE);
 	if (r == 0)
 		r = fs_write_atomic(dir, name, text.data, text.len, 0600, true);
 	return r < 0 ? error_errno(err, r, "CNI network %s: record", cni->network) : 0;
