@@ -1,5 +1,6 @@
 /* `masu container`: docker's other way to say the container verbs. */
 #include "cli/commands.h"
+#include "cli/container_archive.h"
 #include "cli/images.h"
 #include "cli/system.h"
 
@@ -13,6 +14,7 @@ static const struct cli_command *const container_verbs[] = {
 	&diff_command,
 	&exec_command,
 	&export_command,
+	&container_import_command,
 	&container_inspect_command,
 	&kill_command,
 	&logs_command,

@@ -9,6 +9,7 @@
 #include "base/human.h"
 #include "base/str.h"
 #include "cli/commands.h"
+#include "cli/container_archive.h"
 #include "cli/output_file.h"
 #include "cli/session.h"
 #include "engine/copy.h"
@@ -106,15 +107,6 @@ const struct cli_command cp_command = {
 
 /* ---- export ---- */
 
-struct export_options {
-	const char *output;
-};
-
-static const struct cli_option export_options[] = {
-	CLI_OPT(struct export_options, output, "output", 'o', CLI_STRING, "string",
-		"Write to a file, instead of STDOUT"),
-};
-
 struct exported {
 	struct engine engine;
 	struct arena *arena;
@@ -127,11 +119,27 @@ static int export_to(void *data, int fd, struct masu_error *err)
 	return engine_export(&exported->engine, exported->arena, exported->id, fd, err);
 }
 
+static int export_all(struct cli_context *context, const struct container_export_options *options,
+		      char *name, struct masu_error *err)
+{
+	char *argv[8] = { (char *)"container", (char *)"export", (char *)"--with-volumes" };
+	int argc = 3;
+	if (options->output) {
+		argv[argc++] = (char *)"--output";
+		argv[argc++] = (char *)options->output;
+	}
+	argv[argc++] = (char *)"--";
+	argv[argc++] = name;
+	return cli_exec_cold(context, "masu-image", argc, argv, err);
+}
+
 static int export_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		      struct masu_error *err)
 {
-	const struct export_options *options = pointer;
+	const struct container_export_options *options = pointer;
 	struct exported exported = { .engine = ENGINE_CLOSED, .arena = context->arena };
+	if (options->with_volumes)
+		return export_all(context, options, argv[0], err);
 	int r = session_resolve(context, argv[0], &exported.engine, exported.id, err);
 	if (r == 0)
 		r = output_write(context->arena, options->output, export_to, &exported, err);
@@ -139,14 +147,9 @@ static int export_run(struct cli_context *context, void *pointer, int argc, char
 	return r;
 }
 
-const struct cli_command export_command = {
-	.name = "export",
-	.synopsis = "[OPTIONS] CONTAINER",
-	.summary = "Export a container's filesystem as a tar archive",
-	.options = export_options,
-	.option_count = ARRAY_SIZE(export_options),
-	.options_size = sizeof(struct export_options),
-	CLI_MORE(export_run),
-	.min_args = 1,
-	.max_args = 1,
-};
+#ifdef MASU_HOT
+const struct cli_command export_command = { CONTAINER_EXPORT_COMMAND, CLI_MORE(export_run) };
+#else
+const struct cli_command export_command = { CONTAINER_EXPORT_COMMAND, CONTAINER_EXPORT_OPTIONS,
+					    CLI_MORE(export_run) };
+#endif

@@ -76,6 +76,8 @@ static int write_record(int dir, const struct volume *volume, struct masu_error 
 	json_field_string(&w, "Driver", "local");
 	json_field_string(&w, "CreatedAt", volume->created);
 	json_field_bool(&w, "Anonymous", volume->anonymous);
+	if (volume->import)
+		json_field_string(&w, "Import", volume->import);
 	pairs_put(&w, "Labels", volume->labels, volume->label_count);
 	pairs_put(&w, "Options", volume->options, volume->option_count);
 	json_end_object(&w);
@@ -112,6 +114,7 @@ static int read_record(int dir, const char *root, const char *name, struct arena
 	json_string(json_get(record, "Driver"), &volume.driver);
 	json_string(json_get(record, "CreatedAt"), &volume.created);
 	json_bool(json_get(record, "Anonymous"), &volume.anonymous);
+	json_string(json_get(record, "Import"), &volume.import);
 	if (pairs_get(arena, json_get(record, "Labels"), &volume.labels, &volume.label_count) < 0 ||
 	    pairs_get(arena, json_get(record, "Options"), &volume.options, &volume.option_count) <
 		    0)
@@ -122,6 +125,23 @@ static int read_record(int dir, const char *root, const char *name, struct arena
 		return error_set(err, -ENOMEM, "out of memory");
 	*ret = volume;
 	return 0;
+}
+
+/* read_record(); -ENOENT where it was to come to be with a container that there is not. */
+static int read_finished(int root_fd, int dir, const char *root, const char *name,
+			 struct arena *arena, struct volume *ret, struct masu_error *err)
+{
+	char path[VOLUME_PATH_MAX];
+	struct volume volume;
+	int r = read_record(dir, root, name, arena, &volume, err);
+	if (r == 0 && volume.import &&
+	    (!name_valid(volume.import) ||
+	     str_format(path, sizeof(path), "containers/%s", volume.import) < 0 ||
+	     faccessat(root_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0))
+		r = -ENOENT;
+	if (r == 0)
+		*ret = volume;
+	return r;
 }
 
 /* "VOLUME@SNAPSHOT": the snapshot takes the place of the volume's own data. */
@@ -148,7 +168,7 @@ int volume_open(int root_fd, const char *root, struct arena *arena, const char *
 	if (r < 0)
 		return r;
 	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = dir < 0 ? -errno : read_record(dir, root, base, arena, ret, err);
+	r = dir < 0 ? -errno : read_finished(root_fd, dir, root, base, arena, ret, err);
 	if (r == -ENOENT)
 		return error_set(err, r, "get %.255s: no such volume", base);
 	if (r < 0)
@@ -269,7 +289,7 @@ static int make(int root_fd, const char *root, struct arena *arena, const struct
 		return error_wrap(err, "volume %s", name);
 	}
 	/* Somebody else may have made it meanwhile. */
-	int r = read_record(dir, root, name, arena, ret, NULL);
+	int r = read_finished(root_fd, dir, root, name, arena, ret, NULL);
 	if (r == 0 && making->fill)
 		return error_set(err, -EEXIST, "a volume named %s exists already", name);
 	if (r != -ENOENT)
@@ -349,6 +369,26 @@ int volume_rename(int root_fd, const char *root, struct arena *arena, const char
 	if (r == 0)
 		r = sync_volume(root_fd, dir);
 	return r < 0 ? error_errno(err, r, "volume %s", from) : 0;
+}
+
+int volume_settle(int root_fd, const char *root, struct arena *arena, const char *name,
+		  struct masu_error *err)
+{
+	char path[VOLUME_PATH_MAX];
+	struct volume volume;
+	int r = volume_path(name, path, err);
+	if (r == 0)
+		r = volume_open(root_fd, root, arena, name, &volume, NULL, err);
+	if (r < 0 || !volume.import)
+		return r;
+	_cleanup_close_ int dir = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_errno(err, -errno, "volume %s", name);
+	_cleanup_close_ int lock = record_lock(dir, RECORD_LOCK_EXCLUSIVE, err);
+	if (lock < 0)
+		return lock;
+	volume.import = NULL;
+	return write_record(dir, &volume, err);
 }
 
 int volume_remove(int root_fd, const char *name, struct masu_error *err)

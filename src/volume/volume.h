@@ -17,6 +17,11 @@ struct volume {
 	size_t label_count, option_count;
 	bool anonymous;
 	bool snapshot; /* it is one of a volume (snapshot.h) and is never written to */
+	/*
+	 * The id of the container with which it comes to be: as long as that does not exist, the
+	 * volume was never finished. NULL: it is by itself.
+	 */
+	const char *import;
 };
 
 enum volume_kind {
@@ -69,6 +74,9 @@ int volume_remove(int root_fd, const char *name, struct masu_error *err);
  */
 int volume_rename(int root_fd, const char *root, struct arena *arena, const char *from,
 		  const char *to, struct masu_error *err);
+/* The container of volume->import exists: from now on the volume is by itself. Durable. */
+int volume_settle(int root_fd, const char *root, struct arena *arena, const char *name,
+		  struct masu_error *err);
 int volume_list(int root_fd, const char *root, struct arena *arena, struct volume **ret,
 		size_t *ret_count, struct masu_error *err);
 /*

@@ -66,7 +66,7 @@ static int write_directory(struct worker_report *report, struct masu_error *err)
 	lseek(fixture.frames, 0, SEEK_SET);
 	FUZZ_CHECK(mkdirat(fixture.top, "root", 0700) == 0);
 	_cleanup_close_ int root = openat(fixture.top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return write_layer(fixture.frames, root, fixture.marks, report, err);
+	return write_layer(fixture.frames, root, fixture.marks, false, report, err);
 }
 
 static int write_index(struct worker_report *report, struct masu_error *err)

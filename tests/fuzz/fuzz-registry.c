@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "cold/image/artifacts.h"
+#include "cold/image/container_archive.h"
 #include "cold/image/document.h"
 #include "cold/image/search.h"
 #include "cold/image/signature.h"
@@ -97,6 +98,21 @@ static unsigned kind_of(uint8_t first)
 	return (forced ? (unsigned)strtoul(forced, NULL, 10) : first) % 7;
 }
 
+/* What comes out of the box is JSON, whatever went in. */
+static void one_container(const char *text, size_t len)
+{
+	_cleanup_buf_ struct buf out;
+	_cleanup_arena_ struct arena arena = { 0 };
+	const struct json *document;
+	struct masu_error err = { 0 };
+	struct container_task task = { .text = text, .len = len };
+	buf_init(&out, 0);
+	int r = container_archive_describe(&task, &out, &err);
+	FUZZ_CHECK(r == 0 || err.message[0]);
+	if (r == 0)
+		FUZZ_CHECK(json_parse(&arena, out.data, out.len, &document, NULL) == 0);
+}
+
 /* Facts end in a NUL each, and there is nothing behind the last. */
 static void one_volume(const char *text, size_t len, bool config)
 {
@@ -142,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		one_attached(text, size - 1);
 		one_volume(text, size - 1, false);
 		one_volume(text, size - 1, true);
+		one_container(text, size - 1);
 	}
 	return 0;
 }

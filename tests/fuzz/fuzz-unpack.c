@@ -99,7 +99,7 @@ static void unpack(const struct buf *archive)
 	FUZZ_CHECK(r == 0 || err.message[0]);
 	lseek(fixture.frames, 0, SEEK_SET);
 	/* What came before a refused entry has been sent: the writer has to hold by itself. */
-	r = write_layer(fixture.frames, fixture.root, fixture.marks, &report, &err);
+	r = write_layer(fixture.frames, fixture.root, fixture.marks, false, &report, &err);
 	FUZZ_CHECK(r == 0 || err.message[0]);
 }
 

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "cold/image/commit.h"
+#include "cold/image/staged_tree.h"
 #include "cold/image/unpack.h"
 #include "tree/tar_write.h"
 
@@ -38,20 +39,10 @@ static int stage(struct commit *commit, const struct snapshot_volume *volume,
 		 struct commit_layer *ret, struct masu_error *err)
 {
 	struct reading reading = { .commit = commit, .volume = volume };
-	struct decoder_process *producer, *encoder;
-	int tar, gzip;
-	int r = producer_start(tell, &reading, &producer, &tar, err);
-	if (r < 0)
-		return r;
-	r = encoder_start(tar, &encoder, &gzip, err);
-	close(tar);
-	if (r == 0) {
-		r = staging_store(&commit->builder->staging, gzip, &ret->blob, err);
-		close(gzip);
-		r = encoder_finish(encoder, r, ret->diff_id, &ret->bytes, err);
-	}
+	int r = staged_tree(&commit->builder->staging, tell, &reading, &ret->blob, ret->diff_id,
+			    &ret->bytes, err);
 	ret->volume = volume;
-	return decoder_finish(producer, r, err);
+	return r;
 }
 
 static int stage_all(struct commit *commit, struct masu_error *err)

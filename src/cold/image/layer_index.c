@@ -1,7 +1,10 @@
 #include "cold/image/layer_index.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,11 +54,23 @@ int image_builder_format(struct image_builder *b, const char *format, struct mas
 	return 0;
 }
 
+/*
+ * Whether files can share blocks there. Then a container's first write to a large file of the image
+ * costs nothing, which is worth more than the time that making files takes: a file in an index
+ * has blocks of another filesystem.
+ */
+static bool shares_blocks(const struct image_builder *b)
+{
+	_cleanup_close_ int from = openat(b->staging.fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	_cleanup_close_ int to = openat(b->staging.fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return from >= 0 && to >= 0 && ioctl(to, FICLONE, from) == 0;
+}
+
 bool layer_index_wanted(struct image_builder *b, const struct built_layer *layer)
 {
 	struct masu_error ignored = { 0 };
 	if (b->automatic && !b->tried) {
-		bool works = b->ops->layer_try && try_erofs(b, &ignored) == 0;
+		bool works = b->ops->layer_try && !shares_blocks(b) && try_erofs(b, &ignored) == 0;
 		b->format = works ? STORAGE_EROFS : STORAGE_DIRECTORY;
 		b->tried = true;
 	}

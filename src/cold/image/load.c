@@ -11,6 +11,7 @@
 #include "cli/image_options.h"
 #include "cold/image/archive.h"
 #include "cold/image/build.h"
+#include "cold/image/load.h"
 #include "cold/image/verbs.h"
 #include "image/store.h"
 #include "state/trash.h"
@@ -115,17 +116,10 @@ static void print_loaded(struct arena *arena, const struct built_image *images, 
 	}
 }
 
-static int load(const struct cli_context *context, struct image_builder *b, int fd, bool quiet,
-		struct masu_error *err)
+int load_images(struct image_builder *b, const struct archive_image *from, size_t count,
+		struct built_image **ret, struct masu_error *err)
 {
-	struct archive archive = { .arena = b->arena, .staging = &b->staging };
-	struct archive_image *from;
-	size_t count;
-	int r = take_apart(&archive, fd, err);
-	if (r == 0)
-		r = archive_plan(&archive, &from, &count, err);
-	if (r < 0)
-		return r;
+	int r;
 	struct built_image *images = arena_array(b->arena, struct built_image, count);
 	if (!images)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -136,6 +130,23 @@ static int load(const struct cli_context *context, struct image_builder *b, int 
 		for (size_t i = 0; i < count && r < 0; i++)
 			built_image_abort(b, &images[i]);
 	} while (r == -EAGAIN);
+	*ret = images;
+	return r;
+}
+
+static int load(const struct cli_context *context, struct image_builder *b, int fd, bool quiet,
+		struct masu_error *err)
+{
+	struct archive archive = { .arena = b->arena, .staging = &b->staging };
+	struct archive_image *from;
+	struct built_image *images;
+	size_t count;
+	int r = take_apart(&archive, fd, err);
+	if (r == 0)
+		r = archive_plan(&archive, &from, &count, err);
+	if (r < 0)
+		return r;
+	r = load_images(b, from, count, &images, err);
 	for (size_t i = 0; i < count && r == 0; i++)
 		tell_image(context, b->root_fd, "load", images[i].config.digest, NULL);
 	if (r == 0 && !quiet)

@@ -48,6 +48,7 @@ int parse_target(struct arena *arena, const char *text, const char *verb, const 
 /* clang-format off */
 static const struct cli_command *const verbs[] = {
 	&commit_command,
+	&container_archive_command,
 	&image_command,
 	&import_command,
 	&load_command,

@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "cli/image_options.h"
 #include "cli/output_file.h"
+#include "cold/image/save.h"
 #include "cold/image/staging.h"
 #include "tree/tar.h"
 #include "cold/image/verbs.h"
@@ -38,6 +39,7 @@ struct saver {
 	size_t count;
 	const char **done; /* digests that are in the archive */
 	size_t done_count, done_capacity;
+	const struct save_more *more; /* NULL: nothing else */
 	struct masu_error *err;
 };
 
@@ -269,6 +271,31 @@ static int put_layout(struct saver *s)
 	return put_document(s, "oci-layout", &text);
 }
 
+static int put_staged(struct saver *s, const struct staged_blob *blob)
+{
+	char path[128];
+	_cleanup_close_ int fd = staging_read(s->more->staging, blob);
+	if (fd < 0)
+		return error_errno(s->err, fd, "images: staging");
+	str_format(path, sizeof(path), IMAGES_BLOBS "/%s", blob->digest + strlen("sha256:"));
+	if (already_done(s, blob->digest))
+		return 0;
+	int r = put_header(s, path, blob->size);
+	if (r == 0)
+		r = copy_checked(s, fd, blob->size, blob->digest);
+	if (r == 0)
+		r = put_padding(s, blob->size);
+	return r < 0 ? r : note_done(s, blob->digest);
+}
+
+static int put_more(struct saver *s)
+{
+	int r = 0;
+	for (size_t i = 0; i < s->more->count && r == 0; i++)
+		r = put_staged(s, &s->more->blobs[i]);
+	return r < 0 ? r : put_document(s, s->more->name, s->more->document);
+}
+
 static int put_archive(struct saver *s)
 {
 	static const uint8_t end[2 * TAR_BLOCK];
@@ -279,6 +306,8 @@ static int put_archive(struct saver *s)
 		r = put_index(s);
 	if (r == 0)
 		r = put_docker_manifest(s);
+	if (r == 0 && s->more)
+		r = put_more(s);
 	return r < 0 ? r : put(s, end, sizeof(end));
 }
 
@@ -325,6 +354,17 @@ static int collect(struct saver *s, int argc, char **argv)
 	for (int i = 0; i < argc && r == 0; i++)
 		r = add_image(s, &index, argv[i], (size_t)argc);
 	return r;
+}
+
+int save_image(struct arena *arena, int images_fd, const char *image, const struct save_more *more,
+	       int out, struct masu_error *err)
+{
+	struct saver s = {
+		.arena = arena, .images_fd = images_fd, .out = out, .more = more, .err = err
+	};
+	char *name = (char *)image;
+	int r = collect(&s, 1, &name);
+	return r < 0 ? r : put_archive(&s);
 }
 
 static int save_to(void *data, int fd, struct masu_error *err)

@@ -125,13 +125,14 @@ static _Noreturn void run_layer_decoder(int in, int out, const struct unpack_tar
 	worker_exit(report, r, &err);
 }
 
-static _Noreturn void run_writer(int in, int root, int marks_fd, struct worker_report *report)
+static _Noreturn void run_writer(int in, int root, int marks_fd, bool onto,
+				 struct worker_report *report)
 {
 	struct masu_error err = { 0 };
 	const int fds[] = { in, root, marks_fd };
 	int r = sandbox_writer(root, fds, ARRAY_SIZE(fds), &err);
 	if (r == 0)
-		r = write_layer(in, root, marks_fd, report, &err);
+		r = write_layer(in, root, marks_fd, onto, report, &err);
 	worker_exit(report, r, &err);
 }
 
@@ -159,7 +160,7 @@ static _Noreturn void run_second(int in, const struct unpack_target *target, int
 				 .marks_fd = marks_fd };
 	if (target->directory_fd < 0)
 		run_indexer(&job, report);
-	run_writer(in, target->directory_fd, marks_fd, report);
+	run_writer(in, target->directory_fd, marks_fd, target->onto, report);
 }
 
 static int start_layer_workers(struct worker *decoder, struct worker *writer, int blob_fd,
@@ -246,7 +247,7 @@ int unpack_end(struct unpacking *u, const int *below, size_t below_count,
 {
 	char hex[SHA256_HEX + 1];
 	int r = wait_for_both(&u->decoder, &u->writer, err);
-	if (r == 0)
+	if (r == 0 && !u->target.onto)
 		r = u->target.directory_fd < 0 ? marks_apply_index(u->marks_fd, u->target.index_fd,
 								   below, below_count, err)
 					       : marks_apply(u->marks_fd, u->target.directory_fd,

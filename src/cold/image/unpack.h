@@ -17,6 +17,7 @@ struct unpack_target {
 	int tar_fd, index_fd;
 	bool tar_is_there; /* tar_fd is the very file that is read */
 	bool plain;	   /* no layer but a tree of files: no name means a whiteout */
+	bool onto;	   /* directory_fd is a mounted root in which the layer happens */
 };
 
 struct unpacked_layer {

@@ -32,6 +32,7 @@ struct writer {
 	char parent_path[LIMIT_PATH + 1];
 	bool parent_valid;
 	bool replaced;		       /* something went, whose bytes were counted */
+	bool onto;		       /* see write_layer() */
 	int file;		       /* the file whose content is coming, or -1 */
 	struct frame_entry file_entry; /* in file_arena: it outlives its frame */
 	struct arena file_arena;
@@ -65,6 +66,8 @@ static int mark(struct writer *w, char what, const char *path)
 {
 	char text[LIMIT_PATH + 2] = { what };
 	size_t len = strlen(path);
+	if (w->onto)
+		return 0;
 	memcpy(text + 1, path, len + 1);
 	int r = fs_write_all(w->marks_fd, text, len + 2);
 	return r < 0 ? fail(w, r, path) : 0;
@@ -400,6 +403,9 @@ static int apply_whiteout(struct writer *w, const struct frame_entry *e, int dir
 			  const char *name)
 {
 	struct stat st;
+	bool was_whiteout;
+	if (w->onto)
+		return clear_name(w, dirfd, name, e->path, &was_whiteout);
 	if (mknodat(dirfd, name, S_IFCHR | 0600, makedev(0, 0)) == 0)
 		return 0;
 	if (errno != EEXIST || fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -408,10 +414,24 @@ static int apply_whiteout(struct writer *w, const struct frame_entry *e, int dir
 	return S_ISDIR(st.st_mode) ? mark(w, MARK_OPAQUE, e->path) : 0;
 }
 
+static int clear_directory(struct writer *w, int fd, const char *path)
+{
+	struct dirent *entry;
+	_cleanup_closedir_ DIR *dir = fs_opendir_at(fd, ".");
+	int r = dir ? 0 : -errno;
+	w->parent_valid = false; /* it may be below */
+	while (r == 0 && (entry = readdir(dir)))
+		if (!streq(entry->d_name, ".") && !streq(entry->d_name, ".."))
+			r = fs_remove_tree(dirfd(dir), entry->d_name);
+	return r < 0 ? fail(w, r, path) : 0;
+}
+
 static int apply_opaque(struct writer *w, const struct frame_entry *e)
 {
 	_cleanup_close_ int fd = -1;
 	int r = open_directory(w, e->path, &fd);
+	if (r == 0 && w->onto)
+		return clear_directory(w, fd, e->path);
 	return r < 0 ? r : mark(w, MARK_OPAQUE, e->path);
 }
 
@@ -460,7 +480,7 @@ static void set_directory_times(struct writer *w)
 static int count_bytes(struct writer *w)
 {
 	uint64_t inodes;
-	if (!w->replaced)
+	if (!w->replaced || w->onto)
 		return 0;
 	int r = storage_usage(w->root, ".", &w->report->bytes, &inodes);
 	return r < 0 ? fail(w, r, "/") : 0;
@@ -488,11 +508,12 @@ static int receive_all(struct writer *w)
 	}
 }
 
-int write_layer(int in, int root, int marks_fd, struct worker_report *report,
+int write_layer(int in, int root, int marks_fd, bool onto, struct worker_report *report,
 		struct masu_error *err)
 {
 	struct writer w = { .root = root,
 			    .marks_fd = marks_fd,
+			    .onto = onto,
 			    .parent = -1,
 			    .file = -1,
 			    .report = report,

@@ -18,5 +18,9 @@
 #define MARK_IMPLIED  'i' /* made because something in it came; looks like the one below it */
 #define MARK_EXPLICIT 'e' /* an entry of its own came after all */
 
-int write_layer(int in, int root, int marks_fd, struct worker_report *report,
+/*
+ * @onto: @root is a mounted root in which the layer is to happen, not a layer by itself: a whiteout
+ * removes what has the name. Then there are no marks.
+ */
+int write_layer(int in, int root, int marks_fd, bool onto, struct worker_report *report,
 		struct masu_error *err);
