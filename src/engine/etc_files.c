@@ -49,7 +49,8 @@ static void put_own_names(struct buf *text, const struct container *container)
 	}
 }
 
-/* --add-host "name:address"; "host-gateway" is the network's gateway. */
+/* --add-host "name:address"; "host-gateway" is the network's gateway, and on the host's own network
+ * the host itself; where no way leads to it, it has no name. */
 static void put_extra_host(struct buf *text, const struct container *container, const char *entry)
 {
 	const char *colon = strchr(entry, ':');
@@ -57,13 +58,15 @@ static void put_extra_host(struct buf *text, const struct container *container, 
 		return;
 	if (streq(colon + 1, "host-gateway")) {
 		char name[256];
+		const struct in_addr own = { htonl(INADDR_LOOPBACK) };
+		bool is_host = mode_host(container->config.network);
 		const struct network_endpoint *e = container->endpoints;
 		const struct network_endpoint *end = e + container->endpoint_count;
 		while (e < end && !e->gateway4.s_addr)
 			e++;
-		if (e < end &&
+		if ((is_host || e < end) &&
 		    str_format(name, sizeof(name), "%.*s", (int)(colon - entry), entry) == 0)
-			put_host(text, AF_INET, &e->gateway4, name);
+			put_host(text, AF_INET, is_host ? &own : &e->gateway4, name);
 		return;
 	}
 	buf_printf(text, "%s\t%.*s\n", colon + 1, (int)(colon - entry), entry);
@@ -155,6 +158,14 @@ static void put_options(struct buf *text, const struct container_config *config,
 	buf_putc(text, '\n');
 }
 
+/* "--dns-search ." alone is docker's way to say that there are none. */
+static void put_search(struct buf *text, const struct container_config *config)
+{
+	const char *const *domains = config->dns_search;
+	if (domains && domains[0] && (!streq(domains[0], ".") || domains[1]))
+		put_list(text, "search", domains, true);
+}
+
 /* Of a container with a resolver of its own. */
 static void put_own_resolver(struct buf *text, const struct container_config *config, char *host)
 {
@@ -168,7 +179,7 @@ static void put_own_resolver(struct buf *text, const struct container_config *co
 	     line = strtok_r(NULL, "\n", &save))
 		if (str_after(line, "search") || str_after(line, "domain"))
 			buf_printf(text, "%s\n", line);
-	put_list(text, "search", config->dns_search, true);
+	put_search(text, config);
 	buf_puts(text, buf_str(&options));
 }
 
@@ -192,7 +203,7 @@ static int resolv_conf_write(const struct container *container, struct masu_erro
 	}
 	bool have_server = host.data && copy_host_lines(config, host.data, &text);
 	put_list(&text, "nameserver", config->dns, false);
-	put_list(&text, "search", config->dns_search, true);
+	put_search(&text, config);
 	put_list(&text, "options", config->dns_options, true);
 	if (!have_server && !(config->dns && config->dns[0]) && !mode_host(config->network))
 		buf_puts(&text, "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");

@@ -85,6 +85,37 @@ options ndots:2 timeout:1" ]
 	printf 'search example.com\nnameserver 127.0.0.53\noptions edns0\n' >"$BATS_FILE_TMPDIR/resolv.conf"
 }
 
+@test "hosts and resolv.conf as docker's options say; what is refused" {
+	[ "$(m_run --rm --network mynet --dns-search . busybox:local cat /etc/resolv.conf)" = "nameserver 127.0.0.11
+options edns0 ndots:0" ]
+	[ "$(m_run --rm --network bridge --dns 10.81.0.200 --dns-search . --dns-option rotate busybox:local cat /etc/resolv.conf)" = \
+		"nameserver 10.81.0.200
+options rotate" ]
+	local hosts
+	hosts=$(m_run --rm --network mynet --mac-address 02:42:de:ad:be:ef --add-host gw:host-gateway --add-host a=10.1.2.3 \
+		--add-host 'six=[fd00::8]' --sysctl net.core.somaxconn=77 --sysctl net.ipv4.ip_unprivileged_port_start=1 busybox:local \
+		sh -c 'cat /etc/hosts /sys/class/net/eth0/address /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ip_unprivileged_port_start')
+	[[ $hosts == *"10.81.0.1	gw
+10.1.2.3	a
+fd00::8	six
+10.81.0."*"02:42:de:ad:be:ef
+77
+1" ]]
+	m_run --rm --network host --add-host gw:host-gateway busybox:local grep -q '^127.0.0.1	gw$' /etc/hosts
+	refused() { # message, options of run
+		local message=$1
+		shift
+		run m_run --rm "$@" busybox:local true
+		[ "$status" -eq 125 ] && [[ $output == *"$message"* ]] || { echo "$output"; return 1; }
+	}
+	refused "--link is not supported; containers of one user-defined network reach each other by name" --link x:y
+	refused 'bad format for add-host: "bad"' --add-host bad
+	refused "invalid IP address in add-host" --add-host bad:nonsense
+	refused "IP address is not correctly formatted" --dns nonsense
+	refused "is not a valid mac address" --mac-address zz
+	refused "is not allowed without a network namespace of its own" --network host --sysctl net.core.somaxconn=77
+}
+
 @test "several containers with one alias take turns; who leaves is not answered with any more" {
 	up w1 --network mynet --network-alias web
 	up w2 --network mynet --network-alias web
