@@ -50,6 +50,9 @@ int cli_exec_cold(struct cli_context *context, const char *program, int argc, ch
 	if (setenv("MASU_ROOT", context->root, 1) < 0 ||
 	    setenv("MASU_RUNROOT", context->runroot, 1) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
+	if (context->storage_driver &&
+	    setenv("MASU_STORAGE_DRIVER", context->storage_driver, 1) < 0)
+		return error_set(err, -ENOMEM, "out of memory");
 	if (context->trace_timing && setenv("MASU_TRACE_TIMING", "1", 1) < 0)
 		return error_set(err, -ENOMEM, "out of memory");
 	char **args = arena_array(context->arena, char *, (size_t)argc + 1);

@@ -59,9 +59,10 @@ struct cli_option {
 /* What every command gets: the global flags, and memory that lives as long as the program. */
 struct cli_context {
 	struct arena *arena;
-	const char *root;      /* --root / MASU_ROOT / /var/lib/masu */
-	const char *runroot;   /* --runroot / MASU_RUNROOT / /run/masu */
-	const char *program;   /* "masu" or "masu-oci" */
+	const char *root;	    /* --root / MASU_ROOT / /var/lib/masu */
+	const char *runroot;	    /* --runroot / MASU_RUNROOT / /run/masu */
+	const char *storage_driver; /* --storage-driver / MASU_STORAGE_DRIVER / NULL: the root's */
+	const char *program;	    /* "masu" or "masu-oci" */
 	const char *self_path; /* absolute path of this program, before it was re-executed sealed */
 	char **argv;	       /* the whole command line, for sealed_ensure() */
 	bool debug;

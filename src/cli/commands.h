@@ -5,7 +5,7 @@
 #include "cli/command.h"
 
 struct global_options {
-	const char *root, *runroot;
+	const char *root, *runroot, *storage_driver;
 	bool debug, trace_timing, version;
 };
 
@@ -45,6 +45,7 @@ extern const struct cli_command run_command;
 extern const struct cli_command start_command;
 extern const struct cli_command stats_command;
 extern const struct cli_command stop_command;
+extern const struct cli_command storage_command;
 extern const struct cli_command system_command;
 extern const struct cli_command system_start_command;
 extern const struct cli_command system_stop_command;

@@ -10,8 +10,7 @@
 #include "image/image.h"
 #include "state/record.h"
 #include "state/trash.h"
-
-#define STORAGE_DRIVER "overlay"
+#include "storage/config.h"
 
 static int run_tag(struct cli_context *context, void *data, int argc, char **argv,
 		   struct masu_error *err)
@@ -62,12 +61,15 @@ static int run_rmi(struct cli_context *context, void *data, int argc, char **arg
 	struct rmi_options *o = data;
 	_cleanup_close_ int root_fd = -1;
 	int status = 0;
+	struct storage_config storage;
 	int r = state_open_root(context->root, &root_fd, err);
+	if (r == 0)
+		r = storage_config_read(root_fd, &storage, err);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < argc; i++) {
 		struct masu_error why = { 0 };
-		r = engine_image_remove(root_fd, STORAGE_DRIVER, argv[i],
+		r = engine_image_remove(root_fd, storage.driver, argv[i],
 					o->force ? ENGINE_IMAGE_FORCE : 0, print_event, context,
 					&why);
 		/* docker: -f on what is not there is not worth an error */

@@ -34,7 +34,9 @@ static const char *from_environment(const char *name, const char *otherwise)
  */
 static int parse_globals(struct cli_context *context, int argc, char **argv)
 {
-	struct global_options options = { .root = context->root, .runroot = context->runroot };
+	struct global_options options = { .root = context->root,
+					  .runroot = context->runroot,
+					  .storage_driver = context->storage_driver };
 	struct masu_error err = { 0 };
 	char **positional;
 	int count;
@@ -46,6 +48,7 @@ static int parse_globals(struct cli_context *context, int argc, char **argv)
 	}
 	context->root = options.root;
 	context->runroot = options.runroot;
+	context->storage_driver = options.storage_driver;
 	context->debug = options.debug;
 	context->trace_timing = options.trace_timing;
 	if (help)
@@ -68,6 +71,7 @@ int main(int argc, char **argv)
 		.arena = &arena,
 		.root = from_environment("MASU_ROOT", "/var/lib/masu"),
 		.runroot = from_environment("MASU_RUNROOT", "/run/masu"),
+		.storage_driver = from_environment("MASU_STORAGE_DRIVER", NULL),
 		.program = program_name(argc > 0 ? argv[0] : NULL),
 		.argv = argv,
 	};

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "cli/parse.h"
 
 /* Records name paths: they must mean the same from every working directory. */
@@ -20,6 +21,26 @@ static const char *absolute(struct arena *arena, const char *path)
 	return joined ? parse_clean_path(arena, joined) : NULL;
 }
 
+/*
+ * Other drivers than overlay are in the second program, which gets the whole command line; nothing
+ * has been done yet.
+ */
+static int settle_storage(struct cli_context *context, struct engine *engine,
+			  struct masu_error *err)
+{
+	const char *wanted = context->storage_driver;
+	struct storage_config config;
+	if (CLI_IS_HOT) {
+		bool here = storage_driver(engine->storage_driver) && !engine->storage_leaving &&
+			    (!wanted || streq(wanted, engine->storage_driver));
+		return here ? 0 : cli_exec_more(context, err);
+	}
+	int r = wanted ? storage_choose(engine->root_fd, wanted, &config, err) : 0;
+	if (r == 0 && wanted)
+		memcpy(engine->storage_driver, config.driver, sizeof(config.driver));
+	return r;
+}
+
 int session_open(struct cli_context *context, struct engine *ret, struct masu_error *err)
 {
 	char libexec[PATH_MAX];
@@ -29,7 +50,8 @@ int session_open(struct cli_context *context, struct engine *ret, struct masu_er
 	const char *kept = r == 0 ? arena_strdup(context->arena, libexec) : "";
 	if (!root || !runroot || !kept)
 		return error_set(err, -ENOMEM, "cannot resolve --root and --runroot");
-	return engine_open(root, runroot, kept, context->self_path, ret, err);
+	r = engine_open(root, runroot, kept, context->self_path, ret, err);
+	return r < 0 ? r : settle_storage(context, ret, err);
 }
 
 int session_resolve(struct cli_context *context, const char *name, struct engine *engine,

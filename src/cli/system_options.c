@@ -65,3 +65,22 @@ const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COUNT] = {
 	CLI_OPT(struct prune_options, volumes, "volumes", 0, CLI_BOOL, NULL,
 		"Prune anonymous volumes"),
 };
+
+const struct cli_option storage_format_option_table[STORAGE_FORMAT_OPTION_COUNT] = {
+	CLI_OPT(struct storage_options, format, "format", 'f', CLI_STRING, "string",
+		"Format output: table, table TEMPLATE, json, or a Go template"),
+};
+
+const struct cli_option storage_migrate_option_table[STORAGE_MIGRATE_OPTION_COUNT] = {
+	CLI_OPT(struct storage_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
+		"Do not tell what is being moved"),
+};
+
+const struct cli_option storage_bench_option_table[STORAGE_BENCH_OPTION_COUNT] = {
+	CLI_OPT(struct storage_bench_options, format, "format", 'f', CLI_STRING, "string",
+		"Format output: table, table TEMPLATE, json, or a Go template"),
+	CLI_OPT(struct storage_bench_options, roots, "roots", 0, CLI_INT, "int",
+		"How many container roots are made and removed (default 200)"),
+	CLI_OPT(struct storage_bench_options, size, "size", 0, CLI_BYTES, "bytes",
+		"Of the file that is written and read (default 256m)"),
+};

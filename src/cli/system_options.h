@@ -47,6 +47,22 @@ extern const struct cli_option network_prune_option_table[NETWORK_PRUNE_OPTION_C
 extern const struct cli_option volume_prune_option_table[VOLUME_PRUNE_OPTION_COUNT];
 extern const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COUNT];
 
+struct storage_options {
+	const char *format;
+	bool quiet;
+};
+#define STORAGE_FORMAT_OPTION_COUNT  1
+#define STORAGE_MIGRATE_OPTION_COUNT 1
+extern const struct cli_option storage_format_option_table[STORAGE_FORMAT_OPTION_COUNT];
+extern const struct cli_option storage_migrate_option_table[STORAGE_MIGRATE_OPTION_COUNT];
+
+struct storage_bench_options {
+	const char *format;
+	int64_t size, roots;
+};
+#define STORAGE_BENCH_OPTION_COUNT 3
+extern const struct cli_option storage_bench_option_table[STORAGE_BENCH_OPTION_COUNT];
+
 /* Name, synopsis, summary and options of a verb, for both tables. */
 #define SYSTEM_COMMAND(command_name, text, table, count, type)                                     \
 	.name = (command_name), .synopsis = "[OPTIONS]", .summary = (text), .options = (table),    \
@@ -79,3 +95,23 @@ extern const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COU
 #define SYSTEM_PRUNE_COMMAND                                                                       \
 	SYSTEM_COMMAND("prune", "Remove unused data", system_prune_option_table,                   \
 		       SYSTEM_PRUNE_OPTION_COUNT, prune_options)
+#define STORAGE_INFO_COMMAND                                                                       \
+	SYSTEM_COMMAND("info", "Show the storage driver of this root, and why it is that one",     \
+		       storage_format_option_table, STORAGE_FORMAT_OPTION_COUNT, storage_options)
+#define STORAGE_LS_COMMAND                                                                         \
+	SYSTEM_COMMAND("ls", "List the storage drivers, and which of them work here",              \
+		       storage_format_option_table, STORAGE_FORMAT_OPTION_COUNT, storage_options), \
+		.aliases = "list"
+#define STORAGE_PRUNE_COMMAND                                                                      \
+	.name = "prune", .synopsis = "", .max_args = 0,                                            \
+	.summary = "Remove what killed commands left and finish deleting what was removed"
+#define STORAGE_MIGRATE_COMMAND                                                                    \
+	.name = "migrate", .synopsis = "[OPTIONS] DRIVER", .min_args = 1, .max_args = 1,           \
+	.summary = "Give this root another storage driver, with its images and containers",        \
+	.options = storage_migrate_option_table, .option_count = STORAGE_MIGRATE_OPTION_COUNT,     \
+	.options_size = sizeof(struct storage_options)
+#define STORAGE_BENCH_COMMAND                                                                      \
+	.name = "bench", .synopsis = "[OPTIONS] IMAGE", .min_args = 1, .max_args = 1,              \
+	.summary = "Measure a container's root of an image against the same files beside it",      \
+	.options = storage_bench_option_table, .option_count = STORAGE_BENCH_OPTION_COUNT,         \
+	.options_size = sizeof(struct storage_bench_options)

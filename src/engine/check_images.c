@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "engine/check_internal.h"
 #include "engine/images.h"
+#include "engine/storage.h"
 #include "image/store.h"
 #include "state/trash.h"
 #include "storage/usage.h"
@@ -210,6 +211,10 @@ static const char *layer_fault(struct images_check *c, const char *chain_id)
 		return "has no record that can be read";
 	if (has(&c->changed, chain_id))
 		return "has another tar or index than was made";
+	const char *fault = NULL;
+	if (c->ops->layer_verify)
+		return c->ops->layer_verify(c->storage, chain_id, &fault) < 0 ? "cannot be read"
+									      : fault;
 	if (c->ops->layer_open(c->storage, chain_id, &fd) < 0)
 		return "has no files";
 	if (storage_usage(fd, ".", &bytes, &inodes) < 0 || bytes != recorded)
@@ -382,52 +387,10 @@ static void check_containers_layers(struct images_check *c)
 
 /* ---- unpacking again ---- */
 
-static pid_t start_helper(struct engine *engine, const char *const *argv, int in, int out)
-{
-	char program[4096];
-	if (str_format(program, sizeof(program), "%s/masu-image", engine->libexec) < 0)
-		return -1;
-	pid_t pid = fork();
-	if (pid != 0)
-		return pid;
-	if (in >= 0)
-		dup2(in, STDIN_FILENO);
-	if (out >= 0)
-		dup2(out, STDOUT_FILENO);
-	setenv("MASU_ROOT", engine->root, 1);
-	setenv("MASU_RUNROOT", engine->runroot, 1);
-	execv(program, (char *const *)argv);
-	_exit(127);
-}
-
-static bool succeeded(pid_t pid)
-{
-	int status;
-	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-	       WEXITSTATUS(status) == 0;
-}
-
-/* Saves the image from its blobs and loads it: what is there is kept, missing layers are made. */
-static int unpack_again(struct engine *engine, const char *name, bool as_directory)
-{
-	int ends[2];
-	const char *const saving[] = { "save", name, NULL };
-	const char *const loading[] = { "load", "-q", as_directory ? "--layer-format=dir" : NULL,
-					NULL };
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	pid_t save = start_helper(engine, saving, -1, ends[1]);
-	pid_t load = start_helper(engine, loading, ends[0], -1);
-	close(ends[0]);
-	close(ends[1]);
-	bool saved = succeeded(save), loaded = succeeded(load);
-	return saved && loaded ? 0 : -EIO;
-}
-
 static void unpack_all(struct images_check *c)
 {
 	for (size_t i = 0; c->check->repair && i < c->unpack.count; i++)
-		if (unpack_again(c->check->engine, c->unpack.items[i], c->as_directory) < 0)
+		if (engine_unpack_again(c->check->engine, c->unpack.items[i], c->as_directory) < 0)
 			check_found(c->check, c->unpack.items[i], "load or pull it again",
 				    "its layers could not be unpacked again");
 }

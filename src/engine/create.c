@@ -248,6 +248,7 @@ int container_create(struct engine *engine, struct arena *arena,
 	container.image_id = arena_strdup(arena, image.id);
 	container.created = arena_strdup(arena, time_now_text(created));
 	container.chain_ids = image.chain_ids;
+	container.storage_driver = engine->storage_driver;
 	if (!container.args || !container.image_id || !container.created)
 		return error_set(err, -ENOMEM, "out of memory");
 	if (!container.args[0])

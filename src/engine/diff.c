@@ -65,7 +65,7 @@ static int begin(struct engine *engine, struct arena *arena, const char *id, str
 		.chain_ids = ret->chain_ids,
 		.chain_count = strv_length((char *const *)ret->chain_ids),
 	};
-	r = engine_storage(engine, ret_ops, ret_storage, err);
+	r = container_storage(engine, ret, ret_ops, ret_storage, err);
 	if (r < 0)
 		container_close(ret);
 	return r;

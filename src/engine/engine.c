@@ -40,11 +40,14 @@ int engine_open(const char *root, const char *runroot, const char *libexec, cons
 	if (root[0] != '/' || runroot[0] != '/')
 		return error_set(err, -EINVAL, "%s: --root and --runroot must be absolute paths",
 				 root[0] != '/' ? root : runroot);
+	struct storage_config storage;
 	int r = state_open_root(root, &root_fd, err);
 	if (r == 0)
 		r = state_open_runroot(runroot, &run_fd, err);
 	if (r == 0)
 		r = configure_seccomp(root, libexec, err);
+	if (r == 0)
+		r = storage_config_read(root_fd, &storage, err);
 	if (r < 0)
 		return engine_failure(err, r);
 	*ret = (struct engine) { .root_fd = take_fd(&root_fd),
@@ -53,7 +56,8 @@ int engine_open(const char *root, const char *runroot, const char *libexec, cons
 				 .runroot = runroot,
 				 .libexec = libexec,
 				 .self_path = self_path,
-				 .storage_driver = "overlay" };
+				 .storage_leaving = *storage.leaving };
+	memcpy(ret->storage_driver, storage.driver, sizeof(ret->storage_driver));
 	return 0;
 }
 
@@ -63,6 +67,9 @@ void engine_close(struct engine *engine)
 	if (ops && engine->storage)
 		ops->close(engine->storage);
 	engine->storage = NULL;
+	if (engine->other_storage)
+		engine->other_ops->close(engine->other_storage);
+	engine->other_storage = NULL;
 	if (engine->volumes_held)
 		cleanup_close(&engine->volumes_fd);
 	engine->volumes_held = 0;
@@ -70,20 +77,44 @@ void engine_close(struct engine *engine)
 	cleanup_close(&engine->run_fd);
 }
 
+static int open_storage(const struct engine *engine, const char *driver,
+			const struct storage_ops **ret_ops, struct storage **storage,
+			struct masu_error *err)
+{
+	const struct storage_ops *ops = storage_driver(driver);
+	if (!ops)
+		return error_set(err, -EINVAL, "unknown storage driver \"%s\"", driver);
+	int r = *storage ? 0 : ops->open(engine->root_fd, storage, err);
+	if (r == 0)
+		*ret_ops = ops;
+	return r;
+}
+
 int engine_storage(struct engine *engine, const struct storage_ops **ret_ops, struct storage **ret,
 		   struct masu_error *err)
 {
-	const struct storage_ops *ops = storage_driver(engine->storage_driver);
-	if (!ops)
-		return error_set(err, -EINVAL, "unknown storage driver \"%s\"",
-				 engine->storage_driver);
-	if (!engine->storage) {
-		int r = ops->open(engine->root_fd, &engine->storage, err);
-		if (r < 0)
-			return r;
+	int r = open_storage(engine, engine->storage_driver, ret_ops, &engine->storage, err);
+	if (r == 0)
+		*ret = engine->storage;
+	return r;
+}
+
+int container_storage(struct engine *engine, const struct container *container,
+		      const struct storage_ops **ret_ops, struct storage **ret,
+		      struct masu_error *err)
+{
+	if (streq(container->storage_driver, engine->storage_driver))
+		return engine_storage(engine, ret_ops, ret, err);
+	if (engine->other_storage && !streq(engine->other_ops->name, container->storage_driver)) {
+		engine->other_ops->close(engine->other_storage);
+		engine->other_storage = NULL;
 	}
-	*ret_ops = ops;
-	*ret = engine->storage;
+	int r = open_storage(engine, container->storage_driver, &engine->other_ops,
+			     &engine->other_storage, err);
+	if (r < 0)
+		return r;
+	*ret_ops = engine->other_ops;
+	*ret = engine->other_storage;
 	return 0;
 }
 

@@ -25,15 +25,20 @@
 #include "image/image.h"
 #include "network/network.h"
 #include "oci/runtime_spec.h"
+#include "storage/config.h"
+#include "storage/storage.h"
 
 struct engine {
 	int root_fd, run_fd;
 	const char *root, *runroot; /* absolute */
 	const char *libexec;	    /* directory of the cold programs */
 	const char *self_path;
-	const char *storage_driver; /* "overlay" */
-	struct storage *storage;    /* opened on first use */
-	int volumes_fd;		    /* locked, where @volumes_held says how often */
+	char storage_driver[STORAGE_NAME_MAX]; /* that the root has */
+	bool storage_leaving;		       /* containers may have another one */
+	struct storage *storage;	       /* opened on first use */
+	const struct storage_ops *other_ops;   /* … and of containers that have another */
+	struct storage *other_storage;
+	int volumes_fd; /* locked, where @volumes_held says how often */
 	unsigned volumes_held;
 };
 
@@ -184,7 +189,8 @@ struct container {
 	struct container_config config;
 	const char **args;	/* what runs: entrypoint + cmd */
 	const char **chain_ids; /* layers, lowest first */
-	int dir_fd, run_fd;	/* its two directories; run_fd -1: never started since boot */
+	const char *storage_driver;
+	int dir_fd, run_fd; /* its two directories; run_fd -1: never started since boot */
 	enum container_status status;
 	pid_t pid; /* init in the host's pid namespace, 0 when not running */
 	uint64_t pid_start_time;

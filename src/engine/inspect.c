@@ -84,7 +84,7 @@ static void mount_points_write(struct json_writer *w, struct arena *arena,
 static void graph_driver_write(struct json_writer *w, struct arena *arena,
 			       const struct engine *engine, const struct container *container)
 {
-	const struct storage_ops *ops = storage_driver(engine->storage_driver);
+	const struct storage_ops *ops = storage_driver(container->storage_driver);
 	struct storage_paths paths = { 0 };
 	json_key(w, "GraphDriver");
 	json_begin_object(w);
@@ -103,7 +103,7 @@ static void graph_driver_write(struct json_writer *w, struct arena *arena,
 		json_field_string(w, "WorkDir", paths.work);
 	}
 	json_end_object(w);
-	json_field_string(w, "Name", engine->storage_driver);
+	json_field_string(w, "Name", container->storage_driver);
 	json_end_object(w);
 }
 
@@ -138,7 +138,7 @@ int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
 	json_key(w, "Name");
 	json_put_string(w, arena_printf(arena, "/%s", container.name));
 	json_field_i64(w, "RestartCount", container.restart_count);
-	json_field_string(w, "Driver", engine->storage_driver);
+	json_field_string(w, "Driver", container.storage_driver);
 	json_field_string(w, "Platform", "linux");
 	json_field_string(w, "MountLabel", "");
 	json_field_string(w, "ProcessLabel", "");

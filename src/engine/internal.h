@@ -12,6 +12,10 @@
 /* The storage driver, opened on first use. */
 int engine_storage(struct engine *engine, const struct storage_ops **ret_ops, struct storage **ret,
 		   struct masu_error *err);
+/* The one that the container has: another one only where a migration did not come to its end. */
+int container_storage(struct engine *engine, const struct container *container,
+		      const struct storage_ops **ret_ops, struct storage **ret,
+		      struct masu_error *err);
 
 /* "<runroot>/containers/<id>", for a driver that has something to keep there. */
 int container_state_dir(const struct engine *engine, struct arena *arena,

@@ -49,7 +49,7 @@ static int mount_root(struct launch *launch, struct masu_error *err)
 	};
 	int r = store_lock_layer(container, &m->layer_fd, err);
 	if (r == 0)
-		r = engine_storage(m->engine, &ops, &storage, err);
+		r = container_storage(m->engine, container, &ops, &storage, err);
 	if (r == 0)
 		r = ops->mount(storage, &request, &launch->rootfs_fd, err);
 	trace_mark("overlay mounted");

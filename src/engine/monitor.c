@@ -430,10 +430,10 @@ static bool keep_string(const char **string)
 static int adopt_engine(const struct engine *from, struct engine *ret)
 {
 	*ret = *from;
-	ret->storage = NULL; /* its files are closed with everything else */
+	/* Their files are closed with everything else. */
+	ret->storage = ret->other_storage = NULL;
 	bool kept = keep_string(&ret->root) && keep_string(&ret->runroot) &&
-		    keep_string(&ret->libexec) && keep_string(&ret->self_path) &&
-		    keep_string(&ret->storage_driver);
+		    keep_string(&ret->libexec) && keep_string(&ret->self_path);
 	return kept ? 0 : -ENOMEM;
 }
 

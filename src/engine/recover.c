@@ -172,7 +172,7 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 	}
 	log_debug("container %.12s: cleaning up after a monitor that is gone", now.id);
 	bool goes = now.config.auto_remove && was_started(&now);
-	bool untold = goes || !end_recorded(&now);
+	bool untold = goes || !end_recorded(&now), full = false;
 	if (untold)
 		event_died(engine, &now, STATUS_UNKNOWN);
 	r = container_cgroup_open(engine, arena, &now, &cgroup, err);
@@ -188,8 +188,14 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 		trash_empty(engine->root_fd, TRASH_BOUND);
 	} else if (r == 0) {
 		r = record_unknown_end(&now, err);
+		full = r == -ENOSPC || r == -EDQUOT;
 	}
-	if (r == 0)
+	/* The next look finds the same; removing it, which makes room, must be possible. */
+	if (full && err)
+		error_clear(err);
+	if (full)
+		r = 0;
+	else if (r == 0)
 		store_remove_run(engine, now.id);
 	if (r < 0) {
 		container_close(&now);

@@ -13,7 +13,7 @@ int engine_size(struct engine *engine, struct arena *arena, const struct contain
 	struct storage *storage;
 	char path[128];
 	uint64_t writable = 0, inodes = 0, layers = 0;
-	int r = engine_storage(engine, &ops, &storage, err);
+	int r = container_storage(engine, container, &ops, &storage, err);
 	if (r < 0)
 		return r;
 	r = str_format(path, sizeof(path), "containers/%s", container->id);

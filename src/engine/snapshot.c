@@ -188,7 +188,7 @@ int snapshot_changes(struct snapshot *s, struct tree_sink *sink, struct masu_err
 			    .chain_count = strv_length((char *const *)s->container.chain_ids) },
 		.made = engine_made_paths,
 	};
-	int r = engine_storage(s->engine, &ops, &storage, err);
+	int r = container_storage(s->engine, &s->container, &ops, &storage, err);
 	if (r < 0)
 		return r;
 	storage_exporter export = storage_exporter_of(ops->name);

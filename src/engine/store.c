@@ -194,6 +194,7 @@ int store_write_record(const struct container *container, bool durable, struct m
 	json_field_string(&w, "Name", container->name);
 	json_field_string(&w, "Created", container->created);
 	json_field_string(&w, "Image", container->image_id);
+	json_field_string(&w, "Driver", container->storage_driver);
 	layers_write(&w, container->chain_ids);
 	json_key(&w, "Config");
 	json_begin_object(&w);
@@ -238,6 +239,7 @@ int store_replace_record(const struct container *container, struct masu_error *e
 {
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
+	bool named = false;
 	buf_init(&text, RECORD_MAX_BYTES);
 	json_writer_init(&w, &text, false);
 	json_begin_object(&w);
@@ -247,6 +249,9 @@ int store_replace_record(const struct container *container, struct masu_error *e
 		json_key(&w, member->key);
 		if (streq(member->key, "Name")) {
 			json_put_string(&w, container->name);
+		} else if (streq(member->key, "Driver")) {
+			json_put_string(&w, container->storage_driver);
+			named = true;
 		} else if (streq(member->key, "HostConfig")) {
 			json_begin_object(&w);
 			host_config_write(&w, &container->config);
@@ -255,6 +260,9 @@ int store_replace_record(const struct container *container, struct masu_error *e
 			json_put_value(&w, member);
 		}
 	}
+	/* Records of before there were others do not say that it is overlay. */
+	if (!named && !streq(container->storage_driver, "overlay"))
+		json_field_string(&w, "Driver", container->storage_driver);
 	if (container->config.networks) {
 		json_key(&w, "Networks");
 		networks_config_write(&w, &container->config);
@@ -478,6 +486,8 @@ static int record_read_into(struct arena *arena, struct container *container,
 	json_string(json_get(record, "Name"), &container->name);
 	json_string(json_get(record, "Image"), &container->image_id);
 	json_string(json_get(record, "Created"), &container->created);
+	container->storage_driver = "overlay";
+	json_string(json_get(record, "Driver"), &container->storage_driver);
 	container->chain_ids = json_strings(arena, json_get(record, "Layers"));
 	container->args = container_args(arena, &container->config);
 	if (!container->name || !container->image_id || !container->created ||

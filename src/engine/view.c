@@ -230,7 +230,7 @@ static int mount_stopped(struct engine *engine, struct arena *arena,
 	_cleanup_close_ int root = -1;
 	struct attached *list =
 		arena_array(arena, struct attached, container->config.mount_count + ETC_FILES);
-	int r = list ? engine_storage(engine, &ops, &storage, err)
+	int r = list ? container_storage(engine, container, &ops, &storage, err)
 		     : error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = ops->mount(storage, &request, &root, err);

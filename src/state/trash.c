@@ -8,8 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,6 +101,37 @@ static bool unmount_layer(int parent, const char *name)
 	       umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
 }
 
+static bool destroy_subvolume(int parent, const char *name)
+{
+	struct btrfs_ioctl_vol_args args = { 0 };
+	return fs_is_type(parent, BTRFS_SUPER_MAGIC) &&
+	       str_format(args.name, sizeof(args.name), "%s", name) == 0 &&
+	       ioctl(parent, BTRFS_IOC_SNAP_DESTROY, &args) == 0;
+}
+
+/* One that a container made others in: those go with what else is in it. */
+static int delete_subvolume(struct deletion *d, int parent, const char *name, unsigned depth)
+{
+	struct stat st;
+	if (destroy_subvolume(parent, name))
+		return 0;
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (!fs_is_type(fd, BTRFS_SUPER_MAGIC) || !fs_is_type(parent, BTRFS_SUPER_MAGIC) ||
+	    fstat(fd, &st) < 0 || st.st_ino != BTRFS_FIRST_FREE_OBJECTID) {
+		close(fd);
+		return -EXDEV;
+	}
+	dev_t outer = d->dev;
+	d->dev = st.st_dev;
+	int r = delete_below(d, fd, depth + 1);
+	d->dev = outer;
+	if (r < 0 || d->left == 0)
+		return r;
+	return destroy_subvolume(parent, name) ? 0 : -errno;
+}
+
 static int delete_directory(struct deletion *d, int parent, const char *name, unsigned depth)
 {
 	if (depth >= MAX_DEPTH)
@@ -107,6 +142,8 @@ static int delete_directory(struct deletion *d, int parent, const char *name, un
 	int r = delete_below(d, fd, depth + 1);
 	if (r == -EXDEV && unmount_layer(parent, name))
 		return delete_directory(d, parent, name, depth);
+	if (r == -EXDEV)
+		return delete_subvolume(d, parent, name, depth);
 	if (r < 0 || d->left == 0)
 		return r;
 	count_one(d);

@@ -31,3 +31,7 @@ storage_exporter storage_exporter_of(const char *driver);
 
 int overlay_export(struct storage *s, const struct storage_export_request *request,
 		   struct tree_sink *sink, struct masu_error *err);
+int aufs_export(struct storage *s, const struct storage_export_request *request,
+		struct tree_sink *sink, struct masu_error *err);
+int whole_export(struct storage *s, const struct storage_export_request *request,
+		 struct tree_sink *sink, struct masu_error *err);

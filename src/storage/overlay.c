@@ -43,7 +43,7 @@
 #define FS_LOG_MAX	    256
 #define FSCONFIG_STRING_MAX 255
 
-static bool overlay_supported(int root_fd, const char **reason)
+bool overlay_supported(int root_fd, const char **reason)
 {
 	if (fs_is_type(root_fd, OVERLAYFS_SUPER_MAGIC)) {
 		*reason = "the root directory is itself on overlay, which cannot hold the writable "
@@ -55,20 +55,25 @@ static bool overlay_supported(int root_fd, const char **reason)
 			  "--root on ext4, xfs, btrfs or tmpfs";
 		return false;
 	}
+	_cleanup_close_ int fs = sys_fsopen("overlay", 0);
+	if (fs == -ENODEV) {
+		*reason = "this kernel has no overlay filesystem";
+		return false;
+	}
 	return true;
 }
 
-static int overlay_open(int root_fd, struct storage **ret, struct masu_error *err)
+int overlay_open_layers(int root_fd, const char *path, struct storage **ret, struct masu_error *err)
 {
-	_cleanup_close_ int fd = openat(root_fd, OVERLAY_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT) {
-		int r = fs_mkdirs(root_fd, OVERLAY_DIR, 0700);
+		int r = fs_mkdirs(root_fd, path, 0700);
 		if (r < 0)
-			return error_errno(err, r, OVERLAY_DIR ": cannot be made");
-		fd = openat(root_fd, OVERLAY_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+			return error_errno(err, r, "%s: cannot be made", path);
+		fd = openat(root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
 	if (fd < 0)
-		return error_errno(err, -errno, OVERLAY_DIR);
+		return error_errno(err, -errno, "%s", path);
 	struct storage *s = malloc(sizeof(*s));
 	if (!s)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -77,7 +82,12 @@ static int overlay_open(int root_fd, struct storage **ret, struct masu_error *er
 	return 0;
 }
 
-static void overlay_close(struct storage *s)
+static int overlay_open(int root_fd, struct storage **ret, struct masu_error *err)
+{
+	return overlay_open_layers(root_fd, OVERLAY_DIR, ret, err);
+}
+
+void overlay_close(struct storage *s)
 {
 	if (!s)
 		return;
@@ -142,8 +152,7 @@ static int limit(const struct storage_mount_request *r, struct masu_error *err)
 	return result < 0 ? error_wrap(err, "--storage-opt size") : 0;
 }
 
-static int overlay_create(struct storage *s, const struct storage_mount_request *r,
-			  struct masu_error *err)
+int overlay_create(struct storage *s, const struct storage_mount_request *r, struct masu_error *err)
 {
 	if (mkdirat(r->container_fd, "overlay", 0700) < 0)
 		return error_errno(err, -errno, "container %.12s: writable layer", r->container_id);
@@ -203,6 +212,22 @@ static int set_lower(struct storage *s, int fs, const char *chain_id, bool *ret_
 	return result < 0 ? result : set_path(fs, "lowerdir+", s->layers_fd, below);
 }
 
+/* All layers as one filesystem; -ENOENT where they are not. Alone it would not be enough. */
+static int set_merged(struct storage *s, int fs, const struct storage_mount_request *r,
+		      bool *ret_indexed)
+{
+	_cleanup_close_ int root = -1;
+	int result = s->merged(s, r->chain_ids[r->chain_count - 1], &root);
+	if (result < 0)
+		return result;
+	*ret_indexed = true;
+	result = set_path(fs, "lowerdir+", root, "");
+	if (result == 0 && (r->flags & STORAGE_READONLY) &&
+	    (mkdirat(s->layers_fd, OVERLAY_EMPTY, 0755) == 0 || errno == EEXIST))
+		result = set_path(fs, "lowerdir+", s->layers_fd, OVERLAY_EMPTY);
+	return result;
+}
+
 /* Topmost first, one call a layer; Linux 6.8 or later, else -EINVAL at the first. */
 static int set_lower_one_by_one(struct storage *s, int fs, const struct storage_mount_request *r,
 				bool *ret_indexed)
@@ -211,6 +236,11 @@ static int set_lower_one_by_one(struct storage *s, int fs, const struct storage_
 		r->flags & OVERLAY_MERGED ? set_path(fs, "lowerdir+", r->container_fd, UPPER) : 0;
 	if (merged < 0)
 		return merged;
+	if (s->merged && r->chain_count) {
+		merged = set_merged(s, fs, r, ret_indexed);
+		if (merged != -ENOENT)
+			return merged;
+	}
 	for (size_t i = r->chain_count; i-- > 0;) {
 		int result = set_lower(s, fs, r->chain_ids[i], ret_indexed);
 		if (result < 0)
@@ -452,8 +482,8 @@ int overlay_merged(struct storage *s, const struct storage_mount_request *r, int
 	return overlay_mount(s, &merged, ret_fd, err);
 }
 
-static int overlay_remove(struct storage *s, const char *container_id, int container_fd,
-			  struct masu_error *err)
+int overlay_remove(struct storage *s, const char *container_id, int container_fd,
+		   struct masu_error *err)
 {
 	_cleanup_close_ int dir =
 		openat(container_fd, "overlay", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -465,10 +495,10 @@ static int overlay_remove(struct storage *s, const char *container_id, int conta
 	return 0;
 }
 
-static int overlay_usage(struct storage *s, int container_fd, uint64_t *ret_bytes,
-			 uint64_t *ret_inodes, struct masu_error *err)
+int overlay_usage(struct storage *s, int container_fd, uint64_t *ret_bytes, uint64_t *ret_inodes,
+		  struct masu_error *err)
 {
-	int r = storage_usage(container_fd, UPPER, ret_bytes, ret_inodes);
+	int r = storage_usage_writable(container_fd, UPPER, ret_bytes, ret_inodes);
 	return r < 0 ? error_errno(err, r, "size of the writable layer") : 0;
 }
 
@@ -483,8 +513,8 @@ static const char *files_of(const char *root, const char *chain_id)
 	return OVERLAY_DIFF;
 }
 
-static int overlay_paths(const char *root, const char *container_id, const char *const *chain_ids,
-			 struct arena *arena, struct storage_paths *ret)
+int overlay_paths(const char *root, const char *container_id, const char *const *chain_ids,
+		  struct arena *arena, struct storage_paths *ret)
 {
 	_cleanup_buf_ struct buf lower;
 	size_t count = 0;
@@ -507,28 +537,8 @@ static int overlay_paths(const char *root, const char *container_id, const char 
 
 const struct storage_ops overlay_ops = {
 	.name = "overlay",
-	.within_container = true,
 	.supported = overlay_supported,
 	.open = overlay_open,
-	.close = overlay_close,
-	.layer_prepare = overlay_layer_prepare,
-	.layer_commit = overlay_layer_commit,
-	.layer_indexed = overlay_layer_indexed,
-	.layer_try = overlay_layer_try,
-	.layer_format = overlay_layer_format,
-	.layer_file = overlay_layer_file,
-	.layer_abort = overlay_layer_abort,
-	.layer_open = overlay_layer_open,
-	.layer_sweep = overlay_layer_sweep,
-	.layer_exists = overlay_layer_exists,
-	.layer_size = overlay_layer_size,
-	.layer_list = overlay_layer_list,
-	.layer_remove = overlay_layer_remove,
-	.layer_restore = overlay_layer_restore,
-	.create = overlay_create,
 	.mount = overlay_mount,
-	.remove = overlay_remove,
-	.changes = overlay_changes,
-	.paths = overlay_paths,
-	.usage = overlay_usage,
+	OVERLAY_FAMILY_OPS,
 };

@@ -27,6 +27,7 @@ struct differ {
 	struct masu_error *err;
 	int merged; /* overlay_merged(), where it is needed; else -1 */
 	struct arena *arena;
+	const struct timespec *since;
 	struct storage_change *changes;
 	size_t count, capacity;
 	unsigned depth;
@@ -114,8 +115,12 @@ static bool same_look(const struct stat *a, const struct stat *b)
 }
 
 /* Copied up and left as it was, as far as docker looks. */
-static bool same_file(const struct stat *a, const struct stat *b)
+static bool same_file(const struct differ *d, const struct stat *a, const struct stat *b)
 {
+	if (d->since &&
+	    (a->st_ctim.tv_sec > d->since->tv_sec ||
+	     (a->st_ctim.tv_sec == d->since->tv_sec && a->st_ctim.tv_nsec > d->since->tv_nsec)))
+		return false;
 	return same_look(a, b) && a->st_rdev == b->st_rdev && a->st_size == b->st_size &&
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
@@ -169,7 +174,7 @@ static int compare_name(struct differ *d, int upper, int lower, const char *name
 		return there ? add(d, 'D', false) : 0; /* hidden by an opaque directory, or alone */
 	if (S_ISDIR(st.st_mode))
 		return compare_directory(d, upper, lower, name, &st, there ? &below : NULL, hidden);
-	return there && same_file(&st, &below) ? 0 : add(d, there ? 'C' : 'A', false);
+	return there && same_file(d, &st, &below) ? 0 : add(d, there ? 'C' : 'A', false);
 }
 
 /* @lower: the same directory in the layers, or -1; @hidden: by an opaque one above. */
@@ -194,33 +199,43 @@ static int compare(struct differ *d, int upper, int lower, bool hidden)
 	return r;
 }
 
+int overlay_compare(const struct overlay_comparison *c, struct arena *arena,
+		    struct storage_change **ret, size_t *ret_count, struct masu_error *err)
+{
+	struct differ *d = arena_new(arena, struct differ);
+	if (!d)
+		return error_set(err, -ENOMEM, "out of memory");
+	*d = (struct differ) { .storage = c->storage,
+			       .request = c->request,
+			       .err = err,
+			       .merged = -1,
+			       .arena = arena,
+			       .since = c->since };
+	int r = compare(d, c->upper, c->lower, c->hidden);
+	cleanup_close(&d->merged);
+	if (r < 0)
+		return error_errno(err, r, "container %.12s: %.300s", c->request->container_id,
+				   *d->path ? d->path : "/");
+	*ret = d->changes;
+	*ret_count = d->count;
+	return 0;
+}
+
 int overlay_changes(struct storage *s, const struct storage_mount_request *r, struct arena *arena,
 		    struct storage_change **ret, size_t *ret_count, struct masu_error *err)
 {
 	struct storage_mount_request layers = *r;
-	struct differ *d = arena_new(arena, struct differ);
 	layers.flags = STORAGE_READONLY;
 	layers.container_fd = -1;
 	_cleanup_close_ int lower = -1;
 	_cleanup_close_ int upper = open_directory(r->container_fd, OVERLAY_UPPER);
-	if (!d)
-		return error_set(err, -ENOMEM, "out of memory");
 	if (upper < 0)
 		return error_errno(err, upper, "container %.12s: writable layer", r->container_id);
 	int result = r->chain_count ? overlay_mount(s, &layers, &lower, err) : 0;
 	if (result < 0)
 		return result;
-	d->storage = s;
-	d->request = r;
-	d->err = err;
-	d->merged = -1;
-	d->arena = arena;
-	result = compare(d, upper, lower, false);
-	cleanup_close(&d->merged);
-	if (result < 0)
-		return error_errno(err, result, "container %.12s: %.300s", r->container_id,
-				   *d->path ? d->path : "/");
-	*ret = d->changes;
-	*ret_count = d->count;
-	return 0;
+	const struct overlay_comparison both = {
+		.storage = s, .request = r, .upper = upper, .lower = lower
+	};
+	return overlay_compare(&both, arena, ret, ret_count, err);
 }

@@ -116,18 +116,22 @@ static int attach(struct storage *s, const char *chain_id, int *ret_fd)
 
 int overlay_erofs_open(struct storage *s, const char *chain_id, int *ret_fd)
 {
+	return overlay_chain_id_valid(chain_id) ? overlay_erofs_open_at(s, chain_id, ret_fd)
+						: -EBADMSG;
+}
+
+int overlay_erofs_open_at(struct storage *s, const char *name, int *ret_fd)
+{
 	char path[128];
 	bool mounted = false;
 	_cleanup_close_ int root = -1;
-	if (!overlay_chain_id_valid(chain_id))
-		return -EBADMSG;
-	int r = str_format(path, sizeof(path), "%s/" OVERLAY_FS, chain_id);
+	int r = str_format(path, sizeof(path), "%s/" OVERLAY_FS, name);
 	if (r == 0)
 		r = open_root(s->layers_fd, path, &root, &mounted);
 	if (r < 0)
 		return r;
 	if (!mounted)
-		return attach(s, chain_id, ret_fd);
+		return attach(s, name, ret_fd);
 	*ret_fd = take_fd(&root);
 	return 0;
 }

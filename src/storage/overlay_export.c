@@ -14,25 +14,12 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "storage/export.h"
+#include "storage/exporter.h"
 #include "storage/overlay.h"
 #include "sys/fs.h"
-#include "tree/maxima.h"
 #include "tree/walk.h"
 
-#define WHITEOUT	".wh."
-#define WHITEOUT_OPAQUE ".wh..wh..opq"
-#define NAMES_MEMORY	(512u << 20)
-
-struct exporter {
-	struct storage *storage;
-	const struct storage_mount_request *request;
-	int lower;	 /* -1: no layers */
-	int merged;	 /* overlay_merged(), where it is needed; else -1 */
-	bool redirected; /* the directory that is met was another one in the layers */
-	const char *const *made;
-	struct tree_sink *sink;
-	char path[LIMIT_PATH + sizeof(WHITEOUT_OPAQUE) + 1]; /* of a marker */
-};
+#define NAMES_MEMORY (512u << 20)
 
 /* What the layers have there; false: nothing. */
 static bool look_below(const struct exporter *x, const char *path, struct stat *ret)
@@ -42,7 +29,7 @@ static bool look_below(const struct exporter *x, const char *path, struct stat *
 	return fd >= 0 && fstat(fd, ret) == 0;
 }
 
-static bool same_look(const struct stat *a, const struct stat *b)
+bool exporter_same_look(const struct stat *a, const struct stat *b)
 {
 	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid;
 }
@@ -109,7 +96,7 @@ static bool holds_only_mount_points(const struct exporter *x, const char *path, 
 	size_t count;
 	arena_init(&arena, NAMES_MEMORY);
 	if (!S_ISDIR(st->st_mode) || !may_hold_made(x, path) ||
-	    (look_below(x, path, &below) && !same_look(st, &below)))
+	    (look_below(x, path, &below) && !exporter_same_look(st, &below)))
 		return false;
 	if (list(fd, &arena, &names, &count) < 0 || count == 0)
 		return false;
@@ -128,8 +115,8 @@ static const char *name_of(const char *path)
 }
 
 /* The entry that hides @path, or all that is in it. */
-static int make_marker(struct exporter *x, const char *path, bool opaque, struct tar_entry *ret,
-		       struct masu_error *err)
+static int marker_of(struct exporter *x, const char *path, bool opaque, struct tar_entry *ret,
+		     struct masu_error *err)
 {
 	const char *name = name_of(path);
 	int r = opaque ? str_format(x->path, sizeof(x->path), "%s/" WHITEOUT_OPAQUE, path)
@@ -172,8 +159,17 @@ static int replace(void *data, const char *path, int *fd, struct masu_error *err
 	return 0;
 }
 
-static int choose(void *data, int fd, const struct stat *st, struct tar_entry *entry,
-		  enum tree_choice *ret, struct masu_error *err)
+int exporter_hide(struct exporter *x, const char *path, bool opaque, struct masu_error *err)
+{
+	struct tar_entry marker;
+	int r = marker_of(x, path, opaque, &marker, err);
+	if (r == 0)
+		r = tree_begin(x->sink, &marker, err);
+	return r < 0 ? r : x->sink->end(x->sink, err);
+}
+
+int exporter_choose(void *data, int fd, const struct stat *st, struct tar_entry *entry,
+		    enum tree_choice *ret, struct masu_error *err)
 {
 	struct exporter *x = data;
 	if (str_after(name_of(entry->path), WHITEOUT))
@@ -183,7 +179,7 @@ static int choose(void *data, int fd, const struct stat *st, struct tar_entry *e
 				 entry->path, WHITEOUT);
 	if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0)) {
 		*ret = TREE_TELL_ONLY;
-		return make_marker(x, entry->path, false, entry, err);
+		return marker_of(x, entry->path, false, entry, err);
 	}
 	if (is_mount_point(x, entry->path, fd, st) ||
 	    holds_only_mount_points(x, entry->path, fd, st))
@@ -195,17 +191,25 @@ static int choose(void *data, int fd, const struct stat *st, struct tar_entry *e
 static int entered(void *data, int fd, const struct tar_entry *entry, struct masu_error *err)
 {
 	struct exporter *x = data;
-	struct tar_entry marker;
 	struct stat below;
 	char value;
 	bool opaque = x->redirected ||
 		      (fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y');
-	if (!opaque || !look_below(x, entry->path, &below) || !S_ISDIR(below.st_mode))
+	if (!opaque ||
+	    (!x->layer && (!look_below(x, entry->path, &below) || !S_ISDIR(below.st_mode))))
 		return 0;
-	int r = make_marker(x, entry->path, true, &marker, err);
-	if (r == 0)
-		r = tree_begin(x->sink, &marker, err);
-	return r < 0 ? r : x->sink->end(x->sink, err);
+	return exporter_hide(x, entry->path, true, err);
+}
+
+int overlay_tell_layer(int diff_fd, struct tree_sink *sink, struct masu_error *err)
+{
+	static const char *const nothing[] = { NULL };
+	struct exporter x = { .lower = -1, .layer = true, .made = nothing, .sink = sink };
+	const struct tree_walk_hooks hooks = { .data = &x,
+					       .choose = exporter_choose,
+					       .entered = entered };
+	const struct tree_walk_options walk = { .name = "", .hooks = &hooks };
+	return tree_scan(diff_fd, &walk, sink, err);
 }
 
 int overlay_export(struct storage *s, const struct storage_export_request *request,
@@ -222,7 +226,7 @@ int overlay_export(struct storage *s, const struct storage_export_request *reque
 			      .sink = sink };
 	const struct tree_walk_hooks hooks = { .data = &x,
 					       .replace = replace,
-					       .choose = choose,
+					       .choose = exporter_choose,
 					       .entered = entered,
 					       .refused_xattrs = refused };
 	struct tree_walk_options walk = { .name = "", .sorted = true, .hooks = &hooks };
@@ -242,7 +246,7 @@ int overlay_export(struct storage *s, const struct storage_export_request *reque
 	if (fstat(upper, &st) < 0 || (lower >= 0 && fstat(lower, &below) < 0))
 		return error_errno(err, -errno, "container %.12s: writable layer",
 				   request->layers.container_id);
-	walk.without_top = lower >= 0 && same_look(&st, &below);
+	walk.without_top = lower >= 0 && exporter_same_look(&st, &below);
 	r = tree_scan(upper, &walk, sink, err);
 	cleanup_close(&x.merged);
 	return r;

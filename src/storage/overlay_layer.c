@@ -47,8 +47,9 @@ int overlay_layer_open(struct storage *s, const char *name, int *ret_fd)
 	char path[128];
 	if (!layer_name_valid(name))
 		return -EINVAL;
-	const char *below = overlay_chain_id_valid(name) ? "" : OVERLAY_STAGING "/";
-	int r = str_format(path, sizeof(path), "%s%s/" OVERLAY_DIFF, below, name);
+	bool staged = !overlay_chain_id_valid(name);
+	int r = str_format(path, sizeof(path), "%s%s/%s", staged ? OVERLAY_STAGING "/" : "", name,
+			   s->whole && !staged ? OVERLAY_ROOT : OVERLAY_DIFF);
 	if (r < 0)
 		return r;
 	int fd = openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -151,7 +152,8 @@ int overlay_layer_prepare(struct storage *s, const char *parent, int *ret_fd,
 	return 0;
 }
 
-static int write_record(int staged, const struct storage_layer *layer)
+static int write_record(int staged, const struct storage_layer *layer,
+			const struct storage_total *total)
 {
 	_cleanup_buf_ struct buf out;
 	struct json_writer w;
@@ -162,6 +164,10 @@ static int write_record(int staged, const struct storage_layer *layer)
 	if (layer->parent)
 		json_field_string(&w, "parent", layer->parent);
 	json_field_u64(&w, "size", layer->size);
+	if (total) {
+		json_field_u64(&w, "totalSize", total->bytes);
+		json_field_u64(&w, "totalInodes", total->inodes);
+	}
 	if (layer->index_digest) {
 		json_field_string(&w, "format", "erofs");
 		json_field_string(&w, "tar", layer->tar_digest);
@@ -184,7 +190,10 @@ int overlay_layer_commit(struct storage *s, const struct storage_layer *layer, c
 		openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (staged < 0)
 		return error_errno(err, -errno, "layer %.12s: staging %s", chain_id, staging);
-	r = write_record(staged, layer);
+	struct storage_total total;
+	if (s->finish && (r = s->finish(s, layer, staged, &total, err)) < 0)
+		return error_wrap(err, "layer %.12s: cannot be committed", chain_id);
+	r = write_record(staged, layer, s->finish ? &total : NULL);
 	/* Everything the layer is made of, then its name, then the directory that holds the name.
 	 */
 	if (r == 0 && syncfs(staged) < 0)
@@ -193,6 +202,9 @@ int overlay_layer_commit(struct storage *s, const struct storage_layer *layer, c
 		r = -errno;
 	if (r == -EEXIST || r == -ENOTEMPTY) /* somebody was faster with the same content */
 		r = overlay_layer_abort(s, staging);
+	/* Empty by now: it was there for its lock. */
+	if (r == 0 && s->whole)
+		unlinkat(staged, OVERLAY_DIFF, AT_REMOVEDIR);
 	if (r == 0)
 		r = fs_fsync_dir(s->layers_fd);
 	return r < 0 ? error_errno(err, r, "layer %.12s: cannot be committed", chain_id) : 0;
@@ -290,6 +302,22 @@ int overlay_layer_size(struct storage *s, const char *chain_id, uint64_t *ret)
 	if (r < 0)
 		return r;
 	return json_u64(json_get(record, "size"), ret) ? 0 : -EINVAL;
+}
+
+int overlay_layer_total(struct storage *s, const char *chain_id, struct storage_total *ret)
+{
+	_cleanup_arena_ struct arena arena;
+	const struct json *record;
+	struct storage_total total;
+	arena_init(&arena, 1u << 20);
+	int r = read_record(s, chain_id, &arena, &record);
+	if (r < 0)
+		return r;
+	if (!json_u64(json_get(record, "totalSize"), &total.bytes) ||
+	    !json_u64(json_get(record, "totalInodes"), &total.inodes))
+		return -EINVAL;
+	*ret = total;
+	return 0;
 }
 
 int overlay_layer_format(struct storage *s, const char *chain_id, struct arena *arena,

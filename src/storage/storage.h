@@ -73,9 +73,14 @@ struct storage_paths {
 
 struct storage_ops {
 	const char *name;
+	/* Drivers of one family keep layers and containers alike and in the same place; NULL:
+	 * alone. */
+	const char *family;
 	/* A container's writable layer is all in its directory: who moves that away needs no
 	 * remove(), unless there is a limit on its size. */
 	bool within_container;
+	/* What layer_open() gives of a committed layer has the files of those below, too. */
+	bool whole_layers;
 	/* Whether the driver works on this root; *reason (static) says why not. */
 	bool (*supported)(int root_fd, const char **reason);
 	/* @root_fd must stay open as long as the storage. */
@@ -113,10 +118,20 @@ struct storage_ops {
 	/* A file of a STORAGE_EROFS layer, to be hashed. */
 	int (*layer_file)(struct storage *s, const char *chain_id, bool index, int *ret_fd);
 	int (*layer_abort)(struct storage *s, const char *staging);
+	/*
+	 * Makes a staged STORAGE_EROFS layer, which has all that the layers up to @chain_id have,
+	 * what containers on that are mounted of, in one piece. *ret_there of layer_merged(): it
+	 * has one. NULL slots: the driver does not do that.
+	 */
+	int (*layer_merge)(struct storage *s, const char *chain_id, const char *staging);
+	int (*layer_merged)(struct storage *s, const char *chain_id, bool *ret_there);
 	/* The files of a layer (a chain id) or of a staged one, as a directory to look into. */
 	int (*layer_open)(struct storage *s, const char *name, int *ret_fd);
 	int (*layer_sweep)(struct storage *s);
 	int (*layer_exists)(struct storage *s, const char *chain_id, bool *ret);
+	/* *ret_fault (static): what is wrong with a layer's files, NULL where nothing is. NULL
+	 * slot: they are those that layer_size() tells the bytes of. */
+	int (*layer_verify)(struct storage *s, const char *chain_id, const char **ret_fault);
 	/* Bytes of the unpacked files, as given to commit. */
 	int (*layer_size)(struct storage *s, const char *chain_id, uint64_t *ret);
 	/* Chain ids of all layers, in no order, NULL-terminated, in the arena. */

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -16,6 +17,7 @@
 
 struct usage {
 	dev_t dev;
+	bool writable; /* a layer of overlay's, see has_no_content() */
 	uint64_t bytes, inodes;
 	uint64_t parts; /* of bytes, in 2^-32 */
 };
@@ -39,7 +41,7 @@ static int add_entry(struct usage *usage, int dirfd, const char *name, unsigned 
 	usage->inodes++;
 	/* All names of a file are below the same directory, so their shares add up to its size. */
 	if (S_ISREG(st.st_mode) && st.st_size > 0 && st.st_nlink > 0 &&
-	    !has_no_content(dirfd, name, &st)) {
+	    !(usage->writable && has_no_content(dirfd, name, &st))) {
 		usage->bytes += (uint64_t)st.st_size / st.st_nlink;
 		usage->parts += ((uint64_t)st.st_size % st.st_nlink << 32) / st.st_nlink;
 	}
@@ -71,7 +73,8 @@ static int add_below(struct usage *usage, int fd, unsigned depth)
 	return 0;
 }
 
-int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes)
+static int sum_up(int dirfd, const char *name, bool writable, uint64_t *ret_bytes,
+		  uint64_t *ret_inodes)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
@@ -82,11 +85,21 @@ int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *re
 		close(fd);
 		return r;
 	}
-	struct usage usage = { .dev = st.st_dev };
+	struct usage usage = { .dev = st.st_dev, .writable = writable };
 	int r = add_below(&usage, fd, 0);
 	if (r < 0)
 		return r;
 	*ret_bytes = usage.bytes + ((usage.parts + (1u << 31)) >> 32);
 	*ret_inodes = usage.inodes;
 	return 0;
+}
+
+int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes)
+{
+	return sum_up(dirfd, name, false, ret_bytes, ret_inodes);
+}
+
+int storage_usage_writable(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes)
+{
+	return sum_up(dirfd, name, true, ret_bytes, ret_inodes);
 }

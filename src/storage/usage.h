@@ -9,3 +9,9 @@
  * never follows a link.
  */
 int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes);
+
+/*
+ * The same of a writable layer of overlay's, where files whose content is in a layer below count
+ * nothing. Asks for extended attributes, which the unpacker's sandbox does not allow.
+ */
+int storage_usage_writable(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes);

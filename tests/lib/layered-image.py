@@ -2,12 +2,13 @@
 """Writes a docker archive of two layers with everything that a layer can have, and some more.
 
 Usage: layered-image.py OUTPUT.tar BUSYBOX [TAG [LAYER-COMPRESSION]]   (compression: none or gzip)
-The upper layer changes the lower one in every way that the image spec has words for.
+LAYERED_MANY in the environment is how many files one directory has. The upper layer changes the lower one in every way that the image spec has words for.
 """
 import gzip
 import hashlib
 import io
 import json
+import os
 import struct
 import sys
 import tarfile
@@ -95,8 +96,9 @@ def lower(busybox):
     layer.sparse("d/sparse-odd", 100001, [(5, b"abc"), (70000, b"d" * 1000), (99999, b"zz")])
     layer.sparse("d/all-hole", 1 << 33, [])
     layer.directory("many")
-    for i in range(2500):
-        layer.add(f"many/a-name-of-some-length-{i * 7919 % 2500}", data=b"%d" % i)
+    many = int(os.environ.get("LAYERED_MANY", "2500"))
+    for i in range(many):
+        layer.add(f"many/a-name-of-some-length-{i * 7919 % many}", data=b"%d" % i)
     for i in range(60):
         layer.directory("deep/" + "/".join(["down"] * i + ["x"]))
     layer.add("twice", data=b"first")

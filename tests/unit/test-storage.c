@@ -16,6 +16,8 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "state/trash.h"
+#include "storage/aufs.h"
+#include "storage/config.h"
 #include "storage/storage.h"
 #include "sys/fs.h"
 
@@ -91,6 +93,69 @@ static void test_names_are_exact(void **state)
 	assert_null(storage_driver("over"));
 	assert_null(storage_driver(""));
 	assert_string_equal(storage_driver_names()[0], "overlay");
+}
+
+static void test_config_is_read_as_written(void **state)
+{
+	struct fixture *f = *state;
+	struct storage_config config = { 0 }, read;
+	struct masu_error err = { 0 };
+	char value[32];
+	assert_int_equal(storage_config_read(f->root_fd, &read, NULL), 0);
+	assert_false(read.recorded);
+	assert_string_equal(read.driver, "overlay");
+	assert_int_equal(storage_choose(f->root_fd, "nonsense", &read, &err), -EINVAL);
+	assert_int_equal(storage_choose(f->root_fd, "vfs", &config, NULL), 0);
+	assert_int_equal(storage_config_read(f->root_fd, &read, NULL), 0);
+	assert_true(read.recorded);
+	assert_string_equal(read.driver, "vfs");
+	assert_string_equal(read.reason, "it was asked for");
+	assert_int_equal(storage_choose(f->root_fd, NULL, &read, NULL), 0);
+	assert_string_equal(read.driver, "vfs");
+	assert_int_equal(storage_choose(f->root_fd, "overlay", &read, &err), -EEXIST);
+	assert_non_null(strstr(err.message, "migrate overlay"));
+	str_format(config.options, sizeof(config.options), "a=1\nlonger=two words\nb=");
+	assert_int_equal(storage_config_write(f->root_fd, &config, NULL), 0);
+	assert_int_equal(storage_config_read(f->root_fd, &read, NULL), 0);
+	assert_true(storage_config_option(&read, "longer", value, sizeof(value)));
+	assert_string_equal(value, "two words");
+	assert_true(storage_config_option(&read, "b", value, sizeof(value)));
+	assert_string_equal(value, "");
+	assert_false(storage_config_option(&read, "long", value, sizeof(value)));
+	write_file(f->root_fd, STORAGE_CONFIG, "{");
+	assert_int_equal(storage_config_read(f->root_fd, &read, &err), -EBADMSG);
+}
+
+static void test_aufs_options_and_marks(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct buf options, many;
+	const int layers[] = { 7, 8, 9 };
+	int all[128];
+	struct stat st;
+	buf_init(&options, 0);
+	buf_init(&many, 0);
+	/* The writable branch, then the layers from the top. */
+	assert_int_equal(aufs_options(5, layers, 3, &options), 0);
+	assert_string_equal(buf_str(&options),
+			    "br:/proc/self/fd/5=rw:/proc/self/fd/7=ro+wh:/proc/self/fd/8=ro+wh:"
+			    "/proc/self/fd/9=ro+wh,xino=/dev/shm/.aufs.xino,dio,udba=none");
+	for (int i = 0; i < 128; i++)
+		all[i] = 100 + i;
+	assert_int_equal(aufs_options(-1, all, 128, &many), 0);
+	assert_int_equal(fs_mkdirs(f->root_fd, "tree/opaque", 0755), 0);
+	_cleanup_close_ int tree = openat(f->root_fd, "tree", O_RDONLY | O_DIRECTORY);
+	_cleanup_close_ int opaque = openat(tree, "opaque", O_RDONLY | O_DIRECTORY);
+	assert_int_equal(mknodat(opaque, "gone", S_IFCHR, 0), 0);
+	assert_int_equal(fsetxattr(opaque, "trusted.overlay.opaque", "y", 1, 0), 0);
+	write_file(tree, "stays", "x");
+	assert_int_equal(aufs_convert(tree), 0);
+	assert_int_equal(fstatat(opaque, "gone", &st, 0), -1);
+	assert_int_equal(fstatat(opaque, ".wh.gone", &st, 0), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(fstatat(opaque, ".wh..wh..opq", &st, 0), 0);
+	assert_int_equal(fgetxattr(opaque, "trusted.overlay.opaque", NULL, 0), -1);
+	assert_int_equal(fstatat(tree, "stays", &st, 0), 0);
 }
 
 static void test_layers_live_and_die(void **state)
@@ -315,6 +380,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_are_exact),
+		cmocka_unit_test_setup_teardown(test_config_is_read_as_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_aufs_options_and_marks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layers_live_and_die, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_chain_ids_are_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sweep_spares_the_living, setup, teardown),

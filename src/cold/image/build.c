@@ -11,28 +11,34 @@
 #include "base/trace.h"
 #include "cold/image/flusher.h"
 #include "cold/image/layer_index.h"
+#include "cold/image/merge.h"
 #include "cold/image/stream.h"
 #include "cold/image/unpack.h"
 #include "engine/images.h"
 #include "image/store.h"
+#include "storage/config.h"
 #include "sys/fs.h"
 
 #define PARALLEL 4 /* layers unpacked at once */
 
-int image_builder_open(int root_fd, const char *driver, struct arena *arena,
+int image_builder_open(int root_fd, const char *wanted, struct arena *arena,
 		       struct image_builder *ret, struct masu_error *err)
 {
+	struct storage_config config;
+	int r = storage_choose(root_fd, wanted, &config, err);
+	if (r < 0)
+		return r;
 	struct image_builder builder = { .root_fd = root_fd,
 					 .arena = arena,
-					 .ops = storage_driver(driver),
+					 .ops = storage_driver(config.driver),
 					 .automatic = true,
 					 .staging = { .fd = -1 } };
 	const char *reason;
 	if (!builder.ops)
-		return error_set(err, -EINVAL, "storage driver \"%s\": unknown", driver);
+		return error_set(err, -EINVAL, "storage driver \"%s\": unknown", config.driver);
 	if (!builder.ops->supported(root_fd, &reason))
-		return error_set(err, -EOPNOTSUPP, "storage driver %s: %s", driver, reason);
-	int r = builder.ops->open(root_fd, &builder.storage, err);
+		return error_set(err, -EOPNOTSUPP, "storage driver %s: %s", config.driver, reason);
+	r = builder.ops->open(root_fd, &builder.storage, err);
 	if (r < 0)
 		return r;
 	builder.ops->layer_sweep(builder.storage);
@@ -151,9 +157,14 @@ static int open_below(struct image_builder *b, const struct built_layer *below, 
 		      int *fds, size_t *ret_opened)
 {
 	int r = 0;
-	for (*ret_opened = 0; *ret_opened < count && r == 0; *ret_opened += r == 0)
-		r = b->ops->layer_open(b->storage, storage_name(b, &below[*ret_opened]),
-				       &fds[*ret_opened]);
+	size_t first = 0;
+	/* Below a tree that is whole nothing is looked for. */
+	for (size_t i = 0; b->ops->whole_layers && i < count; i++)
+		if (streq(storage_name(b, &below[i]), below[i].chain_id))
+			first = i;
+	*ret_opened = 0;
+	for (size_t i = first; i < count && r == 0; i++, *ret_opened += r == 0)
+		r = b->ops->layer_open(b->storage, storage_name(b, &below[i]), &fds[*ret_opened]);
 	return r;
 }
 
@@ -591,6 +602,8 @@ int image_commit(struct image_builder *b, struct built_image *images, size_t cou
 	r = check_all(b, images_fd, images, count, err);
 	if (r == 0)
 		r = publish(b, images_fd, &index, images, count, err);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		image_merge(b, &images[i]);
 	/*
 	 * What cannot be taken back now stays pending, and the next command takes it back; so does
 	 * what the name had before and nobody has now.

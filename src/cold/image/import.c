@@ -210,7 +210,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 		return fd;
 	r = open_root(context, &root_fd, err);
 	if (r == 0)
-		r = image_builder_open(root_fd, STORAGE_DRIVER_DEFAULT, arena, &builder, err);
+		r = image_builder_open(root_fd, context->storage_driver, arena, &builder, err);
 	if (r == 0)
 		r = image_builder_format(&builder, o->layer_format, err);
 	if (r < 0)

@@ -165,7 +165,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 		return fd;
 	int r = open_root(context, &root_fd, err);
 	if (r == 0)
-		r = image_builder_open(root_fd, STORAGE_DRIVER_DEFAULT, context->arena, &builder,
+		r = image_builder_open(root_fd, context->storage_driver, context->arena, &builder,
 				       err);
 	if (r == 0)
 		r = image_builder_format(&builder, o->layer_format, err);

@@ -43,5 +43,3 @@ void tell_image(const struct cli_context *context, int root_fd, const char *acti
 /* `masu manifest inspect` (manifest_inspect.c). */
 int manifest_inspect(struct cli_context *context, void *data, int argc, char **argv,
 		     struct masu_error *err);
-
-#define STORAGE_DRIVER_DEFAULT "overlay"

@@ -35,6 +35,7 @@ struct facts {
 	struct utsname host;
 	enum cgroup_layout layout;
 	bool memory, swap, cpu, cpuset, pids, blkio, cgroup_namespaces;
+	struct storage_config storage;
 	const char *storage_reason; /* why the storage driver does not work here; NULL: it does */
 	const char *filesystem;	    /* that the root is on */
 	char system[TEXT_MAX];
@@ -170,6 +171,9 @@ static int find_facts(struct arena *arena, struct facts *facts, struct masu_erro
 		facts->storage_reason = "it is not known";
 	else if (ops->supported)
 		ops->supported(engine->root_fd, &facts->storage_reason);
+	r = storage_would_choose(engine->root_fd, &facts->storage, err);
+	if (r < 0)
+		return r;
 	facts->filesystem = filesystem_name(engine->root_fd);
 	facts->layout = cgroup_layout();
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
@@ -205,8 +209,7 @@ static void put_storage(struct json_writer *w, const struct facts *facts)
 	json_begin_array(w);
 	put_pair(w, "Backing Filesystem", facts->filesystem);
 	put_pair(w, "Chosen because",
-		 facts->storage_reason ? facts->storage_reason
-				       : "it is the default, and kernel and filesystem take it");
+		 facts->storage_reason ? facts->storage_reason : facts->storage.reason);
 	json_end_array(w);
 }
 

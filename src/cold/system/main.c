@@ -39,6 +39,7 @@ int main(int argc, char **argv)
 		.arena = &arena,
 		.root = from_environment("MASU_ROOT", "/var/lib/masu"),
 		.runroot = from_environment("MASU_RUNROOT", "/run/masu"),
+		.storage_driver = from_environment("MASU_STORAGE_DRIVER", NULL),
 		.program = "masu",
 		.self_path = "",
 		.argv = argv,

@@ -1,0 +1,1 @@
+storage-driver-overlay.bats
