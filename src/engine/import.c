@@ -289,6 +289,7 @@ int import_begin(struct engine *engine, const struct engine_import *import,
 		 struct container *container, int *ret_lock, struct masu_error *err)
 {
 	_cleanup_close_ int lock = -1;
+	container->storage_driver = engine->storage_driver;
 	int r = id_random(container->id);
 	if (r < 0)
 		return error_errno(err, r, "cannot choose an id");

@@ -275,9 +275,12 @@ int container_import_run(struct cli_context *context, void *data, int argc, char
 		return error_errno(err, -errno, "%s", argv[0]);
 	int r = session_open(context, &m.engine, err);
 	if (r == 0)
-		r = image_builder_open(m.engine.root_fd, m.engine.storage_driver, context->arena,
+		r = image_builder_open(m.engine.root_fd, context->storage_driver, context->arena,
 				       &m.builder, err);
 	if (r == 0) {
+		/* A new root has its driver from now on. */
+		str_format(m.engine.storage_driver, sizeof(m.engine.storage_driver), "%s",
+			   m.builder.ops->name);
 		r = import(&m, o, from_stdin ? STDIN_FILENO : file, err);
 		image_builder_close(&m.builder);
 	}
