@@ -14,6 +14,10 @@ teardown_file() {
 	storage_teardown_file
 }
 
+setup() {
+	storage_setup
+}
+
 teardown() {
 	remove_all
 }

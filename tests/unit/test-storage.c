@@ -101,6 +101,9 @@ static void test_config_is_read_as_written(void **state)
 	struct storage_config config = { 0 }, read;
 	struct masu_error err = { 0 };
 	char value[32];
+	/* A root that has something in it has overlay. */
+	assert_int_equal(storage_choose(f->root_fd, "vfs", &config, &err), -EEXIST);
+	assert_int_equal(fs_remove_tree(f->root_fd, "containers"), 0);
 	assert_int_equal(storage_config_read(f->root_fd, &read, NULL), 0);
 	assert_false(read.recorded);
 	assert_string_equal(read.driver, "overlay");

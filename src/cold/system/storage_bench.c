@@ -142,13 +142,12 @@ static int measure_roots(struct bench *b, struct masu_error *err)
 /* ---- what is printed ---- */
 
 static int put_row(struct arena *arena, const char *test, const char *unit, double layered,
-		   double native, bool less_is_better, const struct json **ret,
-		   struct masu_error *err)
+		   double native, bool comparable, const struct json **ret, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
 	char number[32];
-	double ratio = less_is_better ? native / layered : layered / native;
+	double ratio = comparable ? layered / native : 0;
 	buf_init(&text, 4096);
 	json_writer_init(&w, &text, false);
 	json_begin_object(&w);
@@ -159,7 +158,7 @@ static int put_row(struct arena *arena, const char *test, const char *unit, doub
 	str_format(number, sizeof(number), "%.*f", native < 10 ? 2 : 0, native);
 	json_field_string(&w, "Native", native > 0 ? number : "");
 	str_format(number, sizeof(number), "%.2f", ratio);
-	json_field_string(&w, "Ratio", native > 0 && layered > 0 ? number : "");
+	json_field_string(&w, "Ratio", ratio > 0 ? number : "");
 	json_end_object(&w);
 	return json_parse_written(arena, &text, ret, err);
 }
@@ -175,14 +174,14 @@ static int print(struct arena *arena, const struct bench *b, const char *format,
 	const struct {
 		const char *test, *unit;
 		double layered, native;
-		bool less;
+		bool comparable;
 	} list[] = {
-		{ "sequential write", "MB/s", l->write, n->write, false },
-		{ "sequential read", "MB/s", l->read, n->read, false },
-		{ "random 4k read", "1/s", l->random_read, n->random_read, false },
-		{ "4k write and fsync", "1/s", l->fsync, n->fsync, false },
-		{ "metadata storm", "files/s", l->storm, n->storm, false },
-		{ "first append to the biggest file", "ms", l->append, n->append, true },
+		{ "sequential write", "MB/s", l->write, n->write, true },
+		{ "sequential read", "MB/s", l->read, n->read, true },
+		{ "random 4k read", "1/s", l->random_read, n->random_read, true },
+		{ "4k write and fsync", "1/s", l->fsync, n->fsync, true },
+		{ "metadata storm", "files/s", l->storm, n->storm, true },
+		{ "first append to the biggest file", "ms", l->append, n->append, false },
 		{ "create, mount, remove a root", "1/s", b->roots_rate, b->directories_rate,
 		  false },
 	};
@@ -190,7 +189,7 @@ static int print(struct arena *arena, const struct bench *b, const char *format,
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(list); i++)
 		r = put_row(arena, list[i].test, list[i].unit, list[i].layered, list[i].native,
-			    list[i].less, &rows[i], err);
+			    list[i].comparable, &rows[i], err);
 	return r < 0 ? r
 		     : format_rows(arena, format,
 				   "{{.Test}}\t{{.Unit}}\t{{.Layered}}\t{{.Native}}\t{{.Ratio}}",
