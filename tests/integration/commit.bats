@@ -312,10 +312,10 @@ kill_while_paused() {
 	run -1 m commit --include-volumes device device:1
 	[[ "$output" == *'below/zero: an image cannot have a device 0:0'* ]]
 	m_run --name foreign base:1 sh -c 'mkdir /moved'
-	python3 -c 'import glob, os, sys; os.setxattr(glob.glob(sys.argv[1])[0], "trusted.overlay.redirect", b"/elsewhere")' \
+	python3 -c 'import glob, os, sys; os.setxattr(glob.glob(sys.argv[1])[0], "trusted.overlay.whiteout", b"y")' \
 		"$MASU_ROOT/containers/$(field foreign .Id)/overlay/upper/moved"
 	run -1 m commit foreign foreign:1
-	[[ "$output" == *'trusted.overlay.redirect'* ]]
+	[[ "$output" == *'trusted.overlay.whiteout'* ]]
 }
 
 # Commits as a container swaps a file of its volume for a link to the machine's secret, ten times; what came out.
