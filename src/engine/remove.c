@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "engine/images.h"
 #include "engine/internal.h"
 #include "engine/lifecycle.h"
+#include "engine/network.h"
 #include "engine/volumes.h"
 #include "state/record.h"
 #include "state/trash.h"
@@ -25,6 +27,9 @@ static int remove_locked(struct engine *engine, struct arena *arena, const char 
 	/* With the lock held nobody can start it any more. */
 	if (r == 0)
 		r = container_unpark(&container, err);
+	/* Its monitor may have been killed only now: what plugins made is undone by nobody else. */
+	if (r == 0 && str_after(engine_network_name(&container.config), "cni:"))
+		engine_network_disconnect(engine, &container, NULL);
 	if (r == 0) {
 		/* Before the record is gone that says which they are. */
 		if (flags & ENGINE_REMOVE_VOLUMES)

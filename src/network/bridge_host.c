@@ -14,6 +14,7 @@
 #include "network/forwarding.h"
 #include "network/nft_expr.h"
 #include "network/port.h"
+#include "sys/fs.h"
 
 /* A taken port, then the same without what was expiring, then the same if it expired meanwhile. */
 #define PUBLISH_ATTEMPTS 3
@@ -45,6 +46,17 @@ static bool is_defined(int root_fd, const char *network)
 	       faccessat(root_fd, path, F_OK, 0) == 0;
 }
 
+/* Who removes a network may have done so after we saw its definition and before we opened its run
+ * directory, which is then made again. With the definitions locked nobody defines it meanwhile. */
+static void remove_run_directory(int root_fd, int run_fd, const char *network)
+{
+	char path[96];
+	_cleanup_close_ int lock = openat(root_fd, "networks", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 && !is_defined(root_fd, network) &&
+	    str_format(path, sizeof(path), "networks/%s", network) == 0)
+		(void)fs_remove_tree(run_fd, path);
+}
+
 int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret,
 		struct masu_error *err)
 {
@@ -71,6 +83,8 @@ int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret
 		if (r == 0 && (r = lease_lock(&bridge.pool, LOCK_SH)) < 0)
 			return error_errno(err, r, "network %s: lock", network);
 	}
+	if (r == -ENOENT && !is_default)
+		remove_run_directory(root_fd, run_fd, network);
 	if (r == 0)
 		r = name_table(&bridge);
 	if (r < 0)

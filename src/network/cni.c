@@ -190,15 +190,24 @@ static int cni_connect(const struct network_request *request, struct arena *aren
 	return 0;
 }
 
+/* Whether plugins have been asked for anything; what masu-cni writes first and removes last. */
+static bool has_record(const struct network_request *request, const char *interface)
+{
+	char path[128];
+	return str_format(path, sizeof(path), "cni/%s-%s.json", request->container_id, interface) <
+		       0 ||
+	       faccessat(request->root_fd, path, F_OK, 0) == 0;
+}
+
 /* What a plugin cannot undo holds nothing up: its record stays, and `system check` tells of it. */
 static int cni_disconnect(const struct network_request *request,
 			  const struct network_endpoint *endpoint, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf answer;
 	struct masu_error why = { 0 };
+	const char *interface = *endpoint->interface ? endpoint->interface : "eth0";
 	buf_init(&answer, ANSWER_MAX + 1);
-	if (ask(request, "del", *endpoint->interface ? endpoint->interface : "eth0", &answer,
-		&why) < 0)
+	if (has_record(request, interface) && ask(request, "del", interface, &answer, &why) < 0)
 		log_warn("container %.12s: %s; `masu system check` knows of it",
 			 request->container_id, why.message);
 	port_release(request->container_id);

@@ -467,7 +467,8 @@ int network_drop_orphans(int root_fd, int run_fd, const char *network, const cha
 	_cleanup_bridge_ struct bridge bridge = BRIDGE_NONE;
 	_cleanup_arena_ struct arena arena;
 	struct lease *leases;
-	size_t count = 0;
+	size_t count = 0, left;
+	bool unfinished = false;
 	arena_init(&arena, 0);
 	int r = bridge_open(root_fd, run_fd, network, &bridge, err);
 	if (r < 0)
@@ -477,6 +478,7 @@ int network_drop_orphans(int root_fd, int run_fd, const char *network, const cha
 		return error_errno(err, r, "network %s: leases", network);
 	for (size_t i = 0; r >= 0 && i < count; i++) {
 		const struct lease *lease = &leases[i];
+		unfinished |= !*lease->id;
 		if (!streq(lease->id, container_id) ||
 		    (known && known->ipv4.s_addr == lease->ipv4.s_addr))
 			continue;
@@ -486,5 +488,9 @@ int network_drop_orphans(int root_fd, int run_fd, const char *network, const cha
 		(void)link_delete(bridge.route_fd, lease->interface);
 		r = lease_give(&bridge.pool, lease->ipv4, container_id);
 	}
-	return r < 0 ? error_errno(err, r, "network %s: cannot release an address", network) : 0;
+	if (r < 0)
+		return error_errno(err, r, "network %s: cannot release an address", network);
+	/* Killed before it could write whose it is: whoever still writes is waited for. */
+	r = unfinished ? bridge_sweep(&bridge, &left, err) : 0;
+	return r < 0 ? r : 0;
 }
