@@ -84,3 +84,18 @@ int probe_meminfo(int argc, char **argv)
 	probe_print("cpus", (double)sysconf(_SC_NPROCESSORS_ONLN));
 	return 0;
 }
+
+/* machine: whether the CPU is QEMU's software (TCG), by the name that it gives itself. */
+int probe_machine(int argc, char **argv)
+{
+	char line[4096];
+	int emulated = 0;
+	FILE *file = fopen("/proc/cpuinfo", "re");
+	if (!file)
+		return probe_failed("/proc/cpuinfo");
+	while (fgets(line, sizeof(line), file))
+		emulated |= strstr(line, "QEMU TCG") || strstr(line, "QEMU Virtual CPU");
+	fclose(file);
+	probe_print("emulated", emulated);
+	return 0;
+}

@@ -89,8 +89,8 @@ static const struct {
 	{ "true", probe_true },	      { "idle", probe_idle },	    { "time", probe_time },
 	{ "spin", probe_spin },	      { "stream", probe_stream },   { "gups", probe_gups },
 	{ "linpack", probe_linpack }, { "syscall", probe_syscall }, { "memory", probe_memory },
-	{ "meminfo", probe_meminfo }, { "files", probe_files },	    { "serve", probe_serve },
-	{ "ask", probe_ask },
+	{ "meminfo", probe_meminfo }, { "machine", probe_machine }, { "files", probe_files },
+	{ "serve", probe_serve },     { "ask", probe_ask },
 };
 
 int main(int argc, char **argv)

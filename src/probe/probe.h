@@ -25,6 +25,7 @@ int probe_gups(int argc, char **argv);
 int probe_linpack(int argc, char **argv);
 int probe_syscall(int argc, char **argv); /* kernel.c */
 int probe_memory(int argc, char **argv);
+int probe_machine(int argc, char **argv);
 int probe_meminfo(int argc, char **argv);
 int probe_files(int argc, char **argv); /* files.c */
 int probe_serve(int argc, char **argv); /* exchange.c */

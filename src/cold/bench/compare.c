@@ -30,7 +30,7 @@ enum model_verdict comparison_judge(const struct model *before, const struct mod
 		       ? stats_ratio(old->values, old->count, new->values, new->count, 1)
 		       : stats_ratio(new->values, new->count, old->values, old->count, 1);
 	double noise = larger(model_noise(before, row), model_noise(after, other));
-	if (row->better == MODEL_PLAIN || before->columns[column].emulated)
+	if (row->better == MODEL_PLAIN || before->columns[column].emulated || ret->low <= 0)
 		return MODEL_EMPTY;
 	if (!stats_differs(ret) || fabs(ret->ratio - 1) <= noise)
 		return MODEL_SAME;

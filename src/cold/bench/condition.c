@@ -45,9 +45,11 @@ int condition_holds(const struct condition *condition, const struct model *model
 	enum model_verdict verdict = before ? comparison_judge(before, model, row, column, &ratio)
 					    : model_judge(model, row, column, &ratio);
 	if (verdict == MODEL_EMPTY)
-		return error_set(err, -ENOENT, "--fail-if %s: the cell is empty: %s",
+		return error_set(err, -ENOENT, "--fail-if %s: it cannot be told: %s",
 				 condition->text,
-				 row->cells[column].why ? row->cells[column].why : "no figures");
+				 row->cells[column].why	    ? row->cells[column].why
+				 : row->cells[column].count ? "too few samples, or emulated"
+							    : "no figures");
 	if (verdict == MODEL_SAME)
 		return 0;
 	return condition->relation == '<' ? ratio.ratio < condition->limit

@@ -32,9 +32,10 @@ struct configuration {
 	 * that the workload serves; "%volume" becomes a volume at /data.
 	 */
 	const char *arguments;
-	bool quick;	    /* also part of --quick */
-	bool machine;	    /* a virtual machine */
-	const char *before; /* what masu is told once before the first run; NULL: nothing */
+	bool quick;	     /* also part of --quick */
+	bool machine;	     /* a virtual machine */
+	const char *storage; /* storage driver, in a root of its own; NULL: what masu chooses */
+	const char *before;  /* what masu is told once before the first run; NULL: nothing */
 };
 
 #define CONFIGURATION_MAX 48

@@ -12,7 +12,7 @@
 #include "cold/bench/stats.h"
 #include "sys/fs.h"
 
-static int write_file(const char *path, const char *text, size_t len)
+int corpus_write_file(const char *path, const char *text, size_t len)
 {
 	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	return fd < 0 ? -errno : fs_write_all(fd, text, len);
@@ -37,7 +37,7 @@ int corpus_write(const char *path, size_t size)
 			 words[rank * stats_below(&state, ARRAY_SIZE(words)) / ARRAY_SIZE(words)]);
 		buf_putc(&text, n % 12 ? ' ' : '\n');
 	}
-	return buf_error(&text) ? buf_error(&text) : write_file(path, text.data, size);
+	return buf_error(&text) ? buf_error(&text) : corpus_write_file(path, text.data, size);
 }
 
 int corpus_write_hpcc(const char *path, unsigned n)
@@ -58,5 +58,5 @@ int corpus_write_hpcc(const char *path, unsigned n)
 		"1200 values of N\n0 number of additional blocking sizes for PTRANS\n40 values of "
 		"NB\n",
 		n);
-	return r < 0 ? r : write_file(path, text, strlen(text));
+	return r < 0 ? r : corpus_write_file(path, text, strlen(text));
 }

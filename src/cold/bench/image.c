@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cold/bench/corpus.h"
 #include "cold/bench/place.h"
 #include "cold/bench/spawn.h"
 #include "sys/fs.h"
@@ -111,7 +112,7 @@ static int write_text(const char *root, const char *name, const char *text)
 {
 	char path[PATH_MAX];
 	int r = str_format(path, sizeof(path), "%s/%s", root, name);
-	return r < 0 ? r : fs_write_atomic(AT_FDCWD, path, text, strlen(text), 0644, false);
+	return r < 0 ? r : corpus_write_file(path, text, strlen(text));
 }
 
 int place_make_root(struct place *place, struct masu_error *err)
@@ -161,15 +162,22 @@ int place_seal_root(struct place *place, struct masu_error *err)
 			   IMPORT_LIMIT, NULL, err);
 	if (r < 0)
 		return error_wrap(err, "making the image");
-	return place_need_image(place, MAKER_MASU, err);
+	return place_need_image(place, &place_plain_masu, err);
 }
 
-int place_need_image(struct place *place, enum maker maker, struct masu_error *err)
+static bool same_store(const struct configuration *a, const struct configuration *b)
 {
-	if (place->has_image[maker])
-		return 0;
+	return a->maker == b->maker && streq_null(a->storage, b->storage);
+}
+
+int place_need_image(struct place *place, const struct configuration *configuration,
+		     struct masu_error *err)
+{
+	for (size_t i = 0; i < place->image_count; i++)
+		if (same_store(place->images[i], configuration))
+			return 0;
 	struct words words = { .count = 0 };
-	int r = place_engine(place, maker, &words);
+	int r = place_engine(place, configuration, &words);
 	if (r == -ENOENT) /* it runs the root itself */
 		return 0;
 	if (r < 0)
@@ -180,6 +188,7 @@ int place_need_image(struct place *place, enum maker maker, struct masu_error *e
 	r = place_host(place, words.list, IMPORT_LIMIT, NULL, err);
 	if (r < 0)
 		return error_wrap(err, "making the image");
-	place->has_image[maker] = true;
+	if (place->image_count < PLACE_IMAGES_MAX)
+		place->images[place->image_count++] = configuration;
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "cli/bench_options.h"
 #include "cold/bench/bench.h"
+#include "cold/bench/corpus.h"
 #include "cold/bench/environment.h"
 #include "cold/bench/report.h"
 #include "cold/bench/runner.h"
@@ -52,7 +53,10 @@ static int write_openmetrics(const struct model *model, const char *path, struct
 	_cleanup_buf_ struct buf text;
 	buf_init(&text, OUTPUT_MAX);
 	show_openmetrics(model, &text);
-	return path ? write_result(AT_FDCWD, path, &text, err) : 0;
+	int r = buf_error(&text);
+	if (r == 0 && path)
+		r = corpus_write_file(path, text.data, text.len);
+	return r < 0 ? error_errno(err, r, "%s", path) : 0;
 }
 
 /* 0, or 1 where one holds or cannot be answered: whoever asks must not be told that all is well. */

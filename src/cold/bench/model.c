@@ -73,22 +73,24 @@ int model_baseline(const struct model *model, const struct model_row *row)
 }
 
 /* FNV-1a: a seed that is the same for the same row, so that a report is the same twice. */
-static uint64_t seed_of(const struct model_row *row, int column)
+static uint64_t seed_of(const char *row, const char *column)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325) + (uint64_t)column;
-	for (const char *p = row->name; *p; p++)
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	for (const char *p = row; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+	for (const char *p = column; *p; p++)
 		hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
 	return hash;
 }
 
-static struct stats_ratio speed(const struct model_row *row, int column, int baseline)
+static struct stats_ratio speed(const struct model *model, const struct model_row *row, int column,
+				int baseline)
 {
+	uint64_t seed = seed_of(row->name, model->columns[column].name);
 	const struct model_cell *mine = &row->cells[column], *theirs = &row->cells[baseline];
 	if (row->better == MODEL_LOWER)
-		return stats_ratio(theirs->values, theirs->count, mine->values, mine->count,
-				   seed_of(row, column));
-	return stats_ratio(mine->values, mine->count, theirs->values, theirs->count,
-			   seed_of(row, column));
+		return stats_ratio(theirs->values, theirs->count, mine->values, mine->count, seed);
+	return stats_ratio(mine->values, mine->count, theirs->values, theirs->count, seed);
 }
 
 double model_noise(const struct model *model, const struct model_row *row)
@@ -97,7 +99,7 @@ double model_noise(const struct model *model, const struct model_row *row)
 	int again = model_column_index(model, MODEL_AGAIN);
 	if (native < 0 || again < 0 || !row->cells[native].count || !row->cells[again].count)
 		return 0;
-	return fabs(speed(row, again, native).ratio - 1);
+	return fabs(speed(model, row, again, native).ratio - 1);
 }
 
 enum model_verdict model_judge_against(const struct model *model, const struct model_row *row,
@@ -105,9 +107,9 @@ enum model_verdict model_judge_against(const struct model *model, const struct m
 {
 	if (baseline < 0 || !row->cells[column].count || !row->cells[baseline].count)
 		return MODEL_EMPTY;
-	struct stats_ratio ratio = speed(row, column, baseline);
+	struct stats_ratio ratio = speed(model, row, column, baseline);
 	*ret = ratio;
-	if (row->better == MODEL_PLAIN || model->columns[column].emulated)
+	if (row->better == MODEL_PLAIN || model->columns[column].emulated || ratio.low <= 0)
 		return MODEL_EMPTY;
 	if (!stats_differs(&ratio) || fabs(ratio.ratio - 1) <= model_noise(model, row))
 		return MODEL_SAME;

@@ -99,7 +99,7 @@ enum model_verdict {
 /*
  * @ret: speed by the baseline's speed, so that less than 1 is worse whatever the unit. A difference
  * is one if the 95 % interval leaves 1 out and it exceeds what two native columns differ by (the
- * noise floor of this row). Emulated columns are never judged.
+ * noise floor of this row). Emulated columns and too few samples are never judged.
  */
 enum model_verdict model_judge(const struct model *model, const struct model_row *row, int column,
 			       struct stats_ratio *ret);

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cold/bench/corpus.h"
 #include "cold/bench/place_internal.h"
 #include "sys/fs.h"
 
@@ -63,8 +64,12 @@ static int find_masu(struct place *place, struct masu_error *err)
 
 static int make_scratch(struct place *place, const char *parent, struct masu_error *err)
 {
-	char *path =
-		arena_printf(place->arena, "%s/masu-bench.XXXXXX", parent ? parent : "/var/tmp");
+	char here[PATH_MAX] = "";
+	/* Engines and chroot(2) want it absolute. */
+	if (parent && *parent != '/' && !getcwd(here, sizeof(here)))
+		return error_errno(err, -errno, "the working directory");
+	char *path = arena_printf(place->arena, "%s%s%s/masu-bench.XXXXXX", here, *here ? "/" : "",
+				  parent ? parent : "/var/tmp");
 	if (!path)
 		return error_set(err, -ENOMEM, "out of memory");
 	if (!mkdtemp(path))
@@ -157,7 +162,7 @@ static int configure_podman(struct place *place)
 	if (r == 0)
 		r = str_format(path, sizeof(path), "%s/containers.conf", place->scratch);
 	if (r == 0)
-		r = fs_write_atomic(AT_FDCWD, path, text, strlen(text), 0644, false);
+		r = corpus_write_file(path, text, strlen(text));
 	if (r == 0 && setenv("CONTAINERS_CONF", path, 1) < 0)
 		r = -errno;
 	return r;
@@ -200,18 +205,29 @@ int place_open(struct place *ret, struct arena *arena, const char *parent, struc
 	return 0;
 }
 
+/* Everything that is mounted below @path, by us and by engines; the last first. */
+static void detach_below(const char *path)
+{
+	char line[PATH_MAX * 2], at[PATH_MAX];
+	size_t len = strlen(path);
+	for (bool again = true; again;) {
+		_cleanup_fclose_ FILE *file = fopen("/proc/self/mounts", "re");
+		char last[PATH_MAX] = "";
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "%*s %4095s", at) == 1 && strncmp(at, path, len) == 0 &&
+			    at[len] == '/')
+				str_format(last, sizeof(last), "%s", at);
+		again = *last && umount2(last, MNT_DETACH) == 0;
+	}
+}
+
 /* Where containers' roots hang on and what engines leave mounted goes with the namespace. */
 void place_close(struct place *place)
 {
 	place_stop(place);
 	spawn_stop(place->registry);
 	if (place->scratch) {
-		static const char *const binds[] = { "proc", "sys", "dev" };
-		for (size_t i = 0; i < ARRAY_SIZE(binds); i++) {
-			char path[PATH_MAX];
-			if (str_format(path, sizeof(path), "%s/%s", place->rootfs, binds[i]) == 0)
-				umount2(path, MNT_DETACH);
-		}
+		detach_below(place->scratch);
 		const char *argv[] = { "rm", "-rf", "--one-file-system", place->scratch, NULL };
 		struct masu_error ignored = { 0 };
 		spawn_interrupted = 0; /* clearing up is not */

@@ -13,7 +13,11 @@
 #include "base/error.h"
 #include "cold/bench/configuration.h"
 
-#define PLACE_IMAGE "masu-bench:local"
+#define PLACE_IMAGE	 "masu-bench:local"
+#define PLACE_IMAGES_MAX 16
+
+/* masu as it is without options. */
+extern const struct configuration place_plain_masu;
 
 struct place {
 	struct arena *arena;
@@ -25,8 +29,10 @@ struct place {
 	int client;	  /* network namespace of clients, -1: there is none (not root) */
 	const char *host; /* address by which clients reach the host */
 	int server_cpu, client_cpu;
-	bool has_image[8]; /* of each maker */
-	bool unprivileged; /* no namespaces: only native columns, over loopback */
+	const struct configuration *images[PLACE_IMAGES_MAX]; /* whose stores have the image */
+	size_t image_count;
+	bool root_is_mounted; /* the kernel's file systems are in it */
+	bool unprivileged;    /* no namespaces: only native columns, over loopback */
 	unsigned serial;
 	/* what serves at the moment */
 	const struct configuration *serving;
@@ -51,8 +57,9 @@ int place_add_tree(struct place *place, const char *path, struct masu_error *err
 int place_make_root(struct place *place, struct masu_error *err);
 /* Makes the archive and masu's image of the root; nothing may be added after. */
 int place_seal_root(struct place *place, struct masu_error *err);
-/* The image in a peer's store, made when first asked for. */
-int place_need_image(struct place *place, enum maker maker, struct masu_error *err);
+/* The image in the store that this column uses, made when first asked for. */
+int place_need_image(struct place *place, const struct configuration *configuration,
+		     struct masu_error *err);
 
 enum { PLACE_ANY_CPU = -1, PLACE_SERVER_CPU = -2, PLACE_CLIENT_CPU = -3 };
 
@@ -85,7 +92,7 @@ int place_ask(struct place *place, const char *const *argv, int cpu, double limi
 /* Runs a program of the host. Fails where the status is not 0. */
 int place_host(struct place *place, const char *const *argv, double limit, double *ret_wall,
 	       struct masu_error *err);
-/* The engine's words up to its verb ("masu --root …"), for workloads about engines. */
-int place_engine(struct place *place, enum maker maker, struct words *ret);
+/* The engine's words up to its verb ("masu --root …"); -ENOENT for those that have no store. */
+int place_engine(struct place *place, const struct configuration *configuration, struct words *ret);
 /* A name that no other container has. */
 const char *place_name(struct place *place);

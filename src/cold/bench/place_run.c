@@ -17,15 +17,30 @@
 
 #define READY_LIMIT 20.0
 
-int place_engine(struct place *place, enum maker maker, struct words *ret)
+const struct configuration place_plain_masu = { .name = "container", .maker = MAKER_MASU };
+
+/* Each storage driver has roots of its own: a root has one. */
+static void masu_words(struct place *place, const char *storage, struct words *ret)
 {
 	struct arena *arena = place->arena;
+	const char *suffix = storage ? storage : "";
+	words_add(ret, place->masu);
+	words_add(ret, "--root");
+	words_add(ret, arena_printf(arena, "%s/masu%s", place->scratch, suffix));
+	words_add(ret, "--runroot");
+	words_add(ret, arena_printf(arena, "/run/masu-bench-%d%s", (int)getpid(), suffix));
+	if (storage) {
+		words_add(ret, "--storage-driver");
+		words_add(ret, storage);
+	}
+}
+
+int place_engine(struct place *place, const struct configuration *configuration, struct words *ret)
+{
+	struct arena *arena = place->arena;
+	enum maker maker = configuration->maker;
 	if (maker == MAKER_MASU) {
-		words_add(ret, place->masu);
-		words_add(ret, "--root");
-		words_add(ret, arena_printf(arena, "%s/masu", place->scratch));
-		words_add(ret, "--runroot");
-		words_add(ret, arena_printf(arena, "/run/masu-bench-%d", (int)getpid()));
+		masu_words(place, configuration->storage, ret);
 	} else if (maker == MAKER_PODMAN) {
 		words_add(ret, "podman");
 		words_add(ret, "--root");
@@ -89,12 +104,12 @@ static int command_line(struct place *place, const struct place_run *run, const 
 		add_all(ret, run->argv);
 		return ret->overflow ? -E2BIG : 0;
 	}
-	int r = place_engine(place, configuration->maker, ret);
+	int r = place_engine(place, configuration, ret);
 	if (r == -ENOENT) {
 		root_words(place, configuration->maker, ret);
 	} else if (r == 0) {
 		const char *volume = arena_printf(place->arena, "data-%u", place->serial++);
-		r = place_need_image(place, configuration->maker, err);
+		r = place_need_image(place, configuration, err);
 		if (r < 0)
 			return r;
 		words_add(ret, "run");
@@ -123,7 +138,7 @@ static int mount_kernel_files(struct place *place, struct masu_error *err)
 		if (r < 0 || mount(from, to, NULL, MS_BIND | MS_REC, NULL) < 0)
 			return error_errno(err, r < 0 ? r : -errno, "%s", to);
 	}
-	place->has_image[MAKER_NATIVE] = true;
+	place->root_is_mounted = true;
 	return 0;
 }
 
@@ -131,7 +146,7 @@ static int prepare(struct place *place, const struct place_run *run, const char 
 		   struct words *words, struct spawn *ret, struct masu_error *err)
 {
 	bool native = run->configuration->maker == MAKER_NATIVE;
-	if (native && !place->unprivileged && !place->has_image[MAKER_NATIVE]) {
+	if (native && !place->unprivileged && !place->root_is_mounted) {
 		int r = mount_kernel_files(place, err);
 		if (r < 0)
 			return r;
@@ -242,7 +257,7 @@ void place_stop(struct place *place)
 		struct words words = { .count = 0 };
 		struct masu_error ignored = { 0 };
 		sig_atomic_t interrupted = spawn_interrupted;
-		if (place_engine(place, serving->maker, &words) < 0)
+		if (place_engine(place, serving, &words) < 0)
 			return;
 		words_add(&words, "rm");
 		words_add(&words, "-f");
@@ -267,7 +282,7 @@ int place_ask(struct place *place, const char *const *argv, int cpu, double limi
 			       .netns = place->client,
 			       .cpu = pinned_to(place, cpu),
 			       .limit = limit };
-	if (!place->unprivileged && !place->has_image[MAKER_NATIVE]) {
+	if (!place->unprivileged && !place->root_is_mounted) {
 		int r = mount_kernel_files(place, err);
 		if (r < 0)
 			return r;

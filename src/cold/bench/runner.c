@@ -95,13 +95,22 @@ static const struct {
 	{ MAKER_NSPAWN, "systemd-nspawn", "systemd-container" },
 };
 
+static void call_emulated(struct runner *runner, size_t column)
+{
+	struct model_column *shown = &runner->model->columns[column];
+	if (shown->emulated)
+		return;
+	shown->emulated = true;
+	shown->title = arena_printf(runner->arena, "%s (software emulation)", shown->title);
+}
+
 static int before(struct place *place, const struct configuration *configuration,
 		  struct masu_error *err)
 {
 	struct words words = { .count = 0 };
 	if (!configuration->before)
 		return 0;
-	int r = place_engine(place, configuration->maker, &words);
+	int r = place_engine(place, configuration, &words);
 	words_split(&words, place->arena, configuration->before);
 	return r < 0 ? r : place_host(place, words.list, 60, NULL, err);
 }
@@ -109,8 +118,9 @@ static int before(struct place *place, const struct configuration *configuration
 /* Tries the column with a program that does nothing: whoever says no also says why. */
 const char *runner_column_lacks(struct runner *runner, size_t column)
 {
-	static const char *const argv[] = { "masu-probe", "true", NULL };
+	static const char *const argv[] = { "masu-probe", "machine", NULL };
 	static const unsigned short ports[] = { 17099, 0 };
+	double emulated;
 	const struct configuration *configuration = &runner->configurations.rows[column];
 	struct masu_error failure = { 0 };
 	if (runner->checked[column])
@@ -133,6 +143,10 @@ const char *runner_column_lacks(struct runner *runner, size_t column)
 		r = place_run(runner->place, &run, NULL, &failure);
 	if (r < 0 && !spawn_interrupted)
 		runner->unavailable[column] = arena_strdup(runner->arena, failure.message);
+	/* A machine in software must never pass for one: it says so itself. */
+	if (r == 0 && configuration->machine &&
+	    figure_find(buf_str(&runner->place->out), "emulated", &emulated) && emulated > 0)
+		call_emulated(runner, column);
 	return runner->unavailable[column];
 }
 

@@ -132,7 +132,8 @@ void report_sentences(const struct model *model, struct buf *out)
 	static const char *const groups[] = { "CPU", "memory", "kernel" };
 	size_t count = effects_of(model, effects), shown = 0;
 	if (!count)
-		buf_puts(out, "<li>Nothing can be compared: no column but one has figures.</li>\n");
+		buf_puts(out, "<li>Nothing can be judged: only one column has figures, or all have "
+			      "too few samples.</li>\n");
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
 		about_group(model, groups[i], "container", "a container", effects, count, out);
 	about_group(model, "network", "container", "a container on the host's network", effects,

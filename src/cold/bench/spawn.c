@@ -84,6 +84,8 @@ become(const struct spawn *spawn, const char *program, int out, int errors, doub
 		if (sched_setaffinity(0, sizeof(cpus), &cpus) < 0)
 			_exit(126);
 	}
+	if (spawn->root)
+		setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	*started = spawn_now();
 	if (spawn->root)
 		execvp(spawn->argv[0], (char *const *)spawn->argv);

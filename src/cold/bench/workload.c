@@ -107,7 +107,7 @@ int sample_run(struct sample *sample, const char *command, int cpu, double *ret_
 int sample_engine(struct sample *sample, const char *verb, struct words *ret)
 {
 	*ret = (struct words) { .count = 0 };
-	int r = place_engine(sample->place, sample->configuration->maker, ret);
+	int r = place_engine(sample->place, sample->configuration, ret);
 	words_split(ret, sample->place->arena, verb);
 	return r < 0 ? r : ret->overflow ? -ENOMEM : 0;
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/str.h"
+#include "cold/bench/corpus.h"
 #include "cold/bench/spawn.h"
 #include "cold/bench/workload_image.h"
 #include "sys/fs.h"
@@ -48,7 +49,7 @@ static int start_registry(struct place *place, struct masu_error *err)
 	const char *path = arena_printf(place->arena, "%s/registry.yml", place->scratch);
 	int r = path ? str_format(text, sizeof(text), config, place->scratch) : -ENOMEM;
 	if (r == 0)
-		r = fs_write_atomic(AT_FDCWD, path, text, strlen(text), 0644, false);
+		r = corpus_write_file(path, text, strlen(text));
 	if (r < 0)
 		return error_errno(err, r, "registry");
 	const char *argv[] = { "docker-registry", "serve", path, NULL };
@@ -74,9 +75,9 @@ static int need_remote(struct sample *sample, struct masu_error *err)
 	if (r == 0)
 		r = place_wait_port(place, "127.0.0.1", 17050, -1, err);
 	if (r == 0)
-		r = place_need_image(place, MAKER_MASU, err);
+		r = place_need_image(place, &place_plain_masu, err);
 	if (r == 0)
-		r = place_engine(place, MAKER_MASU, &words);
+		r = place_engine(place, &place_plain_masu, &words);
 	size_t engine = words.count;
 	words_split(&words, place->arena, "tag " PLACE_IMAGE " " REMOTE);
 	if (r == 0)
@@ -128,7 +129,7 @@ int image_build_prepare(struct place *place, const struct settings *settings,
 		r = str_format(path, sizeof(path), "%s/build/Dockerfile", place->scratch);
 	static const char text[] = "FROM " PLACE_IMAGE "\nRUN [\"masu-probe\", \"true\"]\n";
 	if (r == 0)
-		r = fs_write_atomic(AT_FDCWD, path, text, strlen(text), 0644, false);
+		r = corpus_write_file(path, text, strlen(text));
 	return r < 0 ? error_errno(err, r, "%s", path) : 0;
 }
 
@@ -137,7 +138,7 @@ int image_build(struct sample *sample, struct masu_error *err)
 	struct place *place = sample->place;
 	struct words words;
 	double wall;
-	int r = place_need_image(place, sample->configuration->maker, err);
+	int r = place_need_image(place, sample->configuration, err);
 	if (r == 0)
 		r = sample_engine(sample, "build --no-cache --network host -t built:x", &words);
 	words_add(&words, arena_printf(place->arena, "%s/build", place->scratch));

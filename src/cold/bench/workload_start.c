@@ -116,7 +116,7 @@ static int density(struct sample *sample, struct masu_error *err)
 	struct words words;
 	uint64_t own, watcher = 0;
 	struct process_info info;
-	int r = place_need_image(place, sample->configuration->maker, err);
+	int r = place_need_image(place, sample->configuration, err);
 	if (r == 0)
 		r = idle_container(sample, err);
 	if (r == 0)

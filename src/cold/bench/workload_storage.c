@@ -151,7 +151,7 @@ static int mysql_serve(struct sample *sample, struct masu_error *err)
 		"options='--no-defaults --user=root --datadir=/data/mysql "
 		"--lc-messages-dir=/usr/share/mysql --innodb-log-file-size=48M'; "
 		"rm -rf /data/mysql && mkdir /data/mysql && "
-		"echo 'create database bench;' | mariadbd --bootstrap $options && "
+		"echo 'create database bench;' | mariadbd $options --bootstrap && "
 		"exec mariadbd $options --port=17006 --socket=/tmp/mysql.sock --skip-grant-tables "
 		"--skip-networking=0 --innodb-buffer-pool-size=64M --innodb-flush-method=O_DIRECT "
 		"--skip-name-resolve";
