@@ -439,19 +439,23 @@ static int attach(int ifindex, const struct bpf_kind *kind, const struct bpf_cod
 			   : bpf_attach_device(ifindex, kind, program, before < 0 ? -1 : before);
 }
 
-static int lead_by_bridge(struct bridge *bridge, int index)
+/* The rules only where they serve something: any rule makes every look-up of a route of that family
+ * on the host a little dearer. */
+static int lead_by_bridge(struct bridge *bridge, const struct lease *lease, int index, bool ipv6)
 {
 	struct bpf_insn insns[INSNS_MAX];
 	struct bpf_code code = { insns, 0 };
-	_cleanup_close_ int before = bpf_find(index, &assign);
-	if (before >= 0)
-		return 0;
 	const char *name = bridge->definition.bridge;
-	int r = add_rule(bridge->route_fd, AF_INET, name, (uint32_t)index);
-	if (r == 0 && bridge->ipv6)
+	int r = 0;
+	if (any_led(lease, &layouts[0]))
+		r = add_rule(bridge->route_fd, AF_INET, name, (uint32_t)index);
+	if (r == 0 && ipv6 && any_led(lease, &layouts[1]))
 		r = add_rule(bridge->route_fd, AF_INET6, name, (uint32_t)index);
+	_cleanup_close_ int before = bpf_find(index, &assign);
+	if (r < 0 || before >= 0)
+		return r;
 	write_assign(&code);
-	return r < 0 ? r : attach(index, &assign, &code);
+	return attach(index, &assign, &code);
 }
 
 int address_lead(struct bridge *bridge, const struct lease *lease)
@@ -464,6 +468,8 @@ int address_lead(struct bridge *bridge, const struct lease *lease)
 	int door = link_index(bridge->route_fd, lease->interface);
 	if (bridge->definition.kind != KIND_BRIDGE || index < 0 || door < 0)
 		return -ENODEV;
+	if (!any_led(lease, &layouts[0]) && !any_led(lease, &layouts[1]))
+		return 0;
 	bridge_addresses(bridge, lease, &own);
 	bridge_gateways(bridge, &gateways);
 	ends[0].bridge = ends[1].bridge = (uint32_t)index;
@@ -474,7 +480,7 @@ int address_lead(struct bridge *bridge, const struct lease *lease)
 	memcpy(ends[1].container, &own.ipv6, sizeof(own.ipv6));
 	memcpy(ends[1].host, &gateways.ipv6, sizeof(gateways.ipv6));
 	if (r == 0)
-		r = lead_by_bridge(bridge, index);
+		r = lead_by_bridge(bridge, lease, index, own.ipv6_prefix != 0);
 	write_steer(&code, ends, lease, own.ipv6_prefix != 0);
 	return r < 0 ? r : attach(door, &steer, &code);
 }

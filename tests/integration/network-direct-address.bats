@@ -141,3 +141,9 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	wait_until 5 is "direct direct"
 	[ "$(get "http://$(address web IPAddress)/page")" = served ]
 }
+
+@test "where only datagrams are direct the host gets no rule" {
+	m run -d --name web -p 8080:80/udp,mode=direct busybox:local direct-servers udp4 80 >/dev/null
+	wait_until 5 eval '[ "$(m inspect web | jq -r ".[0].NetworkSettings.Ports[\"80/udp\"][0].Mode")" = direct ]'
+	[ -z "$(ip rule show priority 100; ip -6 rule show priority 100)" ]
+}
