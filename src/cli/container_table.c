@@ -121,8 +121,8 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	       "limits "
 	       "(\"limits\", by lxcfs)"),
 	LIST(publish, "publish", 'p',
-	     "Publish a container's port(s) to the host (\",mode=direct\" behind it: without "
-	     "translation)"),
+	     "Publish a container's port(s) to the host (behind it \",mode=\" and how: "
+	     "nat, bpf, direct or auto)"),
 	BOOL(publish_all, "publish-all", 'P', "Publish all exposed ports to random ports"),
 	STRING(pull, "pull", 0,
 	       "Pull image before running (\"always\", \"missing\", \"never\") (default "

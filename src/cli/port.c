@@ -18,6 +18,7 @@ struct mapping {
 	uint16_t port;
 	const char *protocol;
 	char host[INET6_ADDRSTRLEN + 16];
+	const char *mode; /* how it is reached, where somebody asked for more than docker does */
 };
 
 struct mappings {
@@ -37,6 +38,9 @@ static void add(struct mappings *mappings, const struct network_port *port, int 
 	mapping->protocol = protocols[port->protocol];
 	snprintf(mapping->host, sizeof(mapping->host), family == AF_INET ? "%s:%u" : "[%s]:%u",
 		 address, port->host_port);
+	mapping->mode = port->mode == NETWORK_MODE_DEFAULT
+				? NULL
+				: network_mode_name(network_port_mode(port, family));
 }
 
 static int compare(const void *a, const void *b)
@@ -113,8 +117,9 @@ static int port_run(struct cli_context *context, void *options, int argc, char *
 	if (r < 0 || argc > 1)
 		return r < 0 ? r : print_one(context->arena, &mappings, argv[0], argv[1], err);
 	for (size_t i = 0; i < mappings.count; i++)
-		printf("%u/%s -> %s\n", mappings.list[i].port, mappings.list[i].protocol,
-		       mappings.list[i].host);
+		printf(mappings.list[i].mode ? "%u/%s -> %s (%s)\n" : "%u/%s -> %s\n",
+		       mappings.list[i].port, mappings.list[i].protocol, mappings.list[i].host,
+		       mappings.list[i].mode);
 	return 0;
 }
 

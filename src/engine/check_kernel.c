@@ -204,6 +204,10 @@ static int check_network(struct check *check, const char *name, struct masu_erro
 	if (found.lost)
 		check_mended(check, where, "they are made again, with all published ports", 0,
 			     "its bridge or nf_tables table was removed while containers use it");
+	if (found.programs)
+		check_mended(check, where, "they are detached", 0,
+			     "%d interfaces have BPF programs of a bridge that is gone",
+			     found.programs);
 	if (found.bridge)
 		check_mended(check, where, "they are removed", 0,
 			     "its bridge and nf_tables table are there, and no container is");

@@ -113,12 +113,11 @@ static void networks_write(struct json_writer *w, const struct container *contai
 static void mode_write(struct json_writer *w, const struct network_port *port, int family,
 		       const char *refusal)
 {
-	bool direct = port->direct & (family == AF_INET ? NETWORK_DIRECT_V4 : NETWORK_DIRECT_V6);
+	enum network_mode mode = network_port_mode(port, family);
 	if (port->mode == NETWORK_MODE_DEFAULT)
 		return;
-	json_field_string(w, "Mode",
-			  network_mode_name(direct ? NETWORK_MODE_DIRECT : NETWORK_MODE_NAT));
-	if (port->mode == NETWORK_MODE_DIRECT && !direct)
+	json_field_string(w, "Mode", network_mode_name(mode));
+	if (network_may_be_direct(port->mode) && mode != NETWORK_MODE_DIRECT)
 		json_field_string(w, "ModeReason",
 				  refusal ? refusal : "no server has listened on it yet");
 }

@@ -168,16 +168,22 @@ static int configure(const struct bridge *bridge, const struct network_request *
 			      kind == KIND_ROUTED ? &routed : NULL, ret_ipv6, err);
 }
 
+/* @bridge's programs, where ports need them, are there: bridge_choose_modes(). */
 static int publish(struct bridge *bridge, const struct lease *lease, struct masu_error *err)
 {
+	struct nft_target target;
+	uint32_t elements = 0;
 	if (!definition_has_host(&bridge->definition))
 		return 0;
-	if (lease->port_count == 0)
-		return bridge_ensure_table(bridge, err);
-	int r = bridge_publish(bridge, lease, err);
-	if (r != -ENOENT)
+	bridge_target(bridge, lease, &target);
+	for (size_t i = 0; i < lease->port_count; i++)
+		elements += nft_port_elements(&lease->ports[i], &target);
+	int r = elements ? 0 : bridge_ensure_table(bridge, false, err);
+	if (r == 0)
+		r = bridge_publish(bridge, lease, err);
+	if (r != -ENOENT || !elements)
 		return r;
-	r = bridge_ensure_table(bridge, err);
+	r = bridge_ensure_table(bridge, true, err);
 	return r < 0 ? r : bridge_publish(bridge, lease, err);
 }
 
@@ -249,7 +255,7 @@ static void undo(struct bridge *bridge, const struct lease *lease)
 	struct masu_error ignored = { 0 };
 	if (lease_give(&bridge->pool, lease->ipv4, lease->id) <= 0)
 		return;
-	(void)bridge_unpublish(bridge, lease, &ignored);
+	(void)bridge_forget(bridge, lease, &ignored);
 	(void)link_delete(bridge->route_fd, lease->interface);
 }
 
@@ -291,7 +297,7 @@ static int connect_once(struct bridge *bridge, const struct network_request *req
 			struct arena *arena, struct network_endpoint *ret, struct masu_error *err)
 {
 	struct network_endpoint endpoint = { 0 };
-	struct lease lease = { .port_count = request->port_count };
+	struct lease lease = { .port_count = request->port_count, .mac = endpoint.mac };
 	lease.ports = arena_array(arena, struct network_port,
 				  request->port_count ? request->port_count : 1);
 	if (!lease.ports)
@@ -310,6 +316,9 @@ static int connect_once(struct bridge *bridge, const struct network_request *req
 				 bridge->definition.name, bridge->definition.bridge);
 	bind_ports(&bridge->definition, &lease);
 	int r = name_endpoint(bridge, request, &endpoint, err);
+	if (r == 0)
+		r = bridge_choose_modes(bridge, request->libexec, lease.ports, lease.port_count,
+					NULL, err);
 	if (r == 0)
 		r = port_hold(request->container_id, lease.ports, lease.port_count, err);
 	if (r < 0)
@@ -401,7 +410,7 @@ static int release(const struct network_request *request, const struct network_e
 		return 0;
 	/* The elements first: while the lease stands, nobody else has the address. */
 	const struct lease lease = lease_of(endpoint);
-	r = bridge_unpublish(&bridge, &lease, err);
+	r = bridge_forget(&bridge, &lease, err);
 	if (r < 0)
 		return r;
 	if (request->netns_fd >= 0)
@@ -450,6 +459,7 @@ static int bridge_repair(const struct network_request *request,
 		return 0;
 	struct lease lease = lease_of(endpoint);
 	lease.names = request->names;
+	lease.mac = endpoint->mac;
 	if (str_format(lease.id, sizeof(lease.id), "%s", request->container_id) < 0 ||
 	    str_format(lease.interface, sizeof(lease.interface), "%s", endpoint->host_interface) <
 		    0)
@@ -463,6 +473,10 @@ static int bridge_repair(const struct network_request *request,
 					   "restart the container");
 	}
 	r = repair_link(&bridge, request, endpoint, &lease, err);
+	/* They are as they were: one that was translated by programs is so again. */
+	if (r == 0)
+		r = bridge_choose_modes(&bridge, request->libexec, lease.ports, lease.port_count,
+					NULL, err);
 	return r < 0 ? r : publish(&bridge, &lease, err);
 }
 

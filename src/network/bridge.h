@@ -9,6 +9,7 @@
 #include "network/link.h"
 #include "network/network.h"
 #include "network/nft.h"
+#include "network/tcx.h"
 
 struct bridge {
 	struct definition definition;
@@ -18,9 +19,11 @@ struct bridge {
 	int route_fd; /* NETLINK_ROUTE and NETLINK_NETFILTER, in the host's namespace */
 	int nft_fd;
 	bool ipv6;
+	struct tcx tcx; /* as far as bridge_programs() was called */
 };
 
-#define BRIDGE_NONE ((struct bridge) { .pool = { -1, -1 }, .route_fd = -1, .nft_fd = -1 })
+#define BRIDGE_NONE                                                                                \
+	((struct bridge) { .pool = { -1, -1 }, .route_fd = -1, .nft_fd = -1, .tcx = TCX_NONE })
 
 /* Opens the network, defining the default one on first use. -ENOENT: there is no such network. */
 int bridge_open(int root_fd, int run_fd, const char *network, struct bridge *ret,
@@ -55,8 +58,13 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err);
  * unchanged) is the container's. -ENODEV: it is gone. */
 int bridge_attach(const struct bridge *bridge, const struct lease *lease, int index,
 		  const uint8_t *mac);
-/* Makes the table if it is missing, with the elements of all leases. */
-int bridge_ensure_table(struct bridge *bridge, struct masu_error *err);
+/* Makes the table if it is missing, with the elements of all leases; @translates: also what
+ * translates ports. */
+int bridge_ensure_table(struct bridge *bridge, bool translates, struct masu_error *err);
+
+/* Gives a new table, or new programs, what the leases say. One whose ports are taken is skipped: it
+ * is a dead container's, whose interface has not gone yet. */
+int bridge_publish_leases(struct bridge *bridge, struct masu_error *err);
 
 /*
  * Adds the elements of the lease's ports in one transaction. -ENOENT: no table. -EADDRINUSE: a host
@@ -66,6 +74,26 @@ int bridge_ensure_table(struct bridge *bridge, struct masu_error *err);
 int bridge_publish(struct bridge *bridge, const struct lease *lease, struct masu_error *err);
 /* Removes the elements of the lease's ports, those that there are. */
 int bridge_unpublish(struct bridge *bridge, const struct lease *lease, struct masu_error *err);
+/* That, and for those too who have been sending datagrams: the kernel forgets their connections
+ * (moby #8795). 20 ms where nf_tables translates UDP. bridge_ports.c. */
+int bridge_end_ports(struct bridge *bridge, const struct lease *gone, struct masu_error *err);
+/* That, of all ports, when the container leaves. */
+int bridge_forget(struct bridge *bridge, const struct lease *lease, struct masu_error *err);
+
+/* ---- bridge_bpf.c: the ports that BPF programs translate ---- */
+
+/* Whether the bridge has programs; they are open then. */
+bool bridge_programs(struct bridge *bridge);
+/*
+ * Decides which of @ports they translate, and makes them where they are missing; @kept (may be
+ * NULL) says which are decided already, see port_hold_again(). -EOPNOTSUPP: one was asked for by
+ * name and cannot be.
+ */
+int bridge_choose_modes(struct bridge *bridge, const char *libexec, struct network_port *ports,
+			size_t count, const int *kept, struct masu_error *err);
+/* As bridge_publish() and bridge_unpublish(), which call them. */
+int bridge_publish_bpf(struct bridge *bridge, const struct lease *lease, struct masu_error *err);
+int bridge_unpublish_bpf(struct bridge *bridge, const struct lease *lease);
 
 /* The same for one port, done when this returns. */
 int bridge_withdraw(struct bridge *bridge, const struct lease *lease,

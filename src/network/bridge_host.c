@@ -99,6 +99,7 @@ void bridge_close(struct bridge *bridge)
 {
 	cleanup_close(&bridge->route_fd);
 	cleanup_close(&bridge->nft_fd);
+	tcx_close(&bridge->tcx);
 	lease_close(&bridge->pool);
 }
 
@@ -273,12 +274,13 @@ int bridge_ensure_link(struct bridge *bridge, struct masu_error *err)
 		return error_errno(err, r, "network %s: leases", bridge->definition.name);
 	for (size_t i = 0; made && i < count; i++)
 		(void)bridge_attach(bridge, &leases[i], index, NULL);
+	/* Other networks' ports are published to these containers, too. */
+	if (made)
+		(void)tcx_spread(bridge->route_fd, bridge->nft_fd, index);
 	return index;
 }
 
-/* Gives a new table what the leases say. One whose ports are taken is skipped: it is a dead
- * container's, whose interface has not gone yet. */
-static int publish_leases(struct bridge *bridge, struct masu_error *err)
+int bridge_publish_leases(struct bridge *bridge, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
 	struct masu_error ignored = { 0 };
@@ -294,13 +296,14 @@ static int publish_leases(struct bridge *bridge, struct masu_error *err)
 	return 0;
 }
 
-int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
+int bridge_ensure_table(struct bridge *bridge, bool translates, struct masu_error *err)
 {
 	_cleanup_batch_ struct netlink_batch batch = { 0 };
 	struct netlink_failure failure;
 	char ports[IFNAMSIZ];
 	const char *table = bridge->table;
 	bool routed = bridge->definition.kind == KIND_ROUTED;
+	bool programs = bridge_programs(bridge) && bridge->tcx.masquerades;
 	struct nft_network network = {
 		.table = table,
 		.bridge = routed ? ports : bridge->definition.bridge,
@@ -308,24 +311,29 @@ int bridge_ensure_table(struct bridge *bridge, struct masu_error *err)
 		.isolated = routed && bridge->definition.isolated,
 		.internal = bridge->definition.internal,
 		.masquerade = !bridge->definition.internal && !bridge->definition.no_masquerade,
+		.programs = programs,
 		.ipv4 = bridge->definition.gateway4,
 		.ipv4_prefix = bridge->definition.prefix4,
 		.ipv6 = bridge->definition.gateway6,
 		.ipv6_prefix = bridge->ipv6 ? bridge->definition.prefix6 : 0,
 	};
 	(void)str_format(ports, sizeof(ports), "%s*", bridge->definition.ports);
-	int r = nft_table_exists(bridge->nft_fd, table);
-	if (r > 0)
+	bool exists = nft_table_exists(bridge->nft_fd, table) > 0;
+	translates |= !programs;
+	if (exists && (!translates || nft_translates(bridge->nft_fd, table) > 0))
 		return 0;
 	netlink_batch_init(&batch);
 	nft_begin(&batch);
-	nft_put_table(&batch, &network);
+	if (!exists)
+		nft_put_table(&batch, &network);
+	if (translates)
+		nft_put_translation(&batch, &network);
 	nft_end(&batch);
-	r = netlink_transact(bridge->nft_fd, &batch, &failure);
+	int r = netlink_transact(bridge->nft_fd, &batch, &failure);
 	/* EEXIST: somebody else has just made it, and adds the elements. */
 	if (r == -EEXIST)
 		return 0;
-	return r < 0 ? nft_error(err, r, &failure, table) : publish_leases(bridge, err);
+	return r < 0 ? nft_error(err, r, &failure, table) : bridge_publish_leases(bridge, err);
 }
 
 /* A port that was released within the same tick of the kernel's clock is still there. */
@@ -360,10 +368,14 @@ int bridge_publish(struct bridge *bridge, const struct lease *lease, struct masu
 	struct netlink_failure failure;
 	struct nft_target target;
 	const char *table = bridge->table;
-	uint32_t first = 0;
-	int r = 0;
+	uint32_t first = 0, elements = 0;
+	int r = bridge_publish_bpf(bridge, lease, err);
 	netlink_batch_init(&batch);
 	bridge_target(bridge, lease, &target);
+	for (size_t i = 0; i < count; i++)
+		elements += nft_port_elements(&ports[i], &target);
+	if (r < 0 || elements == 0)
+		return r;
 	for (unsigned attempt = 0; attempt < PUBLISH_ATTEMPTS; attempt++) {
 		netlink_batch_reset(&batch);
 		nft_begin(&batch);
@@ -398,10 +410,13 @@ static int unpublish(struct bridge *bridge, const struct lease *lease, enum nft_
 	struct netlink_failure failure = { 0 };
 	struct nft_target target;
 	const char *table = bridge->table;
-	if (count == 0)
+	uint32_t elements = 0;
+	bridge_target(bridge, lease, &target);
+	for (size_t i = 0; i < count; i++)
+		elements += nft_port_elements(&ports[i], &target);
+	if (elements == 0)
 		return 0;
 	netlink_batch_init(&batch);
-	bridge_target(bridge, lease, &target);
 	nft_begin(&batch);
 	for (size_t i = 0; i < count; i++)
 		nft_put_port(&batch, table, &ports[i], &target, change);
@@ -423,7 +438,20 @@ static int unpublish(struct bridge *bridge, const struct lease *lease, enum nft_
 
 int bridge_unpublish(struct bridge *bridge, const struct lease *lease, struct masu_error *err)
 {
+	int r = bridge_unpublish_bpf(bridge, lease);
+	if (r < 0)
+		return error_errno(err, r, "network %s: published ports", bridge->definition.name);
 	return unpublish(bridge, lease, nft_can_expire() ? NFT_EXPIRE : NFT_DELETE, err);
+}
+
+int bridge_forget(struct bridge *bridge, const struct lease *lease, struct masu_error *err)
+{
+	struct nft_target target;
+	int r = bridge_end_ports(bridge, lease, err);
+	bridge_target(bridge, lease, &target);
+	if (r == 0 && bridge->tcx.hosts_fd >= 0)
+		tcx_drop_host(&bridge->tcx, &target);
+	return r;
 }
 
 int bridge_withdraw(struct bridge *bridge, const struct lease *lease,
@@ -433,6 +461,9 @@ int bridge_withdraw(struct bridge *bridge, const struct lease *lease,
 	struct lease single = *lease;
 	single.ports = &copy;
 	single.port_count = 1;
+	int r = bridge_unpublish_bpf(bridge, &single);
+	if (r < 0)
+		return error_errno(err, r, "network %s: published ports", bridge->definition.name);
 	return unpublish(bridge, &single, NFT_DELETE, err);
 }
 
@@ -482,7 +513,7 @@ int bridge_sweep(struct bridge *bridge, size_t *ret_left, struct masu_error *err
 			left++;
 			continue;
 		}
-		r = bridge_unpublish(bridge, &leases[i], err);
+		r = bridge_forget(bridge, &leases[i], err);
 		if (r < 0)
 			return r;
 		r = lease_remove(&bridge->pool, leases[i].ipv4);

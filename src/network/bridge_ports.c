@@ -129,6 +129,26 @@ static int plan(const struct network_request *request, const struct network_endp
 	return 0;
 }
 
+int bridge_end_ports(struct bridge *bridge, const struct lease *gone, struct masu_error *err)
+{
+	const struct nft_target nobody = { .has_ipv6 = true };
+	struct nft_target target;
+	bool udp = false;
+	int r = 0;
+	bridge_target(bridge, gone, &target);
+	for (size_t i = 0; i < gone->port_count; i++)
+		udp |= gone->ports[i].protocol == NETWORK_UDP &&
+		       nft_port_elements(&gone->ports[i], &target);
+	if (!udp)
+		return bridge_unpublish(bridge, gone, err);
+	for (size_t i = 0; i < gone->port_count && r == 0; i++)
+		r = bridge_withdraw(bridge, gone, &gone->ports[i], err);
+	if (r == 0)
+		conntrack_forget_udp(bridge->nft_fd, bridge->route_fd, gone->ports,
+				     gone->port_count, &nobody);
+	return r;
+}
+
 int bridge_change(const struct network_request *request, struct arena *arena,
 		  struct network_endpoint *endpoint, struct masu_error *err)
 {
@@ -140,6 +160,9 @@ int bridge_change(const struct network_request *request, struct arena *arena,
 		r = find_lease(&bridge, arena, request, endpoint, &lease, err);
 	if (r == 0 && (r = plan(request, endpoint, arena, &change)) < 0)
 		error_errno(err, r, "published ports");
+	if (r == 0)
+		r = bridge_choose_modes(&bridge, request->libexec, change.ports, change.count,
+					change.kept, err);
 	if (r == 0)
 		r = port_hold_again(request->container_id, change.ports, change.count, change.kept,
 				    err);
@@ -153,14 +176,17 @@ int bridge_change(const struct network_request *request, struct arena *arena,
 	endpoint->port_count = change.count;
 	r = write_ports(&bridge, &lease, endpoint, err);
 	struct lease part = lease;
+	part.mac = endpoint->mac;
 	part.ports = change.added;
 	part.port_count = change.added_count;
 	if (r == 0 && change.added_count)
 		r = bridge_publish(&bridge, &part, err);
+	if (r == -ENOENT && (r = bridge_ensure_table(&bridge, true, err)) == 0)
+		r = bridge_publish(&bridge, &part, err);
 	part.ports = change.gone;
 	part.port_count = change.gone_count;
 	if (r == 0)
-		return bridge_unpublish(&bridge, &part, err);
+		return bridge_end_ports(&bridge, &part, err);
 	/* The ports that are held now are those of the record that is kept; what was let go cannot
 	 * be taken again for certain, and is translated all the same. */
 	*endpoint = before;

@@ -28,7 +28,7 @@ static bool is_lost(const struct bridge *bridge)
 static int make_again(struct bridge *bridge, struct masu_error *err)
 {
 	int index = bridge_ensure_link(bridge, err);
-	return index < 0 ? index : bridge_ensure_table(bridge, err);
+	return index < 0 ? index : bridge_ensure_table(bridge, false, err);
 }
 
 int network_check(int root_fd, int run_fd, const char *network, bool repair,
@@ -64,6 +64,12 @@ int network_check(int root_fd, int run_fd, const char *network, bool repair,
 		       lease_count(&bridge.pool, 1) == 0 && !bridge_is_foreign(&bridge) &&
 		       link_index(bridge.route_fd, bridge.definition.bridge) >= 0 &&
 		       !is_being_retired(&bridge.pool);
+	found.programs = tcx_strays(bridge.route_fd, repair);
+	if (found.programs < 0)
+		found.programs = 0;
+	/* Interfaces that came after the programs get them. */
+	if (repair)
+		(void)tcx_spread(bridge.route_fd, bridge.nft_fd, 0);
 	bridge_close(&bridge);
 	bridge = BRIDGE_NONE;
 	r = repair && found.bridge ? network_retire(root_fd, run_fd, network, 0, err) : 0;

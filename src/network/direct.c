@@ -59,7 +59,7 @@ const char *direct_refusal(const struct network_port *ports, size_t count, size_
 		if (i != index && ports[i].protocol == ports[index].protocol &&
 		    ports[i].container_port == ports[index].container_port)
 			return "the container's port is published more than once";
-		before += i < index && ports[i].mode == NETWORK_MODE_DIRECT;
+		before += i < index && network_may_be_direct(ports[i].mode);
 	}
 	return before >= GUARD_PORTS_MAX ? "too many ports are to be direct" : NULL;
 }
@@ -67,7 +67,7 @@ const char *direct_refusal(const struct network_port *ports, size_t count, size_
 bool direct_wanted(const struct network_port *ports, size_t count, enum network_protocol protocol)
 {
 	for (size_t i = 0; i < count; i++)
-		if (ports[i].mode == NETWORK_MODE_DIRECT && ports[i].protocol == protocol &&
+		if (network_may_be_direct(ports[i].mode) && ports[i].protocol == protocol &&
 		    !direct_refusal(ports, count, i))
 			return true;
 	return false;
@@ -101,7 +101,7 @@ static void choose_ports(struct direct *direct, const struct network_endpoint *e
 {
 	forget_ports(direct);
 	for (size_t i = 0; i < endpoint->port_count && direct->count < GUARD_PORTS_MAX; i++)
-		if (endpoint->ports[i].mode == NETWORK_MODE_DIRECT &&
+		if (network_may_be_direct(endpoint->ports[i].mode) &&
 		    !direct_refusal(endpoint->ports, endpoint->port_count, i) &&
 		    (direct->guard.udp || endpoint->ports[i].protocol != NETWORK_UDP))
 			direct->ports[direct->count++] = (struct direct_port) {

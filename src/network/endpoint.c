@@ -22,6 +22,8 @@ static void save_port(struct json_writer *w, const struct network_port *port)
 	json_field_u64(w, "ContainerPort", port->container_port);
 	if (port->mode != NETWORK_MODE_DEFAULT)
 		json_field_string(w, "Mode", network_mode_name(port->mode));
+	if (port->bpf)
+		json_field_bool(w, "Bpf", true);
 	if (port->direct)
 		json_field_u64(w, "Direct", port->direct);
 	json_end_object(w);
@@ -111,6 +113,7 @@ static int load_port(const struct json *saved, struct network_port *ret)
 	port.container_port = (uint16_t)container_port;
 	if (json_string(json_get(saved, "Mode"), &mode) && network_mode_parse(mode, &port.mode) < 0)
 		return -EINVAL;
+	(void)json_bool(json_get(saved, "Bpf"), &port.bpf);
 	if (json_get(saved, "Direct")) {
 		if (load_number(saved, "Direct", NETWORK_DIRECT_V4 | NETWORK_DIRECT_V6, &direct) <
 		    0)

@@ -93,3 +93,14 @@ void forwarding_port(const char *name)
 	if (setting_is("/proc/sys/net/ipv6/conf/default/accept_ra", '2'))
 		set_ipv6(name, "accept_ra", "0");
 }
+
+int forwarding_loopback(void)
+{
+	static const char *const paths[] = { "/proc/sys/net/ipv4/conf/lo/route_localnet",
+					     "/proc/sys/net/ipv4/conf/lo/accept_local" };
+	int r = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(paths) && r == 0; i++)
+		if (!setting_is(paths[i], '1'))
+			r = fs_write_at(AT_FDCWD, paths[i], "1");
+	return r;
+}

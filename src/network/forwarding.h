@@ -22,3 +22,7 @@ bool host_has_ipv6(void);
 /* Whether bridged frames pass through the IP hooks (br_netfilter): then a container reaches its own
  * published port only through a port in hairpin mode. */
 bool bridge_frames_are_filtered(void);
+
+/* Lets lo take packets that the programs of the bpf mode put there: the answers to the host's own
+ * clients, whose addresses are the host's. Nothing else comes in by lo. */
+int forwarding_loopback(void);

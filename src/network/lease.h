@@ -6,7 +6,7 @@
  *   <host interface>
  *   names <name> <name> ...	where it has any
  *   ipv6 <address>		one that was asked for
- *   <protocol> <host address|*> <host port> <container port> [direct<families>]
+ *   <protocol> <host address|*> <host port> <container port> [bpf] [direct<families>]
  * the last for each published port.
  * The lease lives as long as the host interface, which the kernel removes with the container's
  * network namespace; so a lease whose interface is gone is free, whoever crashed. The file "lock"
@@ -40,6 +40,7 @@ struct lease {
 	struct in6_addr ipv6; /* asked for; "::": it ends in the IPv4 address's host part */
 	struct network_port *ports;
 	size_t port_count;
+	const uint8_t *mac; /* not written; NULL: the one that follows from the address */
 };
 
 /* Opens (making it where missing) a network's pool, not yet locked. */

@@ -99,6 +99,15 @@ int link_up(int fd, const char *name);
 /* Removes an interface and waits for it: 10 to 80 ms. -ENODEV is success. */
 int link_delete(int fd, const char *name);
 
+struct link_facts {
+	int index;
+	const char *name;
+	unsigned type;	 /* ARPHRD_* */
+	bool has_master; /* what comes in by it comes in again by its bridge or bond */
+};
+/* Calls @link for every interface; non-zero ends the walk and is returned. */
+int link_each(int fd, int (*link)(void *opaque, const struct link_facts *facts), void *opaque);
+
 /* Calls @route for every IPv4 route's destination; non-zero ends the walk and is returned. */
 int link_each_route4(int fd,
 		     int (*route)(void *opaque, struct in_addr destination, uint8_t prefix,

@@ -1,4 +1,4 @@
-/* Asking the host's routes, for link.h. */
+/* Asking for the host's interfaces and routes, for link.h. */
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -8,6 +8,40 @@
 #include "sys/netlink.h"
 
 #define _cleanup_batch_ __attribute__((cleanup(netlink_batch_free)))
+
+struct link_walk {
+	int (*link)(void *opaque, const struct link_facts *facts);
+	void *opaque;
+};
+
+static int link_item(void *opaque, uint16_t type, const void *payload, size_t len)
+{
+	const struct link_walk *walk = opaque;
+	struct ifinfomsg header;
+	size_t size, fixed = NLMSG_ALIGN(sizeof(header));
+	if (type != RTM_NEWLINK || len < sizeof(header))
+		return 0;
+	memcpy(&header, payload, sizeof(header));
+	const void *master =
+		netlink_find((const char *)payload + fixed, len - fixed, IFLA_MASTER, &size);
+	const char *name =
+		netlink_find((const char *)payload + fixed, len - fixed, IFLA_IFNAME, &size);
+	const struct link_facts facts = { .index = header.ifi_index,
+					  .name = name && size && !name[size - 1] ? name : "",
+					  .type = header.ifi_type,
+					  .has_master = master != NULL };
+	return walk->link(walk->opaque, &facts);
+}
+
+int link_each(int fd, int (*link)(void *opaque, const struct link_facts *facts), void *opaque)
+{
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
+	struct ifinfomsg header = { .ifi_family = AF_UNSPEC };
+	struct link_walk walk = { link, opaque };
+	netlink_batch_init(&batch);
+	netlink_begin(&batch, RTM_GETLINK, NLM_F_DUMP, &header, sizeof(header));
+	return netlink_dump(fd, &batch, link_item, &walk);
+}
 
 struct route_walk {
 	int (*route)(void *opaque, struct in_addr destination, uint8_t prefix, int interface);

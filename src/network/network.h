@@ -20,7 +20,14 @@ enum network_mode {
 	NETWORK_MODE_DEFAULT, /* nat */
 	NETWORK_MODE_NAT,
 	NETWORK_MODE_DIRECT, /* direct once a server listens, where that can be; nat till then */
+	NETWORK_MODE_BPF,    /* by the host's BPF programs, or not at all */
+	NETWORK_MODE_AUTO,   /* direct, or else bpf, or else nat */
 };
+
+static inline bool network_may_be_direct(enum network_mode mode)
+{
+	return mode == NETWORK_MODE_DIRECT || mode == NETWORK_MODE_AUTO;
+}
 
 /* The address families of a port whose server listens in the host's namespace. */
 #define NETWORK_DIRECT_V4 1u
@@ -31,6 +38,7 @@ struct network_port {
 	enum network_protocol protocol;
 	enum network_mode mode;
 	unsigned direct; /* NETWORK_DIRECT_*: those are not translated any more */
+	bool bpf;	 /* BPF programs translate it; filled in by connect */
 	uint16_t container_port;
 	uint16_t host_port; /* 0: any free one; filled in by connect */
 	bool host_ip_set;
@@ -64,7 +72,7 @@ struct network_endpoint {
 struct network_request {
 	int root_fd;	     /* masu root: networks/<name>.json */
 	int run_fd;	     /* masu runroot: leases, locks */
-	const char *libexec; /* directory of masu-cni; NULL: there is no such network */
+	const char *libexec; /* directory of masu-cni and the BPF programs; NULL: there are none */
 	const char *container_id;
 	const char *network; /* "bridge" (the default network) or a user network's name */
 	int netns_fd;	     /* the container's network namespace */
@@ -148,6 +156,7 @@ struct network_leftovers {
 	size_t leases; /* addresses, with their nf_tables elements */
 	bool bridge;   /* bridge and table, without any lease and nobody about to remove them */
 	bool lost;     /* bridge or table: somebody removed them, e.g. `nft flush ruleset` */
+	int programs;  /* interfaces with BPF programs of bridges that are gone, whosever */
 };
 /* Looks for them and, with @repair, gives them back and makes them again. A network without
  * containers has none. */
@@ -204,10 +213,10 @@ int network_loopback_up(int netns_fd, struct masu_error *err);
 
 /*
  * Parses docker's -p forms ("80", "8080:80", "127.0.0.1:8080:80/udp", "[::1]:8080:80",
- * "8000-8010:80-90", "127.0.0.1::80"), with ",mode=direct" or ",mode=nat" behind, and the long form
- * "published=8080,target=80,protocol=tcp,mode=…", and appends to the array in the arena. In the
- * long form mode may also be swarm's "host" or "ingress", which say nothing here. Port 0 where a
- * number is meant, 65536, reversed or unequal ranges, and duplicates are refused.
+ * "8000-8010:80-90", "127.0.0.1::80"), with ",mode=" and direct, bpf, nat or auto behind, and the
+ * long form "published=8080,target=80,protocol=tcp,mode=…", and appends to the array in the arena.
+ * In the long form mode may also be swarm's "host" or "ingress", which say nothing here. Port 0
+ * where a number is meant, 65536, reversed or unequal ranges, and duplicates are refused.
  */
 int network_port_parse(struct arena *arena, const char *text, struct network_port **ports,
 		       size_t *count, struct masu_error *err);
@@ -223,7 +232,10 @@ int network_port_add(struct arena *arena, const struct network_port *port,
  */
 int network_port_name_parse(const char *name, struct network_port *ret);
 
-/* "nat" or "direct". NETWORK_MODE_DEFAULT has no name: "". */
+/* How it is reached now; @family: AF_INET or AF_INET6. */
+enum network_mode network_port_mode(const struct network_port *port, int family);
+
+/* "nat", "direct", "bpf" or "auto". NETWORK_MODE_DEFAULT has no name: "". */
 const char *network_mode_name(enum network_mode mode);
 int network_mode_parse(const char *name, enum network_mode *ret); /* -EINVAL */
 

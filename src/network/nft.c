@@ -14,6 +14,7 @@
 
 #include "base/str.h"
 #include "network/nft_expr.h"
+#include "network/tcx_layout.h"
 
 /*
  * nft(8)'s numbers of the types that stand in our maps; the kernel only stores them, `nft list`
@@ -70,7 +71,8 @@ void nft_end(struct netlink_batch *batch)
 
 static void put_map(struct netlink_batch *batch, const char *table, enum map map)
 {
-	begin(batch, NFT_MSG_NEWSET, NLM_F_CREATE);
+	/* Exclusive, as the table: of two that find them missing one makes them. */
+	begin(batch, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL);
 	netlink_put_string(batch, NFTA_SET_TABLE, table);
 	netlink_put_string(batch, NFTA_SET_NAME, maps[map].name);
 	netlink_put_be32(batch, NFTA_SET_FLAGS, NFT_SET_MAP | NFT_SET_TIMEOUT);
@@ -154,7 +156,8 @@ static void put_untracked(struct netlink_batch *batch, const struct nft_network 
  *  - nobody but the host itself reaches 127.0.0.0/8 (a port published there would be reachable from
  *    the neighbours, and with route_localnet the host's own services from containers);
  *  - containers are reachable from outside through their published ports only, also for a
- *    neighbour that has a route to their subnet (moby #45610), and from other bridges not at all.
+ *    neighbour that has a route to their subnet (moby #45610), and from other bridges not at all;
+ *    where BPF programs masquerade, they have marked the answers that they have translated.
  */
 static void put_guard(struct netlink_batch *batch, const struct nft_network *network)
 {
@@ -177,6 +180,14 @@ static void put_guard(struct netlink_batch *batch, const struct nft_network *net
 	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
 	expr_verdict(batch, NF_ACCEPT, NULL);
 	netlink_nest_end(batch, rule);
+	if (network->programs) {
+		static const uint32_t mark = TCX_PRIORITY;
+		rule = begin_rule(batch, table, "guard");
+		expr_meta(batch, NFT_META_PRIORITY, NFT_REG_1);
+		expr_compare(batch, NFT_CMP_EQ, &mark, sizeof(mark));
+		expr_verdict(batch, NF_ACCEPT, NULL);
+		netlink_nest_end(batch, rule);
+	}
 	rule = begin_rule(batch, table, "guard");
 	match_subnet(batch, AF_INET, &network->ipv4, network->ipv4_prefix, true);
 	expr_verdict(batch, NF_DROP, NULL);
@@ -267,7 +278,8 @@ static void put_postrouting(struct netlink_batch *batch, const struct nft_networ
 {
 	static const uint8_t loopback4[4] = { 127 };
 	put_base_chain(batch, network->table, "postrouting", "nat", NF_INET_POST_ROUTING, 100);
-	if (network->masquerade)
+	bool masquerade = network->masquerade && !network->programs;
+	if (masquerade)
 		put_masquerade(batch, network, NFT_CMP_NEQ, AF_INET, &network->ipv4,
 			       network->ipv4_prefix, false);
 	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET, &network->ipv4, network->ipv4_prefix,
@@ -275,7 +287,7 @@ static void put_postrouting(struct netlink_batch *batch, const struct nft_networ
 	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET, loopback4, 8, false);
 	if (!network->ipv6_prefix)
 		return;
-	if (network->masquerade)
+	if (masquerade)
 		put_masquerade(batch, network, NFT_CMP_NEQ, AF_INET6, &network->ipv6,
 			       network->ipv6_prefix, false);
 	put_masquerade(batch, network, NFT_CMP_EQ, AF_INET6, &network->ipv6, network->ipv6_prefix,
@@ -314,13 +326,17 @@ void nft_put_table(struct netlink_batch *batch, const struct nft_network *networ
 	/* Exclusive: of two that find it missing at the same time, one makes it whole. */
 	begin(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
 	netlink_put_string(batch, NFTA_TABLE_NAME, network->table);
-	for (unsigned map = 0; map < MAP_COUNT; map++)
-		put_map(batch, network->table, map);
 	put_guard(batch, network);
-	put_publish(batch, network);
-	put_postrouting(batch, network);
 	if (network->internal || network->isolated)
 		put_borders(batch, network);
+}
+
+void nft_put_translation(struct netlink_batch *batch, const struct nft_network *network)
+{
+	for (unsigned map = 0; map < MAP_COUNT; map++)
+		put_map(batch, network->table, map);
+	put_publish(batch, network);
+	put_postrouting(batch, network);
 }
 
 static const uint8_t protocols[] = {
@@ -370,6 +386,8 @@ static size_t make_elements(const struct network_port *port, const struct nft_ta
 			    struct element ret[2])
 {
 	size_t count = 0;
+	if (port->bpf)
+		return 0;
 	if ((!port->host_ip_set || port->host_family == AF_INET) &&
 	    !(port->direct & NETWORK_DIRECT_V4))
 		make_element(port, target, false, &ret[count++]);
@@ -472,6 +490,18 @@ int nft_table_exists(int fd, const char *table)
 	netlink_batch_init(&batch);
 	begin(&batch, NFT_MSG_GETTABLE, 0);
 	netlink_put_string(&batch, NFTA_TABLE_NAME, table);
+	netlink_await(&batch);
+	int r = netlink_transact(fd, &batch, NULL);
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+int nft_translates(int fd, const char *table)
+{
+	_cleanup_batch_ struct netlink_batch batch = { 0 };
+	netlink_batch_init(&batch);
+	begin(&batch, NFT_MSG_GETSET, 0);
+	netlink_put_string(&batch, NFTA_SET_TABLE, table);
+	netlink_put_string(&batch, NFTA_SET_NAME, maps[MAP_PORT4].name);
 	netlink_await(&batch);
 	int r = netlink_transact(fd, &batch, NULL);
 	return r == -ENOENT ? 0 : r < 0 ? r : 1;

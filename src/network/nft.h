@@ -20,6 +20,7 @@ struct nft_network {
 	bool isolated;		    /* routed: they do not reach each other at all */
 	bool internal;		    /* nothing is forwarded to or from elsewhere */
 	bool masquerade;	    /* who goes elsewhere gets the host's address */
+	bool programs;		    /* BPF programs do that instead (tcx.h) */
 	struct in_addr ipv4;	    /* the gateway's, in the subnet */
 	uint8_t ipv4_prefix;
 	struct in6_addr ipv6;
@@ -33,8 +34,11 @@ struct nft_target {
 	struct in6_addr ipv6;
 };
 
-/* Appends the creation of the table with its chains, rules and empty maps. */
+/* Appends the creation of the table with what keeps networks apart. */
 void nft_put_table(struct netlink_batch *batch, const struct nft_network *network);
+/* Appends what translates: maps, empty, and chains. While there is such a chain, the kernel tracks
+ * every connection of the host. -EEXIST comes of it where the table has it already. */
+void nft_put_translation(struct netlink_batch *batch, const struct nft_network *network);
 
 /*
  * What to do to the elements of a port.
@@ -51,7 +55,8 @@ enum nft_change { NFT_ADD, NFT_EXPIRE, NFT_DELETE };
 void nft_put_port(struct netlink_batch *batch, const char *table, const struct network_port *port,
 		  const struct nft_target *target, enum nft_change change);
 
-/* How many messages that is: none where every family of the port is direct. */
+/* How many messages that is: none where every family of the port is direct, or BPF programs
+ * translate it. */
 uint32_t nft_port_elements(const struct network_port *port, const struct nft_target *target);
 
 /* Whether the kernel can change the time an element has left. */
@@ -68,6 +73,8 @@ void nft_end(struct netlink_batch *batch);
 
 /* Whether the table exists: 1, 0 or -errno. */
 int nft_table_exists(int fd, const char *table);
+/* Whether it has what nft_put_translation() makes. */
+int nft_translates(int fd, const char *table);
 /* Removes the table with all that is in it. 0 also where there is none. */
 int nft_table_delete(int fd, const char *table);
 

@@ -249,6 +249,8 @@ void port_put_line(struct buf *out, const struct network_port *port)
 		inet_ntop(port->host_family, &port->host_ip, text, sizeof(text));
 	buf_printf(out, "%s %s %u %u", protocol_names[port->protocol], text, port->host_port,
 		   port->container_port);
+	if (port->bpf)
+		buf_puts(out, " bpf");
 	if (port->direct)
 		buf_printf(out, " direct%u", port->direct);
 	buf_putc(out, '\n');
@@ -261,10 +263,14 @@ int port_parse_line(const char *line, struct network_port *ret)
 	struct network_port port = { 0 };
 	int end = 0, more = 0;
 	if (sscanf(line, "%7s %45s %5u %5u%n", protocol, host, &host_port, &container_port, &end) !=
-		    4 ||
-	    (line[end] &&
-	     (sscanf(line + end, " direct%1u%n", &port.direct, &more) != 1 || line[end + more] ||
-	      port.direct > (NETWORK_DIRECT_V4 | NETWORK_DIRECT_V6))) ||
+	    4)
+		return -EINVAL;
+	const char *rest = str_after(line + end, " bpf");
+	port.bpf = rest != NULL;
+	if (!rest)
+		rest = line + end;
+	if ((*rest && (sscanf(rest, " direct%1u%n", &port.direct, &more) != 1 || rest[more] ||
+		       port.direct > (NETWORK_DIRECT_V4 | NETWORK_DIRECT_V6))) ||
 	    host_port == 0 || host_port > UINT16_MAX || container_port == 0 ||
 	    container_port > UINT16_MAX || port_protocol_parse(protocol, &port.protocol) < 0)
 		return -EINVAL;

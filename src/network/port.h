@@ -28,7 +28,8 @@ int port_held(const char *id, size_t index);
 int port_conflict(const struct network_port *port, struct masu_error *err);
 
 /* One line of a lease: "tcp 0.0.0.0 8080 80" ("*" as address: every one of both families);
- * " direct1" behind it (a bitmap, NETWORK_DIRECT_*): families that are not translated. */
+ * " bpf" behind it: BPF programs translate it; " direct1" (a bitmap, NETWORK_DIRECT_*): families
+ * that are not translated. */
 void port_put_line(struct buf *out, const struct network_port *port);
 /* Parses such a line (without newline); -EINVAL. */
 int port_parse_line(const char *line, struct network_port *ret);

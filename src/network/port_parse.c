@@ -125,10 +125,17 @@ static int split(char *spec, char **ret_ip, char **ret_host, char **ret_containe
 }
 
 static const char *const mode_names[] = {
-	[NETWORK_MODE_DEFAULT] = "",
-	[NETWORK_MODE_NAT] = "nat",
-	[NETWORK_MODE_DIRECT] = "direct",
+	[NETWORK_MODE_DEFAULT] = "", [NETWORK_MODE_NAT] = "nat",   [NETWORK_MODE_DIRECT] = "direct",
+	[NETWORK_MODE_BPF] = "bpf",  [NETWORK_MODE_AUTO] = "auto",
 };
+
+enum network_mode network_port_mode(const struct network_port *port, int family)
+{
+	unsigned direct = family == AF_INET ? NETWORK_DIRECT_V4 : NETWORK_DIRECT_V6;
+	return port->direct & direct ? NETWORK_MODE_DIRECT
+	       : port->bpf	     ? NETWORK_MODE_BPF
+				     : NETWORK_MODE_NAT;
+}
 
 const char *network_mode_name(enum network_mode mode)
 {
@@ -197,8 +204,8 @@ static int parse_mode(const char *text, char ret[SPEC_MAX], enum network_mode *r
 		     (streq(fields.mode, "host") || streq(fields.mode, "ingress"));
 	*ret_mode = NETWORK_MODE_DEFAULT;
 	if (r == 0 && fields.mode && !swarm && network_mode_parse(fields.mode, ret_mode) < 0)
-		return error_set(err, -EINVAL, "invalid publish \"%s\": mode is direct or nat",
-				 text);
+		return error_set(err, -EINVAL,
+				 "invalid publish \"%s\": mode is direct, bpf, nat or auto", text);
 	return r < 0 ? error_set(err, -EINVAL, "invalid publish \"%s\": too long", text) : 0;
 }
 

@@ -47,7 +47,12 @@ int bridge_remove(struct bridge *bridge, struct masu_error *err)
 	/* A parent interface is not ours to remove. */
 	if (!definition_has_host(&bridge->definition) || bridge_is_foreign(bridge))
 		return 0;
-	int r = nft_table_delete(bridge->nft_fd, bridge->table);
+	/* While the bridge is there, what is left of the others is found. */
+	int index = link_index(bridge->route_fd, name);
+	int r = index < 0 ? 0 : tcx_remove(bridge->route_fd, index);
+	if (r < 0)
+		return error_errno(err, r, "bridge %s: cannot detach its BPF programs", name);
+	r = nft_table_delete(bridge->nft_fd, bridge->table);
 	if (r < 0)
 		return error_errno(err, r, "table inet %s: cannot remove it", bridge->table);
 	address_forget(bridge);

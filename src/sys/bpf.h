@@ -1,6 +1,7 @@
 /*
- * bpf(2) itself, for programs of a few instructions that are assembled here and attached to a
- * control group: no library. Contract: bpf(2), Documentation/bpf/prog_cgroup_*.
+ * bpf(2) itself, without a library: for programs of a few instructions that are assembled here and
+ * attached to a control group, and for those of network interfaces. Contract: bpf(2),
+ * Documentation/bpf/prog_cgroup_*; tcx: include/uapi/linux/bpf.h of Linux 6.6.
  */
 #pragma once
 
@@ -38,7 +39,8 @@ void bpf_emit_map(struct bpf_code *code, uint8_t dst, int map_fd);
 struct bpf_kind {
 	enum bpf_prog_type type;
 	enum bpf_attach_type attach;
-	const char *name; /* as bpftool shows it; at most 15 bytes */
+	const char *name;    /* as bpftool shows it; at most 15 bytes */
+	const char *license; /* NULL: masu's */
 };
 
 /* Loads a program: its fd or -errno. */
@@ -49,7 +51,7 @@ int bpf_attach(int cgroup_fd, const struct bpf_kind *kind, int program_fd, int r
 /*
  * Attaches it to an interface's packets beside others, or in the place of @replace_fd unless that
  * is -1, for as long as there is that interface (tcx, Linux 6.6). @kind's attach type is
- * TCX_INGRESS or TCX_EGRESS.
+ * TCX_INGRESS or TCX_EGRESS. The kernel waits for an RCU grace period, about 20 ms.
  */
 int bpf_attach_device(int ifindex, const struct bpf_kind *kind, int program_fd, int replace_fd);
 /* The program of that name which is attached to an interface, by its index, or to a control group,
@@ -58,3 +60,36 @@ int bpf_find(int target, const struct bpf_kind *kind);
 
 /* Linux 6.6; older headers do not have them. */
 enum { TCX_INGRESS = 46, TCX_EGRESS = 47 };
+
+/* ---- maps ---- */
+
+struct bpf_map_kind {
+	uint32_t type, key_size, value_size, entries, flags;
+	const char *name;
+};
+int bpf_map(const struct bpf_map_kind *kind);
+/* BPF_ANY, or BPF_NOEXIST: -EEXIST where the key is there. */
+int bpf_map_put(int map_fd, const void *key, const void *value, uint64_t flags);
+int bpf_map_get(int map_fd, const void *key, void *ret);
+int bpf_map_delete(int map_fd, const void *key);
+
+/* ---- programs of network interfaces (tcx, Linux 6.6) ---- */
+
+/* How many programs of an interface are looked at. */
+#define BPF_INTERFACE_MAX 32
+
+int bpf_interface_detach(int interface, uint32_t side, int program_fd);
+/* The ids of an interface's programs, in their order. */
+int bpf_interface_programs(int interface, uint32_t side, uint32_t ret[BPF_INTERFACE_MAX],
+			   size_t *ret_count);
+
+int bpf_program_by_id(uint32_t id);
+int bpf_map_by_id(uint32_t id);
+
+struct bpf_program_facts {
+	char name[BPF_OBJ_NAME_LEN];
+	uint32_t id, maps[16];
+	size_t map_count;
+};
+int bpf_program_facts(int program_fd, struct bpf_program_facts *ret);
+int bpf_map_name(int map_fd, char ret[BPF_OBJ_NAME_LEN]);

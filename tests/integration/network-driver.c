@@ -198,6 +198,7 @@ int main(int argc, char **argv)
 		.run_fd = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC),
 		.network = "bridge",
 		.netns_fd = -1,
+		.libexec = getenv("MASU_LIBEXEC"),
 	};
 	arena_init(&arena, 0);
 	const char *verb = argv[3];
