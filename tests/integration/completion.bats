@@ -127,7 +127,7 @@ check() { # shell function
 @test "every option of every verb is offered" {
 	local verb
 	for verb in run ps inspect 'volume ls' 'image ls' logs; do
-		diff <(m $verb --help | sed -n 's/^ .*--\([a-z0-9-]*\) .*/--\1/p' | sort) \
+		diff <(m $verb --help | sed -nE 's/^ +(-., )?--([a-z0-9-]+) .*/--\2/p' | sort) \
 			<(m __complete $verb -- | grep '^--' | cut -f 1 | grep -vx -- --help | sort)
 	done
 }
