@@ -91,8 +91,40 @@ static int explain(const struct pull *pull, int code, struct masu_error *err)
 	return code;
 }
 
-/* The manifest of the reference, through an index where it is one. */
-static int fetch_manifest(struct pull *pull, struct remote_manifest *ret, struct masu_error *err)
+/* What was lost is fetched again. */
+static bool manifest_is_stored(const struct pull *pull)
+{
+	const char *text;
+	size_t len;
+	_cleanup_close_ int images_fd =
+		openat(pull->builder->root_fd, IMAGES_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return image_blob_read(images_fd, pull->arena, pull->manifest.digest, IMAGE_MAX_DOCUMENT,
+			       &text, &len, NULL) == 0;
+}
+
+/* Whether the reference names this manifest already, with all its layers. */
+static bool is_up_to_date(struct pull *pull, const char *full)
+{
+	struct image image;
+	struct image_builder *b = pull->builder;
+	if (image_find(b->root_fd, pull->arena, full, &image, NULL) < 0 ||
+	    !streq(image.original_digest, pull->manifest.digest) ||
+	    !streq(image.remote_digest, pull->digest) || !manifest_is_stored(pull))
+		return false;
+	for (size_t i = 0; i < image.layer_count; i++) {
+		bool exists;
+		if (b->ops->layer_exists(b->storage, image.chain_ids[i], &exists) < 0 || !exists)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The manifest of the reference, through an index where it is one. *ret_known: it is the one that
+ * the image here came with, and was read then.
+ */
+static int fetch_manifest(struct pull *pull, const char *full, struct remote_manifest *ret,
+			  bool *ret_known, struct masu_error *err)
 {
 	struct fetch_request request;
 	char type[FETCH_TYPE_MAX], *text;
@@ -107,6 +139,9 @@ static int fetch_manifest(struct pull *pull, struct remote_manifest *ret, struct
 			return depth ? r : explain(pull, r, err);
 		if (depth == 0)
 			memcpy(pull->digest, pull->manifest.digest, sizeof(pull->digest));
+		*ret_known = depth == 0 && is_up_to_date(pull, full);
+		if (*ret_known)
+			return 0;
 		r = remote_manifest_read(pull->arena, text, pull->manifest.size, type,
 					 &pull->platform, ret, err);
 		if (r < 0 || !ret->index)
@@ -140,34 +175,6 @@ static int fetch_config(struct pull *pull, const struct remote_manifest *manifes
 }
 
 /* ---- the image ---- */
-
-/* What was lost is fetched again. */
-static bool manifest_is_stored(const struct pull *pull)
-{
-	const char *text;
-	size_t len;
-	_cleanup_close_ int images_fd =
-		openat(pull->builder->root_fd, IMAGES_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return image_blob_read(images_fd, pull->arena, pull->manifest.digest, IMAGE_MAX_DOCUMENT,
-			       &text, &len, NULL) == 0;
-}
-
-/* Whether the reference names this manifest already, with all its layers. */
-static bool is_up_to_date(struct pull *pull, const char *full)
-{
-	struct image image;
-	struct image_builder *b = pull->builder;
-	if (image_find(b->root_fd, pull->arena, full, &image, NULL) < 0 ||
-	    !streq(image.original_digest, pull->manifest.digest) ||
-	    !streq(image.remote_digest, pull->digest) || !manifest_is_stored(pull))
-		return false;
-	for (size_t i = 0; i < image.layer_count; i++) {
-		bool exists;
-		if (b->ops->layer_exists(b->storage, image.chain_ids[i], &exists) < 0 || !exists)
-			return false;
-	}
-	return true;
-}
 
 static int build(struct pull *pull, const char *full, struct built_image *image,
 		 struct masu_error *err)
@@ -250,13 +257,14 @@ static int pull_one(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 	const char *full = image_reference_full(pull->arena, &pull->reference);
 	if (!full)
 		return error_set(err, -ENOMEM, "out of memory");
-	int r = fetch_manifest(pull, &manifest, err);
-	if (r == 0)
+	bool known = false;
+	int r = fetch_manifest(pull, full, &manifest, &known, err);
+	if (r == 0 && !known)
 		r = adopt_manifest(pull, &manifest, err);
 	if (r < 0)
 		return r;
 	trace_mark("manifest");
-	bool fresh = !is_up_to_date(pull, full);
+	bool fresh = !known && !is_up_to_date(pull, full);
 	if (fresh)
 		r = fetch_config(pull, &manifest, err);
 	else

@@ -1,7 +1,5 @@
 #include "cold/image/stream.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
@@ -11,9 +9,11 @@
 
 #include "base/fuzzing.h"
 #include "base/str.h"
+#include "cold/image/filters.h"
 #include "cold/image/maxima.h"
 #include "sys/fs.h"
 
+#define MAGIC_SIZE  6
 #define INPUT_SIZE  FUZZING_OR(1024u, 256u << 10)
 #define OUTPUT_SIZE FUZZING_OR(4096u, 256u << 10)
 
@@ -30,9 +30,17 @@ struct stream {
 	struct inflate_state *gzip;
 	ZSTD_DCtx *zstd;
 	size_t zstd_hint; /* 0: between frames */
+	const struct filters *filters;
 	struct archive *archive;
 	uint8_t in[INPUT_SIZE], out[OUTPUT_SIZE];
 };
+
+/* The beginning of a stream that stream_prepare() has read. */
+static struct {
+	int fd;
+	size_t len;
+	uint8_t data[MAGIC_SIZE];
+} head = { .fd = -1 };
 
 enum stream_kind stream_detect(const uint8_t *magic, size_t len)
 {
@@ -150,7 +158,7 @@ static la_ssize_t archive_input(struct archive *archive, void *data, const void 
 	struct stream *s = data;
 	struct masu_error err = { 0 };
 	if (fill_input(s, &err) < 0) {
-		archive_set_error(archive, -err.code, "%s", err.message);
+		s->filters->set_error(archive, -err.code, "%s", err.message);
 		return -1;
 	}
 	*ret = s->in + s->in_at;
@@ -164,14 +172,14 @@ static int fill_other(struct stream *s, struct masu_error *err)
 	const void *block;
 	la_int64_t offset;
 	size_t len = 0;
-	int r = archive_read_data_block(s->archive, &block, &len, &offset);
+	int r = s->filters->data_block(s->archive, &block, &len, &offset);
 	if (r == ARCHIVE_EOF) {
 		s->finished = true;
 		return 0;
 	}
 	if (r != ARCHIVE_OK)
 		return error_set(err, -EBADMSG, "the compressed data is damaged or cut off: %s",
-				 archive_error_string(s->archive));
+				 s->filters->error_string(s->archive));
 	s->window = block;
 	s->out_len = len;
 	return 0;
@@ -238,19 +246,23 @@ static void stream_consume(struct source *source, size_t len)
 static int open_other(struct stream *s, struct masu_error *err)
 {
 	struct archive_entry *entry;
-	s->archive = archive_read_new();
+	int r = filters_load(&s->filters, err);
+	if (r < 0)
+		return r;
+	const struct filters *f = s->filters;
+	s->archive = f->read_new();
 	if (!s->archive)
 		return error_set(err, -ENOMEM, "out of memory");
 	/* Only filters that are linked in: others would start programs. */
-	archive_read_support_filter_xz(s->archive);
-	archive_read_support_filter_lzma(s->archive);
-	archive_read_support_filter_bzip2(s->archive);
-	archive_read_support_filter_lz4(s->archive);
-	archive_read_support_format_raw(s->archive);
-	if (archive_read_open(s->archive, s, NULL, archive_input, NULL) != ARCHIVE_OK ||
-	    archive_read_next_header(s->archive, &entry) != ARCHIVE_OK)
+	f->xz(s->archive);
+	f->lzma(s->archive);
+	f->bzip2(s->archive);
+	f->lz4(s->archive);
+	f->raw(s->archive);
+	if (f->open(s->archive, s, NULL, archive_input, NULL) != ARCHIVE_OK ||
+	    f->next_header(s->archive, &entry) != ARCHIVE_OK)
 		return error_set(err, -EBADMSG, "the compressed data is damaged or cut off: %s",
-				 archive_error_string(s->archive));
+				 f->error_string(s->archive));
 	return 0;
 }
 
@@ -279,22 +291,44 @@ static int open_decoder(struct stream *s, struct masu_error *err)
 }
 
 /* Enough bytes to tell the compression, also from a pipe that gives one at a time. */
-static int read_magic(struct stream *s, struct masu_error *err)
+static int read_magic(int fd, uint8_t *data, size_t size, size_t *len, struct masu_error *err)
 {
-	while (s->in_len < 6) {
-		ssize_t got = read(s->fd, s->in + s->in_len, INPUT_SIZE - s->in_len);
+	while (*len < MAGIC_SIZE) {
+		ssize_t got = read(fd, data + *len, size - *len);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
 			return error_errno(err, -errno, "reading the archive");
 		if (got == 0)
 			break;
-		s->in_len += (size_t)got;
+		*len += (size_t)got;
 	}
+	return 0;
+}
+
+static int begin(struct stream *s, struct masu_error *err)
+{
+	if (head.fd == s->fd) {
+		memcpy(s->in, head.data, head.len);
+		s->in_len = head.len;
+		head.fd = -1;
+	}
+	int r = read_magic(s->fd, s->in, INPUT_SIZE, &s->in_len, err);
 	s->total_in = s->in_len;
 	s->input_end = s->in_len == 0;
 	s->kind = stream_detect(s->in, s->in_len);
-	return 0;
+	return r;
+}
+
+int stream_prepare(int fd, struct masu_error *err)
+{
+	const struct filters *filters;
+	head.len = 0;
+	int r = read_magic(fd, head.data, sizeof(head.data), &head.len, err);
+	head.fd = r < 0 ? -1 : fd;
+	if (r == 0 && stream_detect(head.data, head.len) == STREAM_OTHER)
+		r = filters_load(&filters, err);
+	return r;
 }
 
 int stream_open(int fd, EVP_MD_CTX *sha256, struct stream **ret, struct masu_error *err)
@@ -306,7 +340,7 @@ int stream_open(int fd, EVP_MD_CTX *sha256, struct stream **ret, struct masu_err
 	s->fd = fd;
 	s->copy = -1;
 	s->sha256 = sha256;
-	int r = read_magic(s, err);
+	int r = begin(s, err);
 	if (r == 0)
 		r = open_decoder(s, err);
 	if (r < 0) {
@@ -323,7 +357,8 @@ void stream_close(struct stream *s)
 		return;
 	free(s->gzip);
 	ZSTD_freeDCtx(s->zstd);
-	archive_read_free(s->archive);
+	if (s->archive)
+		s->filters->read_free(s->archive);
 	free(s);
 }
 

@@ -21,6 +21,7 @@
 #include "cold/image/marks.h"
 #include "cold/image/sandbox.h"
 #include "cold/image/stages.h"
+#include "cold/image/stream.h"
 #include "cold/image/writer.h"
 #include "sys/fs.h"
 
@@ -116,7 +117,9 @@ static _Noreturn void run_layer_decoder(int in, int out, const struct unpack_tar
 	int copy = target->tar_is_there ? -1 : target->tar_fd;
 	const int fds[] = { in, out, copy };
 	signal(SIGPIPE, SIG_IGN);
-	int r = sandbox_decoder(fds, copy < 0 ? 2 : 3, &err);
+	int r = stream_prepare(in, &err);
+	if (r == 0)
+		r = sandbox_decoder(fds, copy < 0 ? 2 : 3, &err);
 	if (r == 0)
 		r = target->plain ? decode_tree(in, out, sha256, report, &err)
 		    : target->directory_fd >= 0
@@ -320,7 +323,10 @@ static _Noreturn void run_task(const struct task *task, int out, struct worker_r
 	if (task->producer)
 		run_producer(task, out, report);
 	signal(SIGPIPE, SIG_IGN);
-	int r = sandbox_decoder(fds, task->in < 0 ? 1 : 2, &err);
+	bool decodes = !task->job && !task->encoder;
+	int r = decodes ? stream_prepare(task->in, &err) : 0;
+	if (r == 0)
+		r = sandbox_decoder(fds, task->in < 0 ? 1 : 2, &err);
 	if (r == 0 && task->job)
 		r = run_job(task, out, &err);
 	else if (r == 0 && task->chunks)
