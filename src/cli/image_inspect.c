@@ -1,4 +1,4 @@
-/* `masu image inspect` and `masu history`: what an image's documents say, in docker's form. */
+/* `masu image inspect`: what an image's documents say, in docker's form. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -280,73 +280,4 @@ const struct cli_command image_inspect_command = {
 	CLI_MORE(run_inspect),
 	.min_args = 1,
 	.max_args = -1,
-};
-
-struct history_options {
-	bool no_trunc;
-};
-
-static const struct cli_option history_options[] = {
-	CLI_OPT(struct history_options, no_trunc, "no-trunc", 0, CLI_BOOL, NULL,
-		"Don't truncate output"),
-};
-
-static int history_row(struct arena *arena, struct table *table, const struct json *item,
-		       bool no_trunc)
-{
-	const char *created = "", *by = "", *comment = "";
-	char since[HUMAN_MAX];
-	int64_t seconds;
-	json_string(json_get(item, "created"), &created);
-	json_string(json_get(item, "created_by"), &by);
-	json_string(json_get(item, "comment"), &comment);
-	const char *ago = "N/A";
-	if (time_parse_rfc3339(created, &seconds) == 0)
-		ago = arena_printf(arena, "%s ago", human_duration(time(NULL) - seconds, since));
-	if (!no_trunc && strlen(by) > 45)
-		by = arena_printf(arena, "%.44s…", by);
-	const char *cells[] = { ago, by, comment, NULL };
-	return ago && by ? table_row(table, cells) : -ENOMEM;
-}
-
-/* Newest first, as docker shows it. */
-static int run_history(struct cli_context *context, void *data, int argc, char **argv,
-		       struct masu_error *err)
-{
-	static const char *const headings[] = { "CREATED", "CREATED BY", "COMMENT", NULL };
-	const struct history_options *o = data;
-	struct arena *arena = context->arena;
-	struct inspected inspected;
-	_cleanup_close_ int root_fd = -1;
-	int r = state_open_root(context->root, &root_fd, err);
-	if (r == 0)
-		r = inspect(root_fd, arena, argv[0], &inspected, err);
-	if (r < 0)
-		return r;
-	const struct json *history = json_get(inspected.config, "history");
-	size_t count = history ? history->count : 0, at = count;
-	const struct json **items = arena_array(arena, const struct json *, count + 1);
-	_cleanup_table_ struct table *table = table_new(headings);
-	if (!items || !table)
-		return error_set(err, -ENOMEM, "out of memory");
-	json_foreach (item, history) {
-		items[--at] = item;
-	}
-	for (size_t i = 0; i < count; i++)
-		if (history_row(arena, table, items[i], o->no_trunc) < 0)
-			return error_set(err, -ENOMEM, "out of memory");
-	table_print(table, stdout, 0);
-	return 0;
-}
-
-const struct cli_command history_command = {
-	.name = "history",
-	.synopsis = "[OPTIONS] IMAGE",
-	.summary = "Show the history of an image",
-	.options = history_options,
-	.option_count = ARRAY_SIZE(history_options),
-	.options_size = sizeof(struct history_options),
-	CLI_MORE(run_history),
-	.min_args = 1,
-	.max_args = 1,
 };

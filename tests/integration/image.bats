@@ -551,3 +551,24 @@ hostile_without() { # defences prefix...
 	hostile_without image-xattrs stripped-
 	[ "$status" = 1 ]
 }
+
+@test "history has docker's columns: what made it, how big each step is" {
+	cd "$BATS_TEST_TMPDIR"
+	cp "$IN/rootfs.tar" layer.tar
+	printf '%s' '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:'"$(sha256sum layer.tar | cut -c -64)"'"]},
+		"history":[{"created":"2020-01-02T03:04:05Z","created_by":"/bin/sh -c #(nop) ADD file:0123456789012345678901234567890123456789 in / "},
+		{"created":"2020-01-02T03:04:06Z","created_by":"CMD\t[\"sh\"]","empty_layer":true,"comment":"a comment"}]}' >config.json
+	printf '%s' '[{"Config":"config.json","RepoTags":["x:1"],"Layers":["layer.tar"]}]' >manifest.json
+	tar -cf x.tar config.json layer.tar manifest.json
+	masu load -q -i x.tar
+	run -0 masu history x:1
+	[[ "${lines[0]}" =~ ^IMAGE\ +CREATED\ +CREATED\ BY\ +SIZE\ +COMMENT$ ]]
+	[[ "${lines[1]}" =~ ^[0-9a-f]{12}\ +[0-9]+\ years\ ago\ +CMD\ \[\"sh\"\]\ +0B\ +a\ comment$ ]]
+	[[ "${lines[2]}" == "<missing>"*"/bin/sh -c #(nop) ADD file:01234567890123456…"* ]]
+	size=$(masu images --format '{{.Size}}' x)
+	[ "$(masu history --format '{{.Size}}' x:1 | tail -1)" = "$size" ]
+	[ "$(masu history -q --no-trunc x:1 | head -1)" = "$(masu image inspect -f '{{.Id}}' x:1)" ]
+	run -0 env TZ=UTC "$MASU" history --human=false --format '{{.CreatedSince}} {{.Size}}' x:1
+	[[ "${lines[1]}" =~ ^2020-01-02T03:04:05Z\ [0-9]{6,}$ ]]
+	TZ=XXX-2 masu history --format json x:1 | jq -se '.[0].Comment == "a comment" and .[1].CreatedAt == "2020-01-02T05:04:05+02:00"'
+}
