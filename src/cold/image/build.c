@@ -186,11 +186,14 @@ static int prepare_layer(struct image_builder *b, const struct built_layer *top,
 
 static int begin_unpacking(int in_fd, struct built_layer *layer, struct masu_error *err)
 {
+	/* The digest of an uncompressed blob is the layer's: once is enough. */
+	bool known = layer->hashed && streq(layer->media_type, MEDIA_TYPE_LAYER);
 	const struct unpack_target target = {
 		.directory_fd = layer->indexed.open ? -1 : layer->lock_fd,
 		.tar_fd = layer->indexed.open ? layer->indexed.tar_fd : -1,
 		.index_fd = layer->indexed.open ? layer->indexed.index_fd : -1,
 		.tar_is_there = layer->indexed.linked,
+		.digest = known ? layer->blob.digest : NULL,
 	};
 	return unpack_begin(in_fd, &target, &layer->unpacking, err);
 }

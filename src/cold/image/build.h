@@ -33,6 +33,7 @@ struct built_layer {
 	char staging[STORAGE_STAGING_MAX];
 	bool stored;	   /* the blob is in the store already, and there is none in staging */
 	bool as_directory; /* an index has no room for it */
+	bool hashed;	   /* this process made blob.digest of the bytes in staging */
 	bool proven;	   /* an image of the store pairs this blob with this diff_id */
 	struct unpacking *unpacking; /* between image_layer_begin() and image_layer_end() */
 	int lock_fd;		     /* keeps the staging locked */

@@ -19,7 +19,7 @@ struct worker_report {
 
 /*
  * Everything @out gets is one layer's frames, for a writer (writer.h). @sha256: a context ready for
- * update.
+ * update; NULL: nobody wants to know.
  */
 int decode_layer(int in, int out, EVP_MD_CTX *sha256, struct worker_report *report,
 		 struct masu_error *err);

@@ -119,6 +119,7 @@ static int take_archive(struct image_builder *b, int fd, struct built_layer *lay
 			struct masu_error *err)
 {
 	int r = staging_store(&b->staging, fd, &layer->blob, err);
+	layer->hashed = true;
 	if (r == 0 && layer->blob.size == 0)
 		r = error_set(err, -ENODATA, "the archive is empty");
 	if (r == 0)

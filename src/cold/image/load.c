@@ -56,6 +56,7 @@ static int build_layers(struct image_builder *b, const struct archive_image *fro
 		struct built_layer *layer = &image->layers[i];
 		layer->blob = from->layers[i]->blob;
 		layer->proven = proven;
+		layer->hashed = true;
 		int r = image_blob_media_type(b, &layer->blob, &layer->media_type, err);
 		if (r == 0 && !layer->media_type)
 			r = error_set(err, -EOPNOTSUPP,

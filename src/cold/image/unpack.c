@@ -175,8 +175,8 @@ static int start_layer_workers(struct worker *decoder, struct worker *writer, in
 	if (r < 0)
 		return r;
 	_cleanup_close_ int reader = ends[0], sender = ends[1];
-	EVP_MD_CTX *sha256 = sha256_context();
-	if (!sha256)
+	EVP_MD_CTX *sha256 = target->digest ? NULL : sha256_context();
+	if (!sha256 && !target->digest)
 		return error_set(err, -ENOMEM, "out of memory");
 	decoder->pid = fork();
 	if (decoder->pid == 0)
@@ -258,6 +258,8 @@ int unpack_end(struct unpacking *u, const int *below, size_t below_count,
 	if (r == 0) {
 		sha256_to_hex(u->decoder.report->sha256, hex);
 		str_format(ret->diff_id, sizeof(ret->diff_id), "sha256:%s", hex);
+		if (u->target.digest)
+			str_format(ret->diff_id, sizeof(ret->diff_id), "%s", u->target.digest);
 		ret->size = u->writer.report->bytes;
 		ret->entries = u->writer.report->entries;
 	}

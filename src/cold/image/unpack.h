@@ -15,9 +15,10 @@ struct unpack_target {
 	int directory_fd; /* its files, or -1 … */
 	/* … and its tar with an index (indexer.h). The descriptors stay open until the end. */
 	int tar_fd, index_fd;
-	bool tar_is_there; /* tar_fd is the very file that is read */
-	bool plain;	   /* no layer but a tree of files: no name means a whiteout */
-	bool onto;	   /* directory_fd is a mounted root in which the layer happens */
+	bool tar_is_there;  /* tar_fd is the very file that is read */
+	bool plain;	    /* no layer but a tree of files: no name means a whiteout */
+	bool onto;	    /* directory_fd is a mounted root in which the layer happens */
+	const char *digest; /* of what is read, which is a tar that the caller hashed; or NULL */
 };
 
 struct unpacked_layer {
