@@ -67,3 +67,28 @@ listing() {
 	m_run --rm --pull never "$NAME" true
 	m system check
 }
+
+@test "a bit flip in tar, index, blob or all of them: found, mended from the blob or pulled again (HOSTILE 34)" {
+	local layer blob file what
+	flip() { printf '\xff' | dd of="$1" bs=1 seek=3000 conv=notrunc status=none; }
+	m pull -q "$NAME"
+	[ "$(m image inspect --format '{{.GraphDriver.Data.LayerFormats}}' "$NAME")" = erofs:erofs ]
+	listing >"$BATS_TEST_TMPDIR/before"
+	blob=$(ls -S "$MASU_ROOT"/images/blobs/sha256/* | head -1)
+	for what in tar index blob "tar blob" "index blob"; do
+		layer=$(ls -Sd "$MASU_ROOT"/layers/overlay/*/tar | head -1)
+		for file in $what; do
+			[ $file = blob ] && flip "$blob" || flip "${layer%tar}$file"
+		done
+		run -1 m system check
+		[[ "$output" == *"$([[ $what == *blob* ]] && echo "its content is not what its name says" || echo "another tar or index than was made")"* ]]
+		run m system check --repair
+		if [[ $what == *blob* ]]; then
+			[ "$status" = 1 ]
+			m pull -q "$NAME" >/dev/null
+		fi
+		run -0 m system check
+		[ -z "$output" ]
+		listing | diff "$BATS_TEST_TMPDIR/before" -
+	done
+}

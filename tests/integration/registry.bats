@@ -94,7 +94,7 @@ remote_digest() { # name
 	[[ "$output" == *"invalid pull option: 'sometimes'"* ]]
 }
 
-@test "twenty pulls of one image at once: one download" {
+@test "twenty pulls of one image at once: one download (HOSTILE 32)" {
 	pids=()
 	for _ in {1..20}; do
 		m pull -q "$PLAIN/box:oci" >/dev/null 2>>"$BATS_TEST_TMPDIR/errors" &
