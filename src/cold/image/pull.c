@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -91,15 +92,39 @@ static int explain(const struct pull *pull, int code, struct masu_error *err)
 	return code;
 }
 
+/* The layers' blobs that the manifest @digest names, in the length that it says. */
+static bool blobs_are_stored(const struct pull *pull, int images_fd, const char *digest)
+{
+	struct image_manifest manifest;
+	const struct json *document;
+	struct stat st;
+	const char *text;
+	char path[128];
+	size_t len;
+	bool stored = image_blob_read(images_fd, pull->arena, digest, IMAGE_MAX_DOCUMENT, &text,
+				      &len, NULL) == 0 &&
+		      json_parse(pull->arena, text, len, &document, NULL) == 0 &&
+		      image_manifest_parse(pull->arena, document, &manifest, NULL) == 0;
+	for (size_t i = 0; stored && i < manifest.layer_count; i++) {
+		const struct image_layer *layer = &manifest.layers[i];
+		stored = str_format(path, sizeof(path), IMAGES_BLOBS "/%s",
+				    layer->digest + strlen("sha256:")) == 0 &&
+			 fstatat(images_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			 (uint64_t)st.st_size == layer->size;
+	}
+	return stored;
+}
+
 /* What was lost is fetched again. */
-static bool manifest_is_stored(const struct pull *pull)
+static bool is_stored(const struct pull *pull, const struct image *image)
 {
 	const char *text;
 	size_t len;
 	_cleanup_close_ int images_fd =
 		openat(pull->builder->root_fd, IMAGES_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return image_blob_read(images_fd, pull->arena, pull->manifest.digest, IMAGE_MAX_DOCUMENT,
-			       &text, &len, NULL) == 0;
+			       &text, &len, NULL) == 0 &&
+	       blobs_are_stored(pull, images_fd, image->manifest_digest);
 }
 
 /* Whether the reference names this manifest already, with all its layers. */
@@ -109,7 +134,7 @@ static bool is_up_to_date(struct pull *pull, const char *full)
 	struct image_builder *b = pull->builder;
 	if (image_find(b->root_fd, pull->arena, full, &image, NULL) < 0 ||
 	    !streq(image.original_digest, pull->manifest.digest) ||
-	    !streq(image.remote_digest, pull->digest) || !manifest_is_stored(pull))
+	    !streq(image.remote_digest, pull->digest) || !is_stored(pull, &image))
 		return false;
 	for (size_t i = 0; i < image.layer_count; i++) {
 		bool exists;
