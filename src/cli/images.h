@@ -22,7 +22,7 @@ extern const struct cli_command image_sign_command; /* manifest.c */
 extern const struct cli_command image_verify_command;
 extern const struct cli_command image_key_pair_command;
 extern const struct cli_command image_inspect_command; /* image_inspect.c */
-extern const struct cli_command history_command; /* history.c */
+extern const struct cli_command history_command;       /* history.c */
 
 /* "latest" of "docker.io/library/busybox:latest"; with @repository "busybox". "<none>" for NULL. */
 const char *image_shown_repository(struct arena *arena, const char *reference);
