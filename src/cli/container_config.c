@@ -191,6 +191,8 @@ static int fill_process(struct fill *f, int argc, char **argv)
 	if (r == 0)
 		r = parse_pairs(f->arena, "--annotation", &o->annotation, &c->annotations,
 				&c->annotation_count, f->err);
+	if (r == 0 && o->kernel)
+		r = parse_kernel(f->arena, o->kernel, c, f->err);
 	return r;
 }
 

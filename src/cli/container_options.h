@@ -12,7 +12,7 @@ struct container_options {
 	const char *name, *hostname, *domainname, *user, *workdir, *entrypoint, *stop_signal;
 	const char *ip, *ip6, *mac_address;
 	const char *ipc, *pid, *uts, *cgroupns, *userns, *volume_driver, *cgroup_parent, *runtime,
-		*exec;
+		*exec, *kernel;
 	const char *cpus, *cpuset_cpus, *cpuset_mems;
 	const char *cidfile, *log_driver, *restart, *pull, *platform;
 	int64_t stop_timeout, memory, memory_reservation, memory_swap, memory_swappiness,
@@ -36,7 +36,7 @@ struct container_options {
 };
 
 /* The rows that both have come first, those of `run` alone behind them. */
-#define CONTAINER_RUN_OPTION_COUNT 105
+#define CONTAINER_RUN_OPTION_COUNT 106
 #define CONTAINER_OPTION_COUNT	   (CONTAINER_RUN_OPTION_COUNT - 3)
 extern const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT];
 

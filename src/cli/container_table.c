@@ -60,7 +60,8 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	LIST(env, "env", 'e', "Set environment variables"),
 	LIST(env_file, "env-file", 0, "Read in a file of environment variables"),
 	STRING(exec, "exec", 0,
-	       "What makes the container: native (default), or oci:PROGRAM, another OCI runtime"),
+	       "What makes the container: native (default), oci:PROGRAM, another OCI runtime, or "
+	       "vm"),
 	LIST(expose, "expose", 0, "Expose a port or a range of ports"),
 	ALIAS(gpus, "gpus", CLI_STRING),
 	LIST(group_add, "group-add", 0, "Add additional groups to join"),
@@ -86,6 +87,8 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	STRING(ip6, "ip6", 0, "IPv6 address (e.g., 2001:db8::33)"),
 	STRING(ipc, "ipc", 0, "IPC mode to use"),
 	STRING(isolation, "isolation", 0, "Container isolation technology (default)"),
+	STRING(kernel, "kernel", 0,
+	       "Kernel that --exec vm boots (default: Debian's cloud kernel in /boot)"),
 	BYTES(kernel_memory, "kernel-memory", 0, "Kernel memory limit"),
 	LIST(label, "label", 'l', "Set meta data on a container"),
 	LIST(label_file, "label-file", 0, "Read in a line delimited file of labels"),

@@ -18,6 +18,10 @@ int parse_refuse(struct masu_error *err, const char *flag, const char *value, co
 int parse_runtime(struct arena *arena, const char *exec, const char *runtime, const char **ret,
 		  struct masu_error *err);
 
+/* --kernel FILE, kept as an annotation: only the driver vm has a use for it. */
+int parse_kernel(struct arena *arena, const char *file, struct container_config *config,
+		 struct masu_error *err);
+
 /* -v: [HOST-DIR|VOLUME:]CONTAINER-DIR[:OPTIONS] */
 int parse_volume(struct arena *arena, const char *value, struct mount_config *ret,
 		 struct masu_error *err);

@@ -1,5 +1,8 @@
-/* --exec and --runtime. */
+/* --exec, --runtime and --kernel. */
 #include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "cli/parse.h"
@@ -19,5 +22,26 @@ int parse_runtime(struct arena *arena, const char *exec, const char *runtime, co
 	if (runtime && !driver)
 		return error_set(err, -ENOMEM, "out of memory");
 	*ret = driver && (!*driver || streq(driver, "native")) ? NULL : driver;
+	return 0;
+}
+
+int parse_kernel(struct arena *arena, const char *file, struct container_config *config,
+		 struct masu_error *err)
+{
+	char here[PATH_MAX] = "";
+	size_t count = config->annotation_count;
+	if (!config->runtime || !streq(config->runtime, "vm"))
+		return error_set(err, -EINVAL, "--kernel: only --exec vm boots one");
+	if (*file != '/' && !getcwd(here, sizeof(here)))
+		return error_errno(err, -errno, "--kernel %s", file);
+	struct oci_pair *all = arena_array(arena, struct oci_pair, count + 1);
+	const char *path = *file == '/' ? file : arena_printf(arena, "%s/%s", here, file);
+	if (!all || !path)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (count)
+		memcpy(all, config->annotations, count * sizeof(*all));
+	all[count] = (struct oci_pair) { "masu.vm.kernel", path };
+	config->annotations = all;
+	config->annotation_count = count + 1;
 	return 0;
 }

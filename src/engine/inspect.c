@@ -7,6 +7,8 @@
 #include "engine/inspect.h"
 #include "engine/internal.h"
 #include "engine/log_writer.h"
+#include "exec/exec.h"
+#include "sys/fs.h"
 #include "volume/volume.h"
 
 static int state_write(struct json_writer *w, struct arena *arena,
@@ -120,6 +122,15 @@ static int identity_write(struct json_writer *w, struct arena *arena,
 	return r;
 }
 
+/* Of a container that is a virtual machine; docker has no such member. */
+static void acceleration_write(struct json_writer *w, const struct container *container)
+{
+	char text[32];
+	if (exec_driver_bounds_memory(container->config.runtime) && container->run_fd >= 0 &&
+	    fs_read_small(container->run_fd, "vm/accel", text, sizeof(text)) >= 0)
+		json_field_string(w, "Acceleration", text);
+}
+
 int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
 		   struct json_writer *w, struct masu_error *err)
 {
@@ -139,6 +150,7 @@ int engine_inspect(struct engine *engine, struct arena *arena, const char *id,
 	json_put_string(w, arena_printf(arena, "/%s", container.name));
 	json_field_i64(w, "RestartCount", container.restart_count);
 	json_field_string(w, "Driver", container.storage_driver);
+	acceleration_write(w, &container);
 	json_field_string(w, "Platform", "linux");
 	json_field_string(w, "MountLabel", "");
 	json_field_string(w, "ProcessLabel", "");

@@ -25,6 +25,9 @@
 int container_cgroup_create(const struct container *container, const struct oci_spec *spec,
 			    struct cgroup **ret, struct masu_error *err)
 {
+	struct oci_resources resources = spec->resources;
+	if (exec_driver_bounds_memory(container->config.runtime))
+		memset(&resources.memory, 0, sizeof(resources.memory));
 	const struct cgroup_request request = {
 		.manager = CGROUP_CGROUPFS,
 		/* lxcfs asks each hierarchy what the container uses, and another runtime makes a
@@ -33,7 +36,7 @@ int container_cgroup_create(const struct container *container, const struct oci_
 										    : CGROUP_LAZY,
 		.path = spec->cgroups_path,
 		.id = container->id,
-		.resources = &spec->resources,
+		.resources = &resources,
 		.owner_uid = (uid_t)-1,
 		.owner_gid = (gid_t)-1,
 	};

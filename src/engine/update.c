@@ -133,6 +133,9 @@ static int merge_memory(struct container_config *c, const struct container_updat
 			struct masu_error *err)
 {
 	int64_t swap = swap_limit(c);
+	if ((u->memory || u->memory_swap) && exec_driver_bounds_memory(c->runtime))
+		return error_set(err, -ENOTSUP,
+				 "the memory of a virtual machine is what it was made with");
 	if (u->memory && !u->memory_swap && swap > 0 && u->memory > swap)
 		return error_set(err, -EINVAL,
 				 "Memory limit should be smaller than already set memoryswap "

@@ -11,13 +11,14 @@
 #include "base/str.h"
 #include "exec/drivers.h"
 
-static const char *const names[] = { "native", "oci", NULL };
+static const char *const names[] = { "native", "oci", "vm", NULL };
 
 /* clang-format off */
 static const struct exec_ops *const drivers[] = {
 	&native_ops,
 #ifndef MASU_HOT
 	&oci_ops,
+	&vm_ops,
 #endif
 };
 /* clang-format on */
@@ -45,6 +46,11 @@ const struct exec_ops *exec_driver(const char *name)
 const char *const *exec_driver_names(void)
 {
 	return names;
+}
+
+bool exec_driver_bounds_memory(const char *name)
+{
+	return name && streq(name, "vm");
 }
 
 static bool in_path(const char *program)

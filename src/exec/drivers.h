@@ -5,3 +5,4 @@
 
 extern const struct exec_ops native_ops;
 extern const struct exec_ops oci_ops;
+extern const struct exec_ops vm_ops;

@@ -1,7 +1,7 @@
 /*
  * Exec drivers: what turns a bundle into processes. `native` does it in this program; the others
  * have programs of their own do it, and are in masu-more only (drivers.c): "oci:PROGRAM" another
- * OCI runtime. The engine and `masu oci` call only this table.
+ * OCI runtime, "vm" a virtual machine. The engine and `masu oci` call only this table.
  */
 #pragma once
 
@@ -154,6 +154,12 @@ struct exec_ops {
 const struct exec_ops *exec_driver(const char *name);
 /* NULL-terminated list of the kinds there are. */
 const char *const *exec_driver_names(void);
+/* "KVM" or "software emulation": what a virtual machine would run by now. Not in the hot program.
+ */
+const char *exec_vm_acceleration(const char *runroot);
+/* Whether the driver itself holds the container to its memory limit, so that its group has none:
+ * a virtual machine is as big as it is, and what runs it needs some more. */
+bool exec_driver_bounds_memory(const char *name);
 /*
  * Whether there is a driver of that name, in this program or in masu-more, and for "oci:PROGRAM"
  * the program, by path or in $PATH: 0, or -EINVAL.

@@ -240,13 +240,16 @@ static void put_limits(struct json_writer *w, const struct facts *facts)
 	json_field_bool(w, "OomKillDisable", facts->memory && facts->layout != CGROUP_V2);
 }
 
-static void put_runtimes(struct json_writer *w)
+static void put_runtimes(struct json_writer *w, const struct facts *facts)
 {
 	json_key(w, "Runtimes");
 	json_begin_object(w);
 	for (const char *const *name = exec_driver_names(); *name; name++) {
 		json_key(w, *name);
 		json_begin_object(w);
+		if (streq(*name, "vm"))
+			json_field_string(w, "Acceleration",
+					  exec_vm_acceleration(facts->engine->runroot));
 		json_end_object(w);
 	}
 	json_end_object(w);
@@ -297,7 +300,7 @@ static void put_facts(struct json_writer *w, const struct facts *facts)
 	put_plugins(w);
 	put_limits(w, facts);
 	put_machine(w, facts);
-	put_runtimes(w);
+	put_runtimes(w, facts);
 	put_list(w, "SecurityOptions", security, facts->cgroup_namespaces ? 2 : 1);
 	put_list(w, "Warnings", facts->warnings, facts->warning_count);
 	json_end_object(w);
@@ -315,7 +318,8 @@ static const char text_form[] =
 	"Plugins:\n Volume: {{join .Plugins.Volume \" \"}}\n"
 	" Network: {{join .Plugins.Network \" \"}}\n Log: {{join .Plugins.Log \" \"}}\n"
 	"Swarm: {{.Swarm.LocalNodeState}}\n"
-	"Runtimes:{{range $name, $x := .Runtimes}} {{$name}}{{end}}\n"
+	"Runtimes:{{range $name, $x := .Runtimes}} {{$name}}{{if eq $name \"vm\"}} "
+	"({{$x.Acceleration}}){{end}}{{end}}\n"
 	"Default Runtime: {{.DefaultRuntime}}\nInit Binary: {{.InitBinary}}\n"
 	"Security Options:\n{{range .SecurityOptions}} {{.}}\n{{end}}"
 	"Kernel Version: {{.KernelVersion}}\nOperating System: {{.OperatingSystem}}\n"
