@@ -129,47 +129,90 @@ static void one_sample(struct runner *runner, struct course *course, size_t at, 
 	keep(course, column, values);
 }
 
-/* How many rounds fit into this workload's share of the time that is left. */
-static unsigned rounds_that_fit(const struct runner *runner, double one_round)
+/* What one workload gets of the time, and how it uses that. */
+struct share {
+	double seconds; /* of the time that is left, the same for each workload */
+	double began;
+	unsigned rounds; /* that are wanted */
+};
+
+static struct share take_share(const struct runner *runner)
+{
+	size_t left = runner->workloads - runner->workloads_done;
+	double now = spawn_now();
+	return (struct share) { .seconds = (runner->ends - now) / (double)(left ? left : 1),
+				.began = now,
+				.rounds = runner->settings.rounds };
+}
+
+/* Loads of a given time are run for a part of it in the warm-up, and after it for as long as lets
+ * all rounds fit; where even short ones do not, there are fewer of them. */
+#define WARM_UP_PART  0.25
+#define SHORTEST_PART 0.1
+#define SHORTEST_LOAD 0.1
+
+static double at_least(double seconds)
+{
+	return seconds < SHORTEST_LOAD ? SHORTEST_LOAD : seconds;
+}
+
+static void plan_rounds(struct runner *runner, double seconds, double warm_up, struct share *share)
 {
 	const struct settings *settings = &runner->settings;
-	double left = runner->ends - spawn_now();
-	size_t workloads = runner->workloads - runner->workloads_done;
-	double fit =
-		left / (double)(workloads ? workloads : 1) / (one_round > 0 ? one_round : 1e-3);
-	if (fit >= settings->rounds)
-		return settings->rounds;
-	return fit <= settings->least ? settings->least : (unsigned)fit;
+	double fit = share->seconds / (warm_up > 0 ? warm_up : 1e-3);
+	double part = WARM_UP_PART * fit / settings->least;
+	part = part > 1 ? 1 : part < SHORTEST_PART ? SHORTEST_PART : part;
+	runner->settings.seconds = at_least(seconds * part);
+	/* A round is taken to grow with its loads: it grows less. */
+	fit *= WARM_UP_PART / part;
+	if (fit < share->rounds)
+		share->rounds = fit < settings->least ? settings->least : (unsigned)fit;
+}
+
+/* Everybody gets what an interval takes; more only within the share. */
+static bool is_over(struct runner *runner, const struct course *course, const struct share *share,
+		    unsigned round)
+{
+	double now = spawn_now();
+	if (now > runner->ends && round > 0) {
+		model_add_note(runner->model,
+			       arena_printf(runner->arena,
+					    "The time was over before %s had all its rounds.",
+					    course->workload->name));
+		return true;
+	}
+	return round > STATS_MIN_VALUES && now - share->began > 1.5 * share->seconds;
+}
+
+static void run_round(struct runner *runner, struct course *course, unsigned round, unsigned rounds)
+{
+	size_t order[CONFIGURATION_MAX];
+	stats_shuffle(&runner->random, order, course->column_count);
+	for (size_t i = 0; i < course->column_count && !spawn_interrupted; i++) {
+		size_t at = order[i];
+		if (course->failures[at] > 1 || spawn_now() > runner->ends + OVERTIME)
+			continue;
+		progress_show(runner, course->workload->name,
+			      runner->configurations.rows[course->columns[at]].name,
+			      round * (unsigned)course->column_count + (unsigned)i,
+			      (rounds + 1) * (unsigned)course->column_count);
+		one_sample(runner, course, at, round);
+	}
 }
 
 static void run_rounds(struct runner *runner, struct course *course)
 {
-	size_t order[CONFIGURATION_MAX];
-	unsigned rounds = runner->settings.rounds;
-	for (unsigned round = 0; round <= rounds && !spawn_interrupted; round++) {
-		double began = spawn_now();
-		if (round > 0 && began > runner->ends) {
-			model_add_note(
-				runner->model,
-				arena_printf(runner->arena,
-					     "The time was over before %s had all its rounds.",
-					     course->workload->name));
+	double seconds = runner->settings.seconds;
+	struct share share = take_share(runner);
+	runner->settings.seconds = at_least(seconds * WARM_UP_PART);
+	for (unsigned round = 0; round <= share.rounds && !spawn_interrupted; round++) {
+		if (is_over(runner, course, &share, round))
 			break;
-		}
-		stats_shuffle(&runner->random, order, course->column_count);
-		for (size_t i = 0; i < course->column_count && !spawn_interrupted; i++) {
-			size_t at = order[i];
-			if (course->failures[at] > 1 || spawn_now() > runner->ends + OVERTIME)
-				continue;
-			progress_show(runner, course->workload->name,
-				      runner->configurations.rows[course->columns[at]].name,
-				      round * (unsigned)course->column_count + (unsigned)i,
-				      (rounds + 1) * (unsigned)course->column_count);
-			one_sample(runner, course, at, round);
-		}
+		run_round(runner, course, round, share.rounds);
 		if (round == 0)
-			rounds = rounds_that_fit(runner, spawn_now() - began);
+			plan_rounds(runner, seconds, spawn_now() - share.began, &share);
 	}
+	runner->settings.seconds = seconds;
 }
 
 static void note_stalls(struct course *course)
