@@ -166,6 +166,8 @@ static int move_locked(struct migration *m, struct arena *arena, struct containe
 			str_to_bytes(container->config.storage_options[i].value, &request.size);
 	if (!same_layers(m))
 		r = copy_changes(m, &request, err);
+	else if (m->from->leave)
+		r = m->from->leave(container->dir_fd, err);
 	container->storage_driver = m->to->name;
 	if (r == 0)
 		r = store_replace_record(container, err);

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -23,6 +25,7 @@
 #include "sys/syscalls.h"
 
 #define OPTIONS_MAX 65536
+#define MAX_DEPTH   512
 #define MESSAGE_MAX 512
 #define PLACE	    "overlay/merged" /* where it is mounted for as long as it takes to move it */
 
@@ -52,7 +55,46 @@ static bool supported(int root_fd, const char **reason)
 
 static int open_fuse(int root_fd, struct storage **ret, struct masu_error *err)
 {
-	return overlay_open_layers(root_fd, OVERLAY_DIR, ret, err);
+	int r = overlay_open_layers(root_fd, OVERLAY_DIR, ret, err);
+	if (r == 0)
+		(*ret)->opaque_files = true;
+	return r;
+}
+
+/* The program marks opaque directories by two files, where the kernel takes an attribute alone. */
+static int settle(int fd, unsigned depth)
+{
+	_cleanup_arena_ struct arena arena;
+	const char **names;
+	struct stat st;
+	size_t count;
+	arena_init(&arena, 256u << 20);
+	int r = depth > MAX_DEPTH ? -ELOOP : fs_names(fd, &arena, &names, &count);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (streq(names[i], OVERLAY_OPAQUE_FILE) ||
+		    streq(names[i], OVERLAY_OPAQUE_DEVICE)) {
+			if (fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0 ||
+			    unlinkat(fd, names[i], 0) < 0)
+				return -errno;
+			continue;
+		}
+		if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return -errno;
+		if (!S_ISDIR(st.st_mode))
+			continue;
+		_cleanup_close_ int below =
+			openat(fd, names[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = below < 0 ? -errno : settle(below, depth + 1);
+	}
+	return r;
+}
+
+static int leave(int container_fd, struct masu_error *err)
+{
+	_cleanup_close_ int upper = openat(container_fd, OVERLAY_UPPER,
+					   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r = upper < 0 ? -errno : settle(upper, 0);
+	return r < 0 ? error_errno(err, r, "writable layer") : 0;
 }
 
 /* What is named by an open file is kept open in @fds, which the program inherits. */
@@ -212,5 +254,6 @@ const struct storage_ops fuse_overlayfs_ops = {
 	.supported = supported,
 	.open = open_fuse,
 	.mount = mount_fuse,
+	.leave = leave,
 	OVERLAY_FAMILY_OPS,
 };

@@ -30,6 +30,7 @@ struct storage {
 	int (*finish)(struct storage *s, const struct storage_layer *layer, int staged_fd,
 		      struct storage_total *ret_total, struct masu_error *err); /* or NULL */
 	const struct whole_ops *whole;
+	bool opaque_files; /* a directory may be opaque by a file, too (fuse_overlayfs.c) */
 	/* All layers up to @top as one mounted tree, if there is one (erofs.c); or NULL. */
 	int (*merged)(struct storage *s, const char *top, int *ret_fd);
 };
@@ -95,6 +96,9 @@ void overlay_erofs_detach(int layer_fd);
 #define OVERLAY_UPPER "overlay/upper"
 
 /* Two trees to compare: a writable layer with what is below it, or two whole trees. */
+/* What fuse-overlayfs puts into an opaque directory besides the attribute. */
+#define OVERLAY_OPAQUE_FILE   ".wh..wh..opq"
+#define OVERLAY_OPAQUE_DEVICE ".wh..opq"
 struct overlay_comparison {
 	struct storage *storage;
 	const struct storage_mount_request *request;

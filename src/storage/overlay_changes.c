@@ -103,9 +103,12 @@ static bool is_whiteout(const struct stat *st)
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
-static bool is_opaque(int fd)
+static bool is_opaque(const struct differ *d, int fd)
 {
 	char value;
+	if (d->storage->opaque_files &&
+	    faccessat(fd, OVERLAY_OPAQUE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
 	return fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
 }
 
@@ -184,10 +187,12 @@ static int compare(struct differ *d, int upper, int lower, bool hidden)
 	size_t count = 0, before = d->len;
 	if (d->depth == MAX_DEPTH)
 		return -ELOOP;
-	hidden = lower >= 0 && (hidden || is_opaque(upper));
+	hidden = lower >= 0 && (hidden || is_opaque(d, upper));
 	int r = collect(d->arena, upper, hidden ? lower : -1, &names, &count);
 	d->depth++;
 	for (size_t i = 0; r == 0 && i < count; i++) {
+		if (d->storage->opaque_files && streq(names[i], OVERLAY_OPAQUE_FILE))
+			continue;
 		r = str_format(d->path + before, sizeof(d->path) - before, "/%s", names[i]);
 		d->len = before + 1 + strlen(names[i]);
 		if (r == 0)

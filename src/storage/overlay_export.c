@@ -172,6 +172,12 @@ int exporter_choose(void *data, int fd, const struct stat *st, struct tar_entry 
 		    enum tree_choice *ret, struct masu_error *err)
 {
 	struct exporter *x = data;
+	const char *name = name_of(entry->path);
+	if (x->storage && x->storage->opaque_files &&
+	    (streq(name, OVERLAY_OPAQUE_FILE) || streq(name, OVERLAY_OPAQUE_DEVICE))) {
+		*ret = TREE_LEAVE_OUT;
+		return 0;
+	}
 	if (str_after(name_of(entry->path), WHITEOUT))
 		return error_set(err, -EINVAL,
 				 "%.300s: an image cannot have a name that begins with \"%s\"; "
@@ -194,6 +200,8 @@ static int entered(void *data, int fd, const struct tar_entry *entry, struct mas
 	struct stat below;
 	char value;
 	bool opaque = x->redirected ||
+		      (x->storage && x->storage->opaque_files &&
+		       faccessat(fd, WHITEOUT_OPAQUE, F_OK, AT_SYMLINK_NOFOLLOW) == 0) ||
 		      (fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y');
 	if (!opaque ||
 	    (!x->layer && (!look_below(x, entry->path, &below) || !S_ISDIR(below.st_mode))))

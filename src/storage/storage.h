@@ -154,6 +154,9 @@ struct storage_ops {
 	 */
 	int (*remove)(struct storage *s, const char *container_id, int container_fd,
 		      struct masu_error *err);
+	/* Before another driver of the family gets the container; NULL slot: nothing is to be done.
+	 */
+	int (*leave)(int container_fd, struct masu_error *err);
 	/*
 	 * What is different in the container from its layers: sorted, a directory before what is
 	 * in it; one in which something is different counts as changed.

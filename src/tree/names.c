@@ -62,7 +62,7 @@ bool tree_xattr_wanted(const char *name)
 {
 	if (fault_without("image-xattrs"))
 		return true;
-	if (str_after(name, "user.overlay."))
+	if (str_after(name, "user.overlay.") || str_after(name, "user.fuseoverlayfs."))
 		return false;
 	return str_after(name, "user.") || streq(name, "security.capability") ||
 	       streq(name, "system.posix_acl_access") || streq(name, "system.posix_acl_default");
