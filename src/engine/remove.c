@@ -23,6 +23,9 @@ static int remove_locked(struct engine *engine, struct arena *arena, const char 
 	int r = store_load(engine, arena, id, &container, err);
 	if (r < 0)
 		return r;
+	/* Its end could not be written, on a full disk. */
+	if (container.status == CONTAINER_RUNNING && !container.pid && !container.monitor_pid)
+		container.status = CONTAINER_EXITED;
 	r = lifecycle_check(&container, VERB_REMOVE, err);
 	/* With the lock held nobody can start it any more. */
 	if (r == 0)

@@ -115,7 +115,7 @@ other_listing() { # image
 }
 
 a_file_of_a_layer() {
-	find "$MASU_ROOT"/layers -xdev -path '*/d/block' -type f -print -quit
+	find "$MASU_ROOT"/layers -path '*/merged/*' -prune -o -path '*/d/block' -type f -print -quit
 }
 
 # A layer of btrfs is a subvolume that cannot be written to.
