@@ -169,8 +169,12 @@ in" ]
 	[ "$status" != 0 ]
 	[[ "$output" == *[Nn]"o space"* ]] || { echo "$output"; false; }
 	[ "$(m images -q | wc -l)" = 1 ]
+	head -c 6M /dev/urandom >"$BATS_TEST_TMPDIR/small/room"
 	run m_run --name filler fits:1 /busybox dd if=/dev/zero of=/fill bs=1024k count=400
+	# btrfs that is full to the last block takes no rename(2): somebody has to make room.
+	[ "$DRIVER" != btrfs ] || { rm "$BATS_TEST_TMPDIR/small/room" && sync -f "$BATS_TEST_TMPDIR/small"; }
 	m rm -f filler
+	rm -f "$BATS_TEST_TMPDIR/small/room"
 	wait_until 20 behind_is_done
 	m_run --rm fits:1 /busybox true
 	run -0 m system check
