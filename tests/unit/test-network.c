@@ -502,6 +502,7 @@ static void test_rules_are_what_nft_sends(void **state)
 	inet_pton(AF_INET, "172.17.0.1", &network.ipv4);
 	netlink_batch_init(&batch);
 	nft_put_table(&batch, &network);
+	nft_put_translation(&batch, &network);
 	assert_int_equal(buf_error(&batch.data), 0);
 	/* fib daddr type local jump publish */
 	assert_true(contains(
@@ -543,6 +544,7 @@ static void test_rules_of_a_routed_network(void **state)
 	inet_pton(AF_INET, "172.17.0.1", &network.ipv4);
 	netlink_batch_init(&batch);
 	nft_put_table(&batch, &network);
+	nft_put_translation(&batch, &network);
 	assert_int_equal(buf_error(&batch.data), 0);
 	/* iifname "rt12*": a comparison of four bytes */
 	assert_true(contains(&batch, "0800010072743132"));
