@@ -111,7 +111,7 @@ Are you sure you want to continue? [y/N] " ]
 	[[ "${lines[2]}" == "deleted: sha256:"* ]]
 	run -0 m image prune -af
 	[ "$(grep ^untagged: <<<"$output" | sort | paste -sd,)" = "untagged: two:local,untagged: two:more" ]
-	[[ "${lines[-1]}" == "Total reclaimed space: 50"*kB || "${lines[-1]}" == "Total reclaimed space: 1."*MB ]]
+	[[ "${lines[-1]}" == "Total reclaimed space: 5"[01]*kB || "${lines[-1]}" == "Total reclaimed space: 1."*MB ]]
 	[ "$(m images --format json | jq -r .Repository)" = busybox ]
 	m start user
 }
@@ -197,14 +197,16 @@ Are you sure you want to continue? [y/N] " ]
 	mkdir "$tree"
 	head -c 700000 /dev/urandom >"$tree/file"
 	tar -C "$tree" -cf "$tree.tar" .
-	m import "$tree.tar" share:one >/dev/null
+	# As directories: a tar that is kept is also the blob, until the blob is written again.
+	m import --layer-format=dir "$tree.tar" share:one >/dev/null
 	before=$(df_field Images Size)
-	m import --change 'LABEL other=config' "$tree.tar" share:two >/dev/null
+	m import --layer-format=dir --change 'LABEL other=config' "$tree.tar" share:two >/dev/null
 	run -0 m system df -v --format '{{range .Images}}{{.Repository}} {{.SharedSize}} {{.UniqueSize}}{{println}}{{end}}'
 	echo "$output"
 	# 700 kB of files and the same in the blob they came from.
 	[ "$(grep -c '^share 1\.4[0-9]*MB [0-9.]*k*B$' <<<"$output")" = 2 ]
 	[ "$(grep -c '^busybox 0B ' <<<"$output")" = 1 ]
 	# All in all hardly more than before.
+	echo "$before, then $(df_field Images Size)"
 	[ "$(sed 's/\..*//' <<<"$before")" = "$(df_field Images Size | sed 's/\..*//')" ]
 }
