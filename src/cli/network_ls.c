@@ -37,16 +37,9 @@ static const struct format_heading headings[] = {
 	{ 0 },
 };
 
-static const char *text_of(const struct json *network, const char *key)
-{
-	const char *text = "";
-	json_string(json_get(network, key), &text);
-	return text;
-}
-
 static bool is_predefined(const struct json *network)
 {
-	const char *name = text_of(network, "Name");
+	const char *name = json_text(network, "Name");
 	return streq(name, "bridge") || streq(name, "host") || streq(name, "none");
 }
 
@@ -118,7 +111,7 @@ static bool has_label(const struct json *network, const char *wanted)
 
 static bool is_used(const struct json *network, const struct container *list, size_t count)
 {
-	const char *name = text_of(network, "Name");
+	const char *name = json_text(network, "Name");
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; k < list[i].endpoint_count; k++)
 			if (streq(list[i].endpoints[k].network, name))
@@ -134,15 +127,15 @@ static bool matches(const struct filter *filter, const struct json *network, boo
 		return (streq(value, "true") || streq(value, "1")) ==
 		       (!used && !is_predefined(network));
 	case KEY_DRIVER:
-		return streq(text_of(network, "Driver"), value);
+		return streq(json_text(network, "Driver"), value);
 	case KEY_ID:
-		return strstr(text_of(network, "Id"), value) != NULL;
+		return strstr(json_text(network, "Id"), value) != NULL;
 	case KEY_LABEL:
 		return has_label(network, value);
 	case KEY_NAME:
-		return strstr(text_of(network, "Name"), value) != NULL;
+		return strstr(json_text(network, "Name"), value) != NULL;
 	case KEY_SCOPE:
-		return streq(text_of(network, "Scope"), value);
+		return streq(json_text(network, "Scope"), value);
 	default:
 		return is_predefined(network) == streq(value, "builtin");
 	}
@@ -180,7 +173,8 @@ static int make_row(struct arena *arena, const struct json *network, bool no_tru
 	_cleanup_buf_ struct buf labels;
 	struct json_writer w;
 	char id[65];
-	(void)str_format(id, sizeof(id), "%.*s", no_trunc ? 64 : SHORT_ID, text_of(network, "Id"));
+	(void)str_format(id, sizeof(id), "%.*s", no_trunc ? 64 : SHORT_ID,
+			 json_text(network, "Id"));
 	buf_init(&text, 0);
 	buf_init(&labels, 0);
 	json_foreach (label, json_get(network, "Labels")) {
@@ -190,14 +184,14 @@ static int make_row(struct arena *arena, const struct json *network, bool no_tru
 	}
 	json_writer_init(&w, &text, false);
 	json_begin_object(&w);
-	json_field_string(&w, "CreatedAt", text_of(network, "Created"));
-	json_field_string(&w, "Driver", text_of(network, "Driver"));
+	json_field_string(&w, "CreatedAt", json_text(network, "Created"));
+	json_field_string(&w, "Driver", json_text(network, "Driver"));
 	json_field_string(&w, "ID", id);
 	put_flag(&w, "IPv6", json_get(network, "EnableIPv6"));
 	put_flag(&w, "Internal", json_get(network, "Internal"));
 	json_field_string(&w, "Labels", buf_str(&labels));
-	json_field_string(&w, "Name", text_of(network, "Name"));
-	json_field_string(&w, "Scope", text_of(network, "Scope"));
+	json_field_string(&w, "Name", json_text(network, "Name"));
+	json_field_string(&w, "Scope", json_text(network, "Scope"));
 	json_end_object(&w);
 	return json_parse_written(arena, &text, ret, err);
 }

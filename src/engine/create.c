@@ -160,13 +160,8 @@ static int make_layer(struct engine *engine, const struct container *container,
 {
 	const struct storage_ops *ops;
 	struct storage *storage;
-	struct storage_mount_request request = {
-		.container_id = container->id,
-		.container_fd = container->dir_fd,
-		.chain_ids = container->chain_ids,
-		.chain_count = strv_length((char *const *)container->chain_ids),
-		.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0,
-	};
+	struct storage_mount_request request = container_layers(container);
+	request.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0;
 	int r = config_storage_size(&container->config, &request.size, err);
 	if (r == 0)
 		r = engine_storage(engine, &ops, &storage, err);

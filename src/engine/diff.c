@@ -59,12 +59,7 @@ static int begin(struct engine *engine, struct arena *arena, const char *id, str
 	int r = engine_load(engine, arena, id, ret, err);
 	if (r < 0)
 		return r;
-	*ret_request = (struct storage_mount_request) {
-		.container_id = ret->id,
-		.container_fd = ret->dir_fd,
-		.chain_ids = ret->chain_ids,
-		.chain_count = strv_length((char *const *)ret->chain_ids),
-	};
+	*ret_request = container_layers(ret);
 	r = container_storage(engine, ret, ret_ops, ret_storage, err);
 	if (r < 0)
 		container_close(ret);

@@ -99,6 +99,16 @@ int engine_storage(struct engine *engine, const struct storage_ops **ret_ops, st
 	return r;
 }
 
+struct storage_mount_request container_layers(const struct container *container)
+{
+	return (struct storage_mount_request) {
+		.container_id = container->id,
+		.container_fd = container->dir_fd,
+		.chain_ids = container->chain_ids,
+		.chain_count = strv_length((char *const *)container->chain_ids),
+	};
+}
+
 int container_storage(struct engine *engine, const struct container *container,
 		      const struct storage_ops **ret_ops, struct storage **ret,
 		      struct masu_error *err)

@@ -262,12 +262,7 @@ static int make_root(struct engine *engine, const struct engine_import *import,
 {
 	const struct storage_ops *ops;
 	struct storage *storage;
-	struct storage_mount_request request = {
-		.container_id = container->id,
-		.container_fd = container->dir_fd,
-		.chain_ids = container->chain_ids,
-		.chain_count = strv_length((char *const *)container->chain_ids),
-	};
+	struct storage_mount_request request = container_layers(container);
 	_cleanup_close_ int mounted = -1, root = -1;
 	int r = config_storage_size(&container->config, &request.size, err);
 	if (r == 0)

@@ -17,6 +17,9 @@ int container_storage(struct engine *engine, const struct container *container,
 		      const struct storage_ops **ret_ops, struct storage **ret,
 		      struct masu_error *err);
 
+/* What a driver is asked for this container, without flags; it points into @container. */
+struct storage_mount_request container_layers(const struct container *container);
+
 /* "<runroot>/containers/<id>", for a driver that has something to keep there. */
 int container_state_dir(const struct engine *engine, struct arena *arena,
 			const struct container *container, const char **ret,

@@ -40,13 +40,8 @@ static int mount_root(struct launch *launch, struct masu_error *err)
 	const struct container *container = &m->container;
 	const struct storage_ops *ops;
 	struct storage *storage;
-	const struct storage_mount_request request = {
-		.container_id = container->id,
-		.container_fd = container->dir_fd,
-		.chain_ids = container->chain_ids,
-		.chain_count = strv_length((char *const *)container->chain_ids),
-		.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0,
-	};
+	struct storage_mount_request request = container_layers(container);
+	request.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0;
 	int r = store_lock_layer(container, &m->layer_fd, err);
 	if (r == 0)
 		r = container_storage(m->engine, container, &ops, &storage, err);

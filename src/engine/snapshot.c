@@ -182,10 +182,7 @@ int snapshot_changes(struct snapshot *s, struct tree_sink *sink, struct masu_err
 	const struct storage_ops *ops;
 	struct storage *storage;
 	const struct storage_export_request request = {
-		.layers = { .container_id = s->container.id,
-			    .container_fd = s->container.dir_fd,
-			    .chain_ids = s->container.chain_ids,
-			    .chain_count = strv_length((char *const *)s->container.chain_ids) },
+		.layers = container_layers(&s->container),
 		.made = engine_made_paths,
 	};
 	int r = container_storage(s->engine, &s->container, &ops, &storage, err);

@@ -149,12 +149,7 @@ static int copy_changes(struct migration *m, const struct storage_mount_request 
 static int move_locked(struct migration *m, struct arena *arena, struct container *container,
 		       struct masu_error *err)
 {
-	struct storage_mount_request request = {
-		.container_id = container->id,
-		.container_fd = container->dir_fd,
-		.chain_ids = container->chain_ids,
-		.chain_count = strv_length((char *const *)container->chain_ids),
-	};
+	struct storage_mount_request request = container_layers(container);
 	if (streq(container->storage_driver, m->to->name)) /* … and what was left of the other */
 		return same_layers(m) ? 0
 				      : m->from->remove(m->from_storage, container->id,

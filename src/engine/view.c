@@ -219,13 +219,8 @@ static int mount_stopped(struct engine *engine, struct arena *arena,
 	const struct storage_ops *ops;
 	struct storage *storage;
 	size_t count = 0;
-	const struct storage_mount_request request = {
-		.container_id = container->id,
-		.container_fd = container->dir_fd,
-		.chain_ids = container->chain_ids,
-		.chain_count = strv_length((char *const *)container->chain_ids),
-		.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0,
-	};
+	struct storage_mount_request request = container_layers(container);
+	request.flags = container->config.auto_remove ? STORAGE_VOLATILE : 0;
 	struct mount_attr readonly = { .attr_set = MOUNT_ATTR_RDONLY };
 	_cleanup_close_ int root = -1;
 	struct attached *list =

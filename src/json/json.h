@@ -72,6 +72,8 @@ const struct json *json_get(const struct json *object, const char *key);
  * Integers are decimal digits only: neither "1.0" nor "1e3" is one.
  */
 bool json_string(const struct json *value, const char **ret);
+/* The string that is member @key of @object; "" where there is none or it is something else. */
+const char *json_text(const struct json *object, const char *key);
 bool json_bool(const struct json *value, bool *ret);
 bool json_i64(const struct json *value, int64_t *ret);
 bool json_u64(const struct json *value, uint64_t *ret);

@@ -415,6 +415,13 @@ bool json_string(const struct json *value, const char **ret)
 	return true;
 }
 
+const char *json_text(const struct json *object, const char *key)
+{
+	const char *text = "";
+	json_string(json_get(object, key), &text);
+	return text;
+}
+
 bool json_bool(const struct json *value, bool *ret)
 {
 	if (!value || (value->type != JSON_TRUE && value->type != JSON_FALSE))

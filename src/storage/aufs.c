@@ -169,19 +169,6 @@ static int create(struct storage *s, const struct storage_mount_request *r, stru
 			  : 0;
 }
 
-static int take_off(const char *place, bool readonly, int *ret_fd)
-{
-	struct mount_attr attr = { .attr_set = readonly ? MOUNT_ATTR_RDONLY : 0,
-				   .propagation = MS_PRIVATE };
-	_cleanup_close_ int mount = sys_open_tree(AT_FDCWD, place, OPEN_TREE_CLONE);
-	int r = mount < 0 ? mount : sys_mount_setattr(mount, "", AT_EMPTY_PATH, &attr);
-	if (umount2(place, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && r == 0)
-		r = -errno;
-	if (r == 0)
-		*ret_fd = take_fd(&mount);
-	return r;
-}
-
 /* Returns @result. */
 static int close_all(const int *fds, size_t count, int result)
 {
@@ -214,7 +201,9 @@ static int mount_union(struct storage *s, const struct storage_mount_request *r,
 	/* lint: ok, a descriptor: aufs is older than fsopen(2). */
 	if (mount("none", place, "aufs", upper < 0 ? MS_RDONLY : 0, buf_str(&options)) < 0)
 		return close_all(lower, count, -errno);
-	return close_all(lower, count, take_off(place, upper < 0, ret_fd));
+	const struct mount_attr attr = { .attr_set = upper < 0 ? MOUNT_ATTR_RDONLY : 0,
+					 .propagation = MS_PRIVATE };
+	return close_all(lower, count, fs_take_off(place, &attr, ret_fd));
 }
 
 static int mount_aufs(struct storage *s, const struct storage_mount_request *r, int *ret_fd,

@@ -197,20 +197,6 @@ static int start(const char *options, const char *place, const int *fds, size_t 
 			 r->container_id, *message ? message : "it failed without a word");
 }
 
-/* The mount becomes a detached one. */
-static int take_off(const char *place, int *ret_fd)
-{
-	struct mount_attr attr = { .attr_clr = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID,
-				   .propagation = MS_PRIVATE };
-	_cleanup_close_ int mount = sys_open_tree(AT_FDCWD, place, OPEN_TREE_CLONE);
-	int r = mount < 0 ? mount : sys_mount_setattr(mount, "", AT_EMPTY_PATH, &attr);
-	if (umount2(place, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && r == 0)
-		r = -errno;
-	if (r == 0)
-		*ret_fd = take_fd(&mount);
-	return r;
-}
-
 static int mount_writable(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
 			  struct masu_error *err)
 {
@@ -235,7 +221,9 @@ static int mount_writable(struct storage *s, const struct storage_mount_request 
 		close(fds[i]);
 	if (result < 0)
 		return result;
-	result = take_off(place, ret_fd);
+	const struct mount_attr attr = { .attr_clr = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID,
+					 .propagation = MS_PRIVATE };
+	result = fs_take_off(place, &attr, ret_fd);
 	return result < 0 ? error_errno(err, result, "container %.12s: fuse-overlayfs",
 					r->container_id)
 			  : 0;

@@ -64,28 +64,27 @@ int bpf_load(const struct bpf_kind *kind, const struct bpf_code *code)
 	return fd;
 }
 
-int bpf_attach(int cgroup_fd, const struct bpf_kind *kind, int program_fd, int replace_fd)
+static int attach(int target, const struct bpf_kind *kind, int program_fd, int replace_fd,
+		  uint32_t flags)
 {
 	union bpf_attr attr;
 	memset(&attr, 0, sizeof(attr));
-	attr.target_fd = (uint32_t)cgroup_fd;
+	attr.target_fd = (uint32_t)target;
 	attr.attach_bpf_fd = (uint32_t)program_fd;
 	attr.attach_type = kind->attach;
-	attr.attach_flags = BPF_F_ALLOW_MULTI | (replace_fd >= 0 ? BPF_F_REPLACE : 0);
+	attr.attach_flags = flags | (replace_fd >= 0 ? BPF_F_REPLACE : 0);
 	attr.replace_bpf_fd = replace_fd >= 0 ? (uint32_t)replace_fd : 0;
 	return sys_bpf(BPF_PROG_ATTACH, &attr);
 }
 
+int bpf_attach(int cgroup_fd, const struct bpf_kind *kind, int program_fd, int replace_fd)
+{
+	return attach(cgroup_fd, kind, program_fd, replace_fd, BPF_F_ALLOW_MULTI);
+}
+
 int bpf_attach_device(int ifindex, const struct bpf_kind *kind, int program_fd, int replace_fd)
 {
-	union bpf_attr attr;
-	memset(&attr, 0, sizeof(attr));
-	attr.target_fd = (uint32_t)ifindex;
-	attr.attach_bpf_fd = (uint32_t)program_fd;
-	attr.attach_type = kind->attach;
-	attr.attach_flags = replace_fd >= 0 ? BPF_F_REPLACE : 0;
-	attr.replace_bpf_fd = replace_fd >= 0 ? (uint32_t)replace_fd : 0;
-	return sys_bpf(BPF_PROG_ATTACH, &attr);
+	return attach(ifindex, kind, program_fd, replace_fd, 0);
 }
 
 static int open_if_named(uint32_t id, const char *name)

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -475,4 +476,16 @@ const char *fs_proc_fd(int fd, char ret[FS_PROC_FD_MAX])
 {
 	snprintf(ret, FS_PROC_FD_MAX, "/proc/self/fd/%d", fd);
 	return ret;
+}
+
+int fs_take_off(const char *place, const struct mount_attr *attr, int *ret_fd)
+{
+	struct mount_attr wanted = *attr;
+	_cleanup_close_ int mount = sys_open_tree(AT_FDCWD, place, OPEN_TREE_CLONE);
+	int r = mount < 0 ? mount : sys_mount_setattr(mount, "", AT_EMPTY_PATH, &wanted);
+	if (umount2(place, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && r == 0)
+		r = -errno;
+	if (r == 0)
+		*ret_fd = take_fd(&mount);
+	return r;
 }

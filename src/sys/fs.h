@@ -106,3 +106,10 @@ bool fs_is_type(int fd, long magic);
 /* "/proc/self/fd/N" into @ret: the path by which calls without an AT_EMPTY_PATH reach @fd. */
 #define FS_PROC_FD_MAX 32
 const char *fs_proc_fd(int fd, char ret[FS_PROC_FD_MAX]);
+
+/*
+ * What is mounted at @place becomes a detached mount (open_tree(2)) with these attributes
+ * (mount_setattr(2)), and the place is free again, also where that failed.
+ */
+struct mount_attr; /* linux/mount.h */
+int fs_take_off(const char *place, const struct mount_attr *attr, int *ret_fd);

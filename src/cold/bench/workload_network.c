@@ -14,16 +14,22 @@
 
 static const unsigned short ports[] = { PORT, 0 };
 
-static int serve(struct sample *sample, const char *command, int cpu, struct masu_error *err)
+static int serve_at(struct sample *sample, const char *command, const unsigned short *on, int cpu,
+		    struct masu_error *err)
 {
 	struct words words = { .count = 0 };
 	words_split(&words, sample->place->arena, command);
 	struct place_run run = { .configuration = sample->configuration,
 				 .argv = words.list,
-				 .ports = ports,
+				 .ports = on,
 				 .cpu = cpu,
 				 .limit = 60 };
 	return words.overflow ? -ENOMEM : place_serve(sample->place, &run, err);
+}
+
+static int serve(struct sample *sample, const char *command, int cpu, struct masu_error *err)
+{
+	return serve_at(sample, command, ports, cpu, err);
 }
 
 static int ask(struct sample *sample, const char *command, int cpu, double seconds,
@@ -92,15 +98,8 @@ static int qperf(struct sample *sample, struct masu_error *err)
 	/* The first port is the listener's, the second the data's. */
 	static const unsigned short two[] = { PORT, PORT + 1, 0 };
 	char command[COMMAND_MAX];
-	struct words words = { .count = 0 };
 	snprintf(command, sizeof(command), "qperf -lp %d", PORT);
-	words_split(&words, sample->place->arena, command);
-	struct place_run run = { .configuration = sample->configuration,
-				 .argv = words.list,
-				 .ports = two,
-				 .cpu = PLACE_SERVER_CPU,
-				 .limit = 60 };
-	int r = place_serve(sample->place, &run, err);
+	int r = serve_at(sample, command, two, PLACE_SERVER_CPU, err);
 	int seconds = (int)ceil(sample->settings->seconds);
 	snprintf(command, sizeof(command),
 		 "qperf -lp %d -ip %d -t %d -m 100 -uu %s tcp_lat udp_lat", PORT, PORT + 1, seconds,
@@ -228,15 +227,8 @@ static int nuttcp(struct sample *sample, struct masu_error *err)
 {
 	static const unsigned short two[] = { PORT, PORT + 1, 0 };
 	char command[COMMAND_MAX];
-	struct words words = { .count = 0 };
 	snprintf(command, sizeof(command), "nuttcp -S --nofork -P%d", PORT);
-	words_split(&words, sample->place->arena, command);
-	struct place_run run = { .configuration = sample->configuration,
-				 .argv = words.list,
-				 .ports = two,
-				 .cpu = PLACE_SERVER_CPU,
-				 .limit = 60 };
-	int r = place_serve(sample->place, &run, err);
+	int r = serve_at(sample, command, two, PLACE_SERVER_CPU, err);
 	if (r == 0)
 		r = nuttcp_once(sample, "-t", "in", err);
 	if (r == 0)

@@ -13,17 +13,10 @@
 
 /* ---- in the sandbox ---- */
 
-static const char *text_of(const struct json *object, const char *key)
-{
-	const char *text = "";
-	json_string(json_get(object, key), &text);
-	return text;
-}
-
 static int put_descriptor(const struct json *item, struct buf *out, struct masu_error *err)
 {
 	uint64_t size;
-	const char *digest = text_of(item, "digest");
+	const char *digest = json_text(item, "digest");
 	if (!image_digest_valid(digest) || !json_u64(json_get(item, "size"), &size))
 		return error_set(err, -EBADMSG, "an artifact has something that is no descriptor");
 	return buf_printf(out, "%s %llu\n", digest, (unsigned long long)size);
@@ -37,7 +30,7 @@ int artifacts_describe_list(void *opaque, struct buf *out, struct masu_error *er
 	arena_init(&arena, DOCUMENT_MEMORY);
 	int r = json_parse(&arena, task->texts->text, task->texts->len, &document, err);
 	json_foreach (item, r == 0 ? json_get(document, "manifests") : NULL)
-		if (r == 0 && streq(text_of(item, "mediaType"), MEDIA_TYPE_MANIFEST))
+		if (r == 0 && streq(json_text(item, "mediaType"), MEDIA_TYPE_MANIFEST))
 			r = put_descriptor(item, out, err);
 	return r < 0 ? r : buf_error(out);
 }
@@ -51,7 +44,7 @@ int artifacts_describe_blobs(void *opaque, struct buf *out, struct masu_error *e
 	int r = json_parse(&arena, task->texts->text, task->texts->len, &document, err);
 	if (r < 0)
 		return r;
-	if (!streq(text_of(json_get(document, "subject"), "digest"), task->subject))
+	if (!streq(json_text(json_get(document, "subject"), "digest"), task->subject))
 		return error_set(err, -EBADMSG, "an artifact says that it is attached to another");
 	r = put_descriptor(json_get(document, "config"), out, err);
 	json_foreach (layer, json_get(document, "layers"))
@@ -63,12 +56,12 @@ int artifacts_describe_blobs(void *opaque, struct buf *out, struct masu_error *e
 /* Whether one of the items before @item, of this index or one before, has its digest. */
 static bool is_repeated(const struct json *const *documents, size_t at, const struct json *item)
 {
-	const char *digest = text_of(item, "digest");
+	const char *digest = json_text(item, "digest");
 	for (size_t i = 0; i <= at; i++)
 		json_foreach (other, json_get(documents[i], "manifests")) {
 			if (other == item)
 				return false;
-			if (streq(text_of(other, "digest"), digest))
+			if (streq(json_text(other, "digest"), digest))
 				return true;
 		}
 	return false;

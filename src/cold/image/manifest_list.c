@@ -45,25 +45,18 @@ bool manifest_list_exists(int root_fd, const char *name)
 
 /* ---- reading ---- */
 
-static const char *text_of(const struct json *object, const char *key)
-{
-	const char *text = "";
-	json_string(json_get(object, key), &text);
-	return text;
-}
-
 static int read_member(struct arena *arena, const struct json *item, struct list_member *ret)
 {
 	const struct json *platform = json_get(item, "platform");
 	const struct json *features = json_get(platform, "os.features");
 	struct list_member member = {
-		.source = text_of(json_get(item, "annotations"), SOURCE),
-		.digest = text_of(item, "digest"),
-		.media_type = text_of(item, "mediaType"),
-		.os = text_of(platform, "os"),
-		.architecture = text_of(platform, "architecture"),
-		.variant = text_of(platform, "variant"),
-		.os_version = text_of(platform, "os.version"),
+		.source = json_text(json_get(item, "annotations"), SOURCE),
+		.digest = json_text(item, "digest"),
+		.media_type = json_text(item, "mediaType"),
+		.os = json_text(platform, "os"),
+		.architecture = json_text(platform, "architecture"),
+		.variant = json_text(platform, "variant"),
+		.os_version = json_text(platform, "os.version"),
 	};
 	size_t count = 0;
 	member.os_features =

@@ -45,13 +45,6 @@ int signature_payload(const char *reference, const char *image_digest, struct bu
 	return buf_error(out);
 }
 
-static const char *text_of(const struct json *object, const char *key)
-{
-	const char *text = "";
-	json_string(json_get(object, key), &text);
-	return text;
-}
-
 int signature_payload_check(struct arena *arena, const char *text, size_t len,
 			    const char *image_digest, const struct image_reference *wanted,
 			    struct masu_error *err)
@@ -62,9 +55,9 @@ int signature_payload_check(struct arena *arena, const char *text, size_t len,
 	if (r < 0)
 		return r;
 	const struct json *critical = json_get(document, "critical");
-	const char *name = text_of(json_get(critical, "identity"), "docker-reference");
-	const char *digest = text_of(json_get(critical, "image"), "docker-manifest-digest");
-	if (!streq(text_of(critical, "type"), PAYLOAD_KIND))
+	const char *name = json_text(json_get(critical, "identity"), "docker-reference");
+	const char *digest = json_text(json_get(critical, "image"), "docker-manifest-digest");
+	if (!streq(json_text(critical, "type"), PAYLOAD_KIND))
 		return error_set(err, -EBADMSG, "it is no signature of an image");
 	if (!streq(digest, image_digest))
 		return error_set(err, -EBADMSG, "it is of another image, %.80s", digest);
@@ -106,9 +99,9 @@ int signatures_describe(void *opaque, struct buf *out, struct masu_error *err)
 		return r;
 	json_foreach (layer, layers) {
 		uint64_t size;
-		const char *digest = text_of(layer, "digest");
-		const char *signature = text_of(json_get(layer, "annotations"), ANNOTATION);
-		bool valid = streq(text_of(layer, "mediaType"), SIGNATURE_PAYLOAD_TYPE) &&
+		const char *digest = json_text(layer, "digest");
+		const char *signature = json_text(json_get(layer, "annotations"), ANNOTATION);
+		bool valid = streq(json_text(layer, "mediaType"), SIGNATURE_PAYLOAD_TYPE) &&
 			     *signature && strlen(signature) < SIGNATURE_LIMIT &&
 			     !strpbrk(signature, " \r\n");
 		if (!image_digest_valid(digest) || !json_u64(json_get(layer, "size"), &size))

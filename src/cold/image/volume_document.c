@@ -65,13 +65,6 @@ int volume_manifest_write(const struct volume_artifact *artifact, const char *na
 
 /* ---- in the sandbox: facts, each ended by a NUL ---- */
 
-static const char *text_of(const struct json *object, const char *key)
-{
-	const char *text = "";
-	json_string(json_get(object, key), &text);
-	return text;
-}
-
 /* No text of a document may look like the next fact. */
 static int put_fact(struct buf *out, const char *text)
 {
@@ -83,10 +76,10 @@ static int describe_blob(const struct json *item, const char *type, struct buf *
 			 struct masu_error *err)
 {
 	uint64_t size;
-	const char *digest = text_of(item, "digest");
-	if (!streq(text_of(item, "mediaType"), type))
+	const char *digest = json_text(item, "digest");
+	if (!streq(json_text(item, "mediaType"), type))
 		return error_set(err, -EBADMSG, "no volume of masu: it has a blob of type %.100s",
-				 text_of(item, "mediaType"));
+				 json_text(item, "mediaType"));
 	if (!image_digest_valid(digest) || !json_u64(json_get(item, "size"), &size) ||
 	    json_get(item, "urls"))
 		return error_set(err, -EBADMSG, "a descriptor is not what it should be");
@@ -104,13 +97,13 @@ int volume_describe_manifest(void *opaque, struct buf *out, struct masu_error *e
 	if (r < 0)
 		return r;
 	if (json_get(document, "manifests") ||
-	    !streq(text_of(document, "mediaType"), MEDIA_TYPE_MANIFEST) ||
-	    !streq(text_of(document, "artifactType"), VOLUME_ARTIFACT_TYPE))
+	    !streq(json_text(document, "mediaType"), MEDIA_TYPE_MANIFEST) ||
+	    !streq(json_text(document, "artifactType"), VOLUME_ARTIFACT_TYPE))
 		return error_set(
 			err, -EBADMSG,
 			"that is no volume, but %.100s; images are pulled with `masu pull`",
-			*text_of(document, "artifactType") ? text_of(document, "artifactType")
-							   : text_of(document, "mediaType"));
+			*json_text(document, "artifactType") ? json_text(document, "artifactType")
+							     : json_text(document, "mediaType"));
 	r = describe_blob(json_get(document, "config"), VOLUME_CONFIG_TYPE, out, err);
 	const struct json *layers = json_get(document, "layers");
 	if (r == 0 && (!layers || layers->type != JSON_ARRAY || layers->count == 0 ||
@@ -135,13 +128,13 @@ int volume_describe_config(void *opaque, struct buf *out, struct masu_error *err
 		return r;
 	const struct json *labels = json_get(document, "labels");
 	if (!json_u64(json_get(document, "size"), &size) ||
-	    !image_digest_valid(text_of(document, "tar")))
+	    !image_digest_valid(json_text(document, "tar")))
 		return error_set(err, -EBADMSG, "the volume's config is not what it should be");
 	if (labels && (labels->type != JSON_OBJECT || labels->count > VOLUME_LABELS_MAX))
 		return error_set(err, -E2BIG, "more than %d labels", VOLUME_LABELS_MAX);
-	r = put_fact(out, text_of(document, "name"));
+	r = put_fact(out, json_text(document, "name"));
 	if (r == 0)
-		r = put_fact(out, text_of(document, "tar"));
+		r = put_fact(out, json_text(document, "tar"));
 	if (r == 0)
 		r = buf_printf(out, "%llu", (unsigned long long)size);
 	if (r == 0)

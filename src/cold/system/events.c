@@ -48,19 +48,13 @@ static void print_time(int64_t ns)
 		printf("%.3s:%s ", zone, zone + 3);
 }
 
-static const char *text_of(const struct json *object, const char *key)
-{
-	const char *text = "";
-	json_string(json_get(object, key), &text);
-	return text;
-}
-
 static void print_text(const struct json *event, int64_t ns)
 {
 	const struct json *actor = json_get(event, "Actor");
 	const char *before = " (";
 	print_time(ns);
-	printf("%s %s %s", text_of(event, "Type"), text_of(event, "Action"), text_of(actor, "ID"));
+	printf("%s %s %s", json_text(event, "Type"), json_text(event, "Action"),
+	       json_text(actor, "ID"));
 	const struct json *attributes = json_get(actor, "Attributes");
 	json_foreach (item, attributes) {
 		printf("%s%s=%s", before, item->key, item->text ? item->text : "");

@@ -8,13 +8,6 @@
 #include "cold/system/prune.h"
 #include "engine/events.h"
 
-static const char *text_of(const struct json *network, const char *key)
-{
-	const char *text = "";
-	json_string(json_get(network, key), &text);
-	return text;
-}
-
 /* A container that does not run keeps what it will be connected to. */
 static bool is_used(const struct container *list, size_t count, const char *name)
 {
@@ -52,11 +45,11 @@ static bool goes(const struct prune_run *run, const struct json *network,
 		 const struct container *containers, size_t count)
 {
 	static const char *const predefined[] = { "bridge", "host", "none", NULL };
-	const char *name = text_of(network, "Name");
+	const char *name = json_text(network, "Name");
 	struct oci_pair *labels;
 	size_t label_count;
 	return !strv_contains(predefined, name) && !is_used(containers, count, name) &&
-	       prune_old_enough(run, text_of(network, "Created")) &&
+	       prune_old_enough(run, json_text(network, "Created")) &&
 	       labels_of(run->arena, network, &labels, &label_count) == 0 &&
 	       prune_labels_match(run->filters, labels, label_count);
 }
@@ -72,7 +65,7 @@ int prune_networks(struct prune_run *run, struct masu_error *err)
 		r = engine_network_list(run->engine, run->arena, &list, &count, err);
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		struct masu_error why = { 0 };
-		const char *name = text_of(list[i], "Name");
+		const char *name = json_text(list[i], "Name");
 		if (!goes(run, list[i], containers, container_count))
 			continue;
 		int result = engine_network_remove(run->engine, name, &why);
