@@ -51,7 +51,8 @@ registry_client_setup() {
 }
 
 # An OCI layout of a runnable image: busybox's root in the first layer and COUNT-1 layers of a file of
-# random bytes each, gzipped. Its manifest is not how masu writes one.
+# random bytes each, gzipped. Its manifest is not how masu writes one. The tars end with the two zero blocks
+# that they must have (-b1): skopeo 1.9 loses further ones when it makes zstd:chunked of a layer.
 registry_layout() { # directory, count, KiB of each
 	local dir=$1 count=$2 size=$3 work=$1.work i blob layers='[]' diffs='[]'
 	mkdir -p "$dir/blobs/sha256" "$work/1"
@@ -59,7 +60,7 @@ registry_layout() { # directory, count, KiB of each
 	for i in $(seq 1 "$count"); do
 		mkdir -p "$work/$i"
 		head -c "${size}K" /dev/urandom >"$work/$i/file-$i"
-		tar -C "$work/$i" --numeric-owner --owner=0 --group=0 -cf "$work/tar" .
+		tar -C "$work/$i" --numeric-owner --owner=0 --group=0 -b1 -cf "$work/tar" .
 		diffs=$(jq -c ". + [\"sha256:$(sha256sum <"$work/tar" | cut -d' ' -f1)\"]" <<<"$diffs")
 		gzip -n1 "$work/tar"
 		blob=$(layout_blob "$dir" "$work/tar.gz")
