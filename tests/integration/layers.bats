@@ -89,6 +89,59 @@ listing() { # image
 	[ "$(stat -c %i "$layer/tar")" = "$(stat -c %i "$MASU_ROOT"/images/blobs/sha256/"$(sha256sum "$IN/tree.tar" | cut -d' ' -f1)")" ]
 }
 
+# The files of the store that are not documents: inode and name.
+layer_files() {
+	find "$MASU_ROOT"/images/blobs "$MASU_ROOT"/layers/overlay/*/tar "$MASU_ROOT"/layers/overlay/*/index -size +2 -printf '%i %p\n' | sort
+}
+
+@test "what comes again leaves blobs and layers alone, and a damaged blob is replaced" {
+	local blob before
+	m import $EROFS "$IN/tree.tar" box:1 >/dev/null
+	blob=$MASU_ROOT/images/blobs/sha256/$(sha256sum "$IN/tree.tar" | cut -d' ' -f1)
+	layer_files >"$BATS_TEST_TMPDIR/once"
+	grep -q "$blob" "$BATS_TEST_TMPDIR/once"
+	m import $EROFS "$IN/tree.tar" box:1 >/dev/null
+	m import $EROFS -c 'LABEL another=one' "$IN/tree.tar" box:2 >/dev/null
+	layer_files | diff "$BATS_TEST_TMPDIR/once" -
+	# Above another layer it is another layer, of the same file.
+	m save -o "$BATS_TEST_TMPDIR/box.tar" box:1
+	m load -q -i "$BATS_TEST_TMPDIR/box.tar"
+	layer_files | diff "$BATS_TEST_TMPDIR/once" -
+	m load -q $EROFS -i "$IN/plain.tar"
+	layer_files >"$BATS_TEST_TMPDIR/loaded"
+	m load -q $EROFS -i "$IN/plain.tar"
+	layer_files | diff "$BATS_TEST_TMPDIR/loaded" -
+	# A commit of the same change is the same layer.
+	m_create --name worker box:1 true >/dev/null
+	m cp "$BUSYBOX" worker:/more
+	m commit worker made:1 >/dev/null
+	layer_files >"$BATS_TEST_TMPDIR/committed"
+	m commit worker made:2 >/dev/null
+	layer_files | diff "$BATS_TEST_TMPDIR/committed" -
+	# Other bytes under the name, as many as there should be.
+	before=$(stat -c %i "$blob")
+	printf damaged | dd of="$blob" bs=1 seek=3000 conv=notrunc status=none
+	m import $EROFS "$IN/tree.tar" box:1 >/dev/null
+	cmp "$blob" "$IN/tree.tar"
+	[ "$(stat -c %i "$blob")" != "$before" ]
+}
+
+@test "a layer on another layer, too, is one tar on the disk" {
+	local dir=$BATS_TEST_TMPDIR/image tree
+	tree=sha256:$(sha256sum "$IN/tree.tar" | cut -d' ' -f1)
+	m import $EROFS "$IN/tree.tar" box:1 >/dev/null
+	mkdir "$dir"
+	tar -C "$BATS_TEST_DIRNAME" -cf "$dir/lower" layers.bats
+	cp "$IN/tree.tar" "$dir/upper"
+	jq -n --arg lower "sha256:$(sha256sum "$dir/lower" | cut -d' ' -f1)" --arg upper "$tree" \
+		'{architecture: "amd64", os: "linux", config: {}, rootfs: {type: "layers", diff_ids: [$lower, $upper]}}' >"$dir/config.json"
+	echo '[{"Config": "config.json", "RepoTags": ["two:1"], "Layers": ["lower", "upper"]}]' >"$dir/manifest.json"
+	m load -q $EROFS -i "$dir"
+	[ "$(formats two:1)" = erofs:erofs ]
+	# The blob and a name in each of the two layers.
+	[ "$(stat -c %h "$MASU_ROOT/images/blobs/sha256/${tree#sha256:}")" = 3 ]
+}
+
 @test "the first containers of a layer mount it once, and it goes with the layer" {
 	local i path
 	m import $EROFS "$IN/tree.tar" box:1 >/dev/null

@@ -20,6 +20,9 @@
 
 #define STAGING	  IMAGES_DIR "/" IMAGES_PRIVATE "/staging"
 #define COPY_SIZE (1u << 20)
+/* Of two files at once: what stays in the processor's own memory. */
+#define COMPARE_SIZE (128u << 10)
+#define TWIN	     "twin" /* no name that staging_create() gives */
 
 struct hasher {
 	EVP_MD_CTX *context;
@@ -217,6 +220,57 @@ int staging_store_bytes(struct staging *staging, const void *data, size_t len,
 	str_format(blob.digest, sizeof(blob.digest), "sha256:%s", hex);
 	*ret = blob;
 	return 0;
+}
+
+static ssize_t read_full(int fd, uint8_t *buffer, size_t size)
+{
+	size_t len = 0;
+	while (len < size) {
+		ssize_t got = read(fd, buffer + len, size - len);
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			break;
+		if (got > 0)
+			len += (size_t)got;
+	}
+	return (ssize_t)len;
+}
+
+static bool same_bytes(int a, int b)
+{
+	_cleanup_free_ uint8_t *left = malloc(COMPARE_SIZE), *right = malloc(COMPARE_SIZE);
+	if (!left || !right)
+		return false;
+	for (;;) {
+		ssize_t len = read_full(a, left, COMPARE_SIZE);
+		if (len < 0 || read_full(b, right, COMPARE_SIZE) != len ||
+		    memcmp(left, right, (size_t)len) != 0)
+			return false;
+		if (len == 0)
+			return true;
+	}
+}
+
+void staging_reuse(struct staging *staging, const struct staged_blob *blob)
+{
+	char path[128];
+	struct stat stored, staged;
+	if (str_format(path, sizeof(path), IMAGES_DIR "/" IMAGES_BLOBS "/%s",
+		       blob->digest + strlen("sha256:")) < 0)
+		return;
+	_cleanup_close_ int there =
+		openat(staging->root_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_close_ int here = there < 0 ? -1 : staging_read(staging, blob);
+	if (here < 0 || fstat(there, &stored) < 0 || fstat(here, &staged) < 0 ||
+	    !S_ISREG(stored.st_mode) || stored.st_size != staged.st_size ||
+	    (stored.st_dev == staged.st_dev && stored.st_ino == staged.st_ino) ||
+	    !same_bytes(there, here))
+		return;
+	/* By its descriptor: the name may be another file's by now. */
+	if (linkat(AT_FDCWD, fs_proc_fd(there, path), staging->fd, TWIN, AT_SYMLINK_FOLLOW) == 0 &&
+	    renameat(staging->fd, TWIN, staging->fd, blob->name) < 0)
+		unlinkat(staging->fd, TWIN, 0);
 }
 
 int staging_read(const struct staging *staging, const struct staged_blob *blob)

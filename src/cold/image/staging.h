@@ -36,6 +36,14 @@ int staging_store(struct staging *staging, int fd, struct staged_blob *ret, stru
 int staging_store_bytes(struct staging *staging, const void *data, size_t len,
 			struct staged_blob *ret, struct masu_error *err);
 
+/*
+ * Where the store has a blob of that digest with these very bytes, the staged file becomes another
+ * name of it: then nothing is written twice, and publishing leaves the store's own alone. A damaged
+ * one is not the same, and neither is one that cannot be read. Needs no lock: what is removed
+ * meanwhile is published again.
+ */
+void staging_reuse(struct staging *staging, const struct staged_blob *blob);
+
 /* Opens a staged file for reading. */
 int staging_read(const struct staging *staging, const struct staged_blob *blob);
 
