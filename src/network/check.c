@@ -12,8 +12,8 @@
 /* Somebody waits to remove the unused bridge already. */
 static bool is_being_retired(const struct lease_pool *pool)
 {
-	_cleanup_close_ int fd = openat(pool->dir_fd, "retire", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+	_cleanup_close_ int fd = lease_retire_lock(pool->dir_fd);
+	return fd == -EWOULDBLOCK;
 }
 
 /* Somebody took away what containers need. */

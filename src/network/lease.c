@@ -52,6 +52,14 @@ int lease_lock(struct lease_pool *pool, int operation)
 	return r < 0 ? -errno : 0;
 }
 
+int lease_retire_lock(int dir_fd)
+{
+	_cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
 static const char *lease_name(struct in_addr ipv4, char ret[INET_ADDRSTRLEN])
 {
 	return inet_ntop(AF_INET, &ipv4, ret, INET_ADDRSTRLEN);

@@ -51,6 +51,13 @@ void lease_close(struct lease_pool *pool);
 int lease_lock(struct lease_pool *pool, int operation);
 
 /*
+ * The descriptor that makes its holder the one who removes the unused network of @dir_fd (a pool's
+ * directory); -EWOULDBLOCK: another is at it. It is the directory's own flock(2): a file made for it
+ * could come to be while `network rm` empties the directory, and stay.
+ */
+int lease_retire_lock(int dir_fd);
+
+/*
  * Writes @lease under a free address of the network's range (never the gateway's, a reserved one,
  * the first or the last), or under lease->ipv4 where that is set. The address that was given back
  * last is given again first: the same container started again finds its old elements and neighbour

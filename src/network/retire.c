@@ -90,14 +90,11 @@ int network_retire(int root_fd, int run_fd, const char *network, unsigned linger
 		sweep(root_fd, run_fd, network);
 	/* Again where the last lease went after it was seen and before the lock was free. */
 	while (lease_count(&pool, 1) == 0) {
-		_cleanup_close_ int waiting =
-			openat(dir, "retire", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		_cleanup_close_ int waiting = lease_retire_lock(dir);
 		if (waiting < 0)
-			return error_errno(err, -errno, "network %s: retire", network);
-		if (flock(waiting, LOCK_EX | LOCK_NB) < 0)
-			return errno == EWOULDBLOCK
+			return waiting == -EWOULDBLOCK
 				       ? 0
-				       : error_errno(err, -errno, "network %s: retire", network);
+				       : error_errno(err, waiting, "network %s: retire", network);
 		if (wait_unused(&pool, linger_ms))
 			return remove_unused(root_fd, run_fd, network, err);
 	}

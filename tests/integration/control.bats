@@ -467,12 +467,13 @@ frozen_as_asked() { # name
 	oracle_crun_ready
 	tar -C "$BATS_FILE_TMPDIR/tree" -cf "$BATS_FILE_TMPDIR/busybox.tar" .
 	oracle_podman import "$BATS_FILE_TMPDIR/busybox.tar" localhost/busybox:local >/dev/null
+	# No name may be the beginning of an id: then it means that container once it is free.
 	local options=(-d --network none --stop-timeout 1) line mine theirs
-	oracle_podman run "${options[@]}" --name aa busybox:local sh -c "$COUNTS" >/dev/null
-	oracle_podman run "${options[@]}" --name bb busybox:local sh -c "$COUNTS" >/dev/null
-	m_run "${options[@]}" --name aa busybox:local sh -c "$COUNTS" >/dev/null
-	m_run "${options[@]}" --name bb busybox:local sh -c "$COUNTS" >/dev/null
-	wait_until 5 test -s "$(root_of bb)/tmp/n"
+	oracle_podman run "${options[@]}" --name ann busybox:local sh -c "$COUNTS" >/dev/null
+	oracle_podman run "${options[@]}" --name ben busybox:local sh -c "$COUNTS" >/dev/null
+	m_run "${options[@]}" --name ann busybox:local sh -c "$COUNTS" >/dev/null
+	m_run "${options[@]}" --name ben busybox:local sh -c "$COUNTS" >/dev/null
+	wait_until 5 test -s "$(root_of ben)/tmp/n"
 	while read -r line; do
 		mine=ok theirs=ok
 		m $line >"$BATS_TEST_TMPDIR/mine" 2>/dev/null || mine=failed
@@ -482,32 +483,32 @@ frozen_as_asked() { # name
 		# podman prints ids where docker prints what was typed.
 		[ "${line%% *}" != wait ] || diff "$BATS_TEST_TMPDIR/mine" "$BATS_TEST_TMPDIR/theirs"
 	done <<-'END'
-		unpause aa
-		pause aa
-		pause aa
-		exec aa true
-		unpause aa
+		unpause ann
+		pause ann
+		pause ann
+		exec ann true
+		unpause ann
 		pause nosuch
-		rename aa bb
-		rename aa cc
-		rename aa dd
-		rename nosuch ee
-		inspect aa
-		inspect cc
-		port cc
-		stop cc bb
-		stop cc bb
-		kill cc
-		pause cc
-		top cc
-		wait cc
-		wait bb
+		rename ann ben
+		rename ann cyn
+		rename ann don
+		rename nosuch evy
+		inspect ann
+		inspect cyn
+		port cyn
+		stop cyn ben
+		stop cyn ben
+		kill cyn
+		pause cyn
+		top cyn
+		wait cyn
+		wait ben
 		update nosuch
-		restart cc
-		kill -s TERM cc
-		wait cc
-		rm cc
-		rm cc
-		rm bb
+		restart cyn
+		kill -s TERM cyn
+		wait cyn
+		rm cyn
+		rm cyn
+		rm ben
 	END
 }

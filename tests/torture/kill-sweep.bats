@@ -32,6 +32,8 @@ masu_processes() {
 	done
 }
 
+all_have_ended() { [ -z "$(masu_processes)" ]; }
+
 # Everything that outlives a process and that masu could have left, as text.
 machine_state() {
 	find "$MASU_ROOT" "$MASU_RUNROOT" -printf '%y %P\n' | grep -v -e ' \.lock$' -e ' lock$' -e ' events\.log' | sort
@@ -52,6 +54,8 @@ sweep() {
 	# Bridge and trash go behind the reply.
 	wait_until 10 sh -c '! ip link show masu0' >/dev/null 2>&1
 	wait_until 10 sh -c '[ -z "$(find "$MASU_ROOT/trash" "$MASU_ROOT/containers/.new" -mindepth 1 2>/dev/null)" ]'
+	# Nor is a monitor that still tidies up part of what must be there again.
+	wait_until 10 all_have_ended || true
 	before=$(machine_state)
 	total=$("$BATS_FILE_TMPDIR/stepper" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
 	sh -c "$cleanup" >/dev/null 2>&1
