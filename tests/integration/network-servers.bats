@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# Servers as they are, on a direct port: each is asked from a neighbour, restarted, and asked again. They
-# are Debian's, from the host's /usr; what is not installed is skipped.
+# Servers as they are, on a direct port: each is asked from the host and from a neighbour, by both families
+# that it serves, then restarted and asked again. They are Debian's, from the host's /usr; what is not
+# installed is skipped (tools/setup test installs them all).
 
 bats_require_minimum_version 1.5.0
 
@@ -47,26 +48,35 @@ serve() {
 	PORT=$port
 }
 modes() { m inspect server | jq -r ".[0].NetworkSettings.Ports[\"$PORT/tcp\"] | map(.Mode) | join(\" \")"; }
-says() {
-	local expected=$1
-	shift
-	[[ "$(lan "$@" 2>/dev/null)" == *"$expected"* ]]
+# at ADDRESS COMMAND...: the command with the address for @ (for ://@ as URLs have it).
+at() {
+	local address=$1 words=("${@:2}") url=$1
+	[[ $address != *:* ]] || url="[$address]"
+	words=("${words[@]//:\/\/@/:\/\/$url}")
+	"${words[@]//@/$address}"
 }
-# answers EXPECTED COMMAND...: what it says from the neighbour, within ten seconds.
+says() { [[ "$("${@:2}" 2>/dev/null)" == *"$1"* ]]; }
+# answers EXPECTED COMMAND...: what it says, within ten seconds.
 answers() {
-	wait_until 10 says "$@" || { echo "answered: $(lan "${@:2}" 2>&1)"; m logs server 2>&1 | tail -n 5; return 1; }
+	wait_until 10 says "$@" || { echo "answered: $("${@:2}" 2>&1)"; m logs server 2>&1 | tail -n 5; return 1; }
 }
-# served MODES EXPECTED COMMAND...: now, and after a restart.
+# asked MODES EXPECTED COMMAND...: at each of the host's addresses that the modes ("direct nat": IPv4 alone) let
+# expect the server at.
+asked() {
+	answers "$2" at 127.0.0.1 "${@:3}"
+	[ "$(modes)" = "$1" ] || { modes; return 1; }
+	answers "$2" at 10.9.0.1 lan "${@:3}"
+	[ "$1" = "direct direct" ] || return 0
+	answers "$2" at ::1 "${@:3}"
+	answers "$2" at fd09::1 lan "${@:3}"
+}
+# served: the same, and again after a restart.
 served() {
-	local wanted=$1
-	shift
-	answers "$@"
-	[ "$(modes)" = "$wanted" ]
+	asked "$@"
 	m restart -t 1 server >/dev/null
-	answers "$@"
-	[ "$(modes)" = "$wanted" ]
+	asked "$@"
 }
-get() { echo curl -fs --max-time 2 "http://10.9.0.1:8080/$1"; }
+get() { echo curl -fs --max-time 2 "http://@:8080/$1"; }
 
 @test "busybox httpd" {
 	echo "of httpd" >"$SHARED/page"
@@ -76,17 +86,22 @@ get() { echo curl -fs --max-time 2 "http://10.9.0.1:8080/$1"; }
 
 @test "busybox nc, which is forked for every connection" {
 	serve 80 -- nc -ll -p 80 -e echo "of nc"
-	served "direct direct" "of nc" timeout 2 nc -N 10.9.0.1 8080
+	served "direct direct" "of nc" timeout 2 nc -N @ 8080
 }
 
 @test "redis, with pipelined requests of many clients" {
 	needs redis-server
 	serve 6379 -- /usr/bin/redis-server --port 6379 --save '' --protected-mode no --bind '0.0.0.0 ::'
-	served "direct direct" PONG redis-cli -h 10.9.0.1 -p 8080 ping
-	answers PONG redis-cli -h fd09::1 -p 8080 ping
+	served "direct direct" PONG redis-cli -h @ -p 8080 ping
 	lan redis-benchmark -h 10.9.0.1 -p 8080 -t set,get -n 2000 -c 50 -P 8 -q >/dev/null
 	[ "$(m exec server /usr/bin/redis-cli ping)" = PONG ]
+	# It closes all sockets, and listens anew.
+	[ "$(m exec server /usr/bin/redis-cli config set bind 0.0.0.0)" = OK ]
+	answers PONG at 10.9.0.1 lan redis-cli -h @ -p 8080 ping
+	run -1 redis-cli -h ::1 -p 8080 ping
 }
+
+has_listeners() { [ "$(ss -H4ltn sport = :8080 | wc -l)" -eq "$1" ]; }
 
 @test "nginx with reuseport, deferred accept and two workers; a reload keeps the port" {
 	needs nginx
@@ -113,13 +128,17 @@ get() { echo curl -fs --max-time 2 "http://10.9.0.1:8080/$1"; }
 	CONF
 	serve 80 -- /usr/sbin/nginx -c /shared/nginx.conf
 	served "direct direct" "of nginx" $(get page)
-	answers "80 of 10.9.0.2" $(get port)
-	answers "80 of fd09::2" curl -fs --max-time 2 'http://[fd09::1]:8080/port'
+	answers "80 of 10.9.0.2" at 10.9.0.1 lan $(get port)
+	answers "80 of fd09::2" at fd09::1 lan $(get port)
+	# A third worker has a socket of its own, beside those of the other two.
+	sed -i 's/^worker_processes 2/worker_processes 3/' "$SHARED/nginx.conf"
+	echo "reloaded" >"$SHARED/www/page"
 	m exec server /usr/sbin/nginx -c /shared/nginx.conf -s reload
 	for _ in $(seq 20); do
-		lan curl -fs --max-time 2 -o /dev/null http://10.9.0.1:8080/page
+		[ "$(lan curl -fs --max-time 2 http://10.9.0.1:8080/page)" = reloaded ]
 	done
-	[ "$(modes)" = "direct direct" ]
+	wait_until 5 has_listeners 3
+	asked "direct direct" reloaded $(get page)
 }
 
 @test "python: http.server, and asyncio with a started loop" {
@@ -163,12 +182,12 @@ get() { echo curl -fs --max-time 2 "http://10.9.0.1:8080/$1"; }
 
 @test "memcached, with threads" {
 	needs memcached
-	serve 11211 --user 1000 -- /usr/bin/memcached -t 2 -l 0.0.0.0
-	served "direct nat" STORED sh -c 'printf "set key 0 0 1\r\nx\r\nquit\r\n" | timeout 2 nc -N 10.9.0.1 8080'
+	serve 11211 --user 1000 -- /usr/bin/memcached -t 2
+	served "direct direct" STORED sh -c 'printf "set key 0 0 1\r\nx\r\nquit\r\n" | timeout 2 nc -N @ 8080'
 }
 
 @test "a static Go program" {
-	needs go
+	needs gccgo-12
 	cat >"$SHARED/server.go" <<-'GO'
 		package main
 
@@ -178,61 +197,60 @@ get() { echo curl -fs --max-time 2 "http://10.9.0.1:8080/$1"; }
 			http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprint(w, "of go ", r.Context().Value(http.LocalAddrContextKey).(net.Addr).(*net.TCPAddr).Port)
 			})
-			http.ListenAndServe(":80", nil)
+			panic(http.ListenAndServe(":80", nil))
 		}
 	GO
-	GOCACHE=$BATS_TEST_TMPDIR/go HOME=$BATS_TEST_TMPDIR CGO_ENABLED=0 GO111MODULE=off GOFLAGS=-p=1 \
-		go build -o "$SHARED/server" "$SHARED/server.go"
+	gccgo-12 -static -o "$SHARED/server" "$SHARED/server.go" 2>/dev/null # warns of getaddrinfo()
 	serve 80 -- /shared/server
 	served "direct direct" "of go 80" $(get)
 }
 
+@test "a program of the Go compiler: docker-registry" {
+	needs docker-registry
+	printf 'version: 0.1\nstorage: { inmemory: {} }\nhttp: { addr: ":80" }\n' >"$SHARED/registry.yml"
+	serve 80 -- /usr/bin/docker-registry serve /shared/registry.yml
+	served "direct direct" "{}" $(get v2/)
+}
+
 @test "java, with a selector" {
-	local java
-	java=$(readlink -f "$(command -v javac)" 2>/dev/null) || skip "javac is not installed"
-	cat >"$SHARED/Server.java" <<-'JAVA'
-		import java.net.*; import java.nio.*; import java.nio.channels.*;
-		public class Server {
-			public static void main(String[] arguments) throws Exception {
-				Selector selector = Selector.open();
-				ServerSocketChannel server = ServerSocketChannel.open();
-				server.configureBlocking(false);
-				server.bind(new InetSocketAddress(80));
-				server.register(selector, SelectionKey.OP_ACCEPT);
-				for (;;) {
-					selector.select();
-					for (SelectionKey key : selector.selectedKeys()) {
-						SocketChannel client = server.accept();
-						if (client == null) continue;
-						client.write(ByteBuffer.wrap("of java\n".getBytes()));
-						client.close();
-					}
-					selector.selectedKeys().clear();
-				}
-			}
-		}
-	JAVA
-	"$java" -d "$SHARED" "$SHARED/Server.java"
-	serve 80 -v /etc:/etc:ro -- "${java%c}" -XX:TieredStopAtLevel=1 -cp /shared Server
-	served "direct direct" "of java" timeout 2 nc 10.9.0.1 8080
+	needs java
+	/usr/bin/python3 "$REPO/tests/integration/src/java-server.py" "$SHARED/Server.class"
+	serve 80 -v /etc:/etc:ro -- "$(readlink -f "$(command -v java)")" -XX:TieredStopAtLevel=1 -cp /shared Server
+	served "direct direct" "No context found" curl -s --max-time 2 http://@:8080/
 }
 
 @test "iperf3, which makes a listening socket anew for each test" {
 	needs iperf3
 	serve 5201 -- /usr/bin/iperf3 -s
-	answers receiver iperf3 -c 10.9.0.1 -p 8080 -n 4M
-	answers receiver iperf3 -c 10.9.0.1 -p 8080 -n 4M -R -P 2
+	served "direct direct" receiver iperf3 -c @ -p 8080 -n 4M
+	answers receiver lan iperf3 -c 10.9.0.1 -p 8080 -n 4M -R -P 2
 	[ "$(modes)" = "direct direct" ]
 }
 
-@test "postgresql" {
+@test "mariadb" {
+	needs mariadbd
+	local options="--no-defaults --datadir=/tmp/db --tmpdir=/tmp --innodb-log-file-size=4M --innodb-buffer-pool-size=8M
+		--innodb-flush-method=nosync"
+	serve 3306 --user 1000 -- sh -c "set -e
+		[ -d /tmp/db ] || {
+			mkdir /tmp/db
+			{ echo 'create database mysql;'; echo 'use mysql;'; cat /usr/share/mysql/mysql_system_tables.sql; } |
+				/usr/sbin/mariadbd $(echo $options) --bootstrap
+		}
+		exec /usr/sbin/mariadbd $(echo $options) --socket=/tmp/socket --skip-grant-tables --skip-networking=0"
+	wait_until 20 mariadb --no-defaults -h 127.0.0.1 -P 8080 -e 'select 1' >/dev/null 2>&1
+	served "direct direct" 42 mariadb --no-defaults -h @ -P 8080 -e 'select 6 * 7'
+}
+
+@test "postgresql; a reload keeps the port" {
 	local bin
 	bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | head -n 1)
 	[ -x "$bin/postgres" ] || skip "postgresql is not installed"
-	chmod 777 "$SHARED"
-	serve 5432 --user 1000 -- sh -c "[ -d /tmp/db ] || $bin/initdb -D /tmp/db -U me -A trust >/dev/null
-		echo 'host all all 10.9.0.0/16 trust' >>/tmp/db/pg_hba.conf
-		exec $bin/postgres -D /tmp/db -c listen_addresses='*' -c unix_socket_directories=/tmp"
-	wait_until 20 lan "$bin/psql" -h 10.9.0.1 -p 8080 -U me -d postgres -c 'select 1' >/dev/null 2>&1
-	served "direct direct" 42 "$bin/psql" -h 10.9.0.1 -p 8080 -U me -d postgres -Atc 'select 6 * 7'
+	serve 5432 --user 1000 -- sh -c "[ -d /tmp/db ] || $bin/initdb -N --no-locale -D /tmp/db -U me -A trust >/dev/null
+		echo 'host all all all trust' >>/tmp/db/pg_hba.conf
+		exec $bin/postgres -D /tmp/db -F -c listen_addresses='*' -c unix_socket_directories=/tmp"
+	wait_until 20 "$bin/psql" -h 127.0.0.1 -p 8080 -U me -d postgres -c 'select 1' >/dev/null 2>&1
+	served "direct direct" 42 "$bin/psql" -h @ -p 8080 -U me -d postgres -Atc 'select 6 * 7'
+	[ "$("$bin/psql" -h 127.0.0.1 -p 8080 -U me -d postgres -Atc 'select pg_reload_conf()')" = t ]
+	asked "direct direct" 42 "$bin/psql" -h @ -p 8080 -U me -d postgres -Atc 'select 6 * 7'
 }
