@@ -297,22 +297,26 @@ static void lead_inside(struct direct *direct)
 			cleanup_close(&direct->ports[i].inside_fd);
 }
 
-/* The guard must know a port as taken only when it is. */
+/* A loopback address of the host is none that a container gets to. */
+static bool is_loopback(const struct network_port *port)
+{
+	return port->host_family == AF_INET && ntohl(port->host_ip.v4.s_addr) >> 24 == 127;
+}
+
+/* The guard must know a port as taken only when it is. What is bound to one address of the host is
+ * reached there, or at the gateway's where it is led from that. */
 static void list_ports(const struct direct *direct, struct guard_port ret[GUARD_PORTS_MAX])
 {
 	for (size_t i = 0; i < direct->count; i++) {
 		const struct network_port *port = &direct->ports[i].port;
-		bool inside = direct->ports[i].inside_fd >= 0;
-		/* What is bound to one address of the host is not at the gateway's, unless it is
-		 * led there. */
-		ret[i] = (struct guard_port) { .protocol = port->protocol == NETWORK_UDP
-								   ? IPPROTO_UDP
-								   : IPPROTO_TCP,
-					       .container_port = port->container_port,
-					       .host_port = port->host_port,
-					       .taken = !port->host_ip_set ? port->direct
-							: inside	   ? NETWORK_DIRECT_V4
-									   : 0 };
+		bool at_gateway = !port->host_ip_set || direct->ports[i].inside_fd >= 0;
+		ret[i] = (struct guard_port) {
+			.protocol = port->protocol == NETWORK_UDP ? IPPROTO_UDP : IPPROTO_TCP,
+			.container_port = port->container_port,
+			.host_port = port->host_port,
+			.taken = at_gateway || !is_loopback(port) ? port->direct : 0,
+			.address = at_gateway ? NULL : port->host_ip.v6.s6_addr32,
+		};
 	}
 }
 

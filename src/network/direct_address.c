@@ -14,12 +14,15 @@
 #include "sys/netlink.h"
 
 /*
- * The mark says that a packet is for a direct port, of which port of the host, and whether that is
- * one of the loopback address only. Its lower half and bit 16 are those.
+ * The mark says that a packet is for a direct port, of which port of the host (its lower half), and
+ * whether that is one of the loopback address only, or of another single address, which the packet
+ * then carries in its control block: that is kept from one program to the next where a packet is
+ * handed to another interface without passing it.
  */
 #define MARK	      0x6d600000u
 #define MARK_MASK     0xfff00000u
 #define MARK_LOOPBACK 0x00010000u
+#define MARK_ADDRESS  0x00020000u
 /* Before whatever else routes by rules (VPNs begin at 5,000), after the local addresses. */
 #define RULE_PRIORITY 100
 #define NEXT	      (-1) /* TCX_NEXT: whoever else has a program there */
@@ -28,8 +31,9 @@
 
 static const struct bpf_kind steer = { BPF_PROG_TYPE_SCHED_CLS, (enum bpf_attach_type)TCX_EGRESS,
 				       "masu_steer" };
+/* Not the name of the one that knew of no single addresses: that is left where it is. */
 static const struct bpf_kind assign = { BPF_PROG_TYPE_SCHED_CLS, (enum bpf_attach_type)TCX_INGRESS,
-					"masu_assign" };
+					"masu_assign_2" };
 
 static const struct bpf_kind inward = { BPF_PROG_TYPE_SCHED_CLS, (enum bpf_attach_type)TCX_INGRESS,
 					"masu_inward" };
@@ -179,11 +183,7 @@ static void unless_address(struct bpf_code *code, struct jumps *jumps, const str
 static bool is_led(const struct network_port *port, const struct layout *layout)
 {
 	unsigned family = layout->type == ETH_P_IP ? NETWORK_DIRECT_V4 : NETWORK_DIRECT_V6;
-	if (port->protocol != NETWORK_TCP || !(port->direct & family))
-		return false;
-	/* The socket is found at the container's address if it is bound to none. */
-	return !port->host_ip_set ||
-	       (port->host_family == AF_INET && port->host_ip.v4.s_addr == htonl(INADDR_LOOPBACK));
+	return port->protocol == NETWORK_TCP && (port->direct & family);
 }
 
 /* Only TCP in a packet of its own, without options before it. */
@@ -198,6 +198,23 @@ static void unless_plain(struct bpf_code *code, struct jumps *others, const stru
 	}
 	load(code, BPF_B, base + layout->protocol);
 	jump_if(code, others, BPF_JNE, R2, IPPROTO_TCP);
+}
+
+/* Where the socket is bound to one address it is found there only. */
+static void emit_port(struct bpf_code *code, const struct layout *layout,
+		      const struct network_port *port, struct jumps *taken)
+{
+	uint32_t address[4], flag = 0;
+	memcpy(address, &port->host_ip, sizeof(address));
+	if (port->host_ip_set)
+		flag = layout->words == 1 && address[0] == htonl(INADDR_LOOPBACK) ? MARK_LOOPBACK
+										  : MARK_ADDRESS;
+	for (unsigned i = 0; flag == MARK_ADDRESS && i < layout->words; i++) {
+		set(code, R3, address[i]);
+		bpf_emit(code, BPF_STX | BPF_MEM | BPF_W, R6, R3, (int16_t)(CTX(cb) + 4 * i), 0);
+	}
+	set(code, R7, MARK | flag | port->host_port);
+	jump_if(code, taken, BPF_JEQ, R2, htons(port->container_port));
 }
 
 /* What is for a direct port is marked; what comes back from it, to the host, gets the host's
@@ -222,13 +239,9 @@ static void write_family(struct bpf_code *code, const struct layout *layout,
 	jump(code, &done);
 	land(code, &not_own);
 	load(code, BPF_H, ports + 2);
-	for (size_t i = 0; i < lease->port_count; i++) {
-		const struct network_port *port = &lease->ports[i];
-		if (!is_led(port, layout))
-			continue;
-		set(code, R7, MARK | (port->host_ip_set ? MARK_LOOPBACK : 0) | port->host_port);
-		jump_if(code, &taken, BPF_JEQ, R2, htons(port->container_port));
-	}
+	for (size_t i = 0; i < lease->port_count; i++)
+		if (is_led(&lease->ports[i], layout))
+			emit_port(code, layout, &lease->ports[i], &taken);
 	jump(code, others);
 	land(code, &taken);
 	bpf_emit(code, BPF_STX | BPF_MEM | BPF_W, R6, R7, CTX(mark), 0);
@@ -320,7 +333,7 @@ static void write_assign_family(struct bpf_code *code, const struct layout *layo
 				struct jumps *others)
 {
 	static const struct in6_addr loopback6 = IN6ADDR_LOOPBACK_INIT;
-	struct jumps fresh = { 0 }, anywhere = { 0 };
+	struct jumps fresh = { 0 }, anywhere = { 0 }, elsewhere = { 0 };
 	int base = -8 - 8 * layout->words, destination = base + 4 * layout->words;
 	uint32_t loopback[4] = { htonl(INADDR_LOOPBACK) };
 	if (layout->type == ETH_P_IPV6)
@@ -340,11 +353,19 @@ static void write_assign_family(struct bpf_code *code, const struct layout *layo
 	copy(code, R2, R7);
 	bpf_emit(code, BPF_ALU | BPF_END | BPF_TO_BE, R2, 0, 0, 16);
 	bpf_emit(code, BPF_STX | BPF_MEM | BPF_H, R10, R2, -6, 0);
+	jump_if(code, &elsewhere, BPF_JSET, R7, MARK_ADDRESS);
 	bpf_emit(code, BPF_ALU | BPF_AND | BPF_K, R7, 0, 0, MARK_LOOPBACK);
 	jump_if(code, &anywhere, BPF_JEQ, R7, 0);
 	for (int i = 0; i < layout->words; i++)
 		bpf_emit(code, BPF_ST | BPF_MEM | BPF_W, R10, 0, (int16_t)(destination + 4 * i),
 			 (int32_t)loopback[i]);
+	jump(code, &anywhere);
+	land(code, &elsewhere);
+	for (int i = 0; i < layout->words; i++) {
+		bpf_emit_load(code, R2, R6, CTX(cb) + 4 * (size_t)i);
+		bpf_emit(code, BPF_STX | BPF_MEM | BPF_W, R10, R2, (int16_t)(destination + 4 * i),
+			 0);
+	}
 	land(code, &anywhere);
 	write_lookup(code, layout, BPF_FUNC_sk_lookup_tcp);
 	bpf_emit(code, BPF_JMP | BPF_JEQ | BPF_K, R0, 0, 0, 0);

@@ -176,17 +176,18 @@ static size_t emit_unless_itself(struct bpf_code *code, const struct guard *guar
 	return 4;
 }
 
-static void emit_to_gateway(struct bpf_code *code, const struct guard *guard, bool v6,
-			    const struct guard_port *port)
+static void emit_to_server(struct bpf_code *code, const struct guard *guard, bool v6,
+			   const struct guard_port *port)
 {
-	uint32_t gateway[4];
+	uint32_t address[4];
 	size_t protocol = emit_unless(code, CTX(protocol), port->protocol);
 	size_t other = emit_unless(code, CTX(user_port), htons(port->container_port));
-	memcpy(gateway, &guard->addresses.gateway6, sizeof(gateway));
-	for (size_t i = 0; v6 && i < 4; i++)
-		emit_store(code, CTX(user_ip6) + 4 * i, gateway[i]);
+	memcpy(address, &guard->addresses.gateway6, sizeof(address));
 	if (!v6)
-		emit_store(code, CTX(user_ip4), guard->addresses.gateway4.s_addr);
+		address[0] = guard->addresses.gateway4.s_addr;
+	for (size_t i = 0; i < (v6 ? 4 : 1); i++)
+		emit_store(code, (v6 ? CTX(user_ip6) : CTX(user_ip4)) + 4 * i,
+			   port->address ? port->address[i] : address[i]);
 	emit_store(code, CTX(user_port), htons(port->host_port));
 	bpf_emit_return(code, 1);
 	bpf_emit_target(code, protocol);
@@ -202,7 +203,7 @@ static void write_connect(struct bpf_code *code, const struct guard *guard, bool
 		size_t other_count = emit_unless_itself(code, guard, v6, others);
 		for (size_t i = 0; i < count; i++)
 			if (ports[i].taken & family)
-				emit_to_gateway(code, guard, v6, &ports[i]);
+				emit_to_server(code, guard, v6, &ports[i]);
 		for (size_t i = 0; i < other_count; i++)
 			bpf_emit_target(code, others[i]);
 	}

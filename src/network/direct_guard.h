@@ -15,6 +15,7 @@ struct guard_port {
 	uint8_t protocol; /* IPPROTO_* */
 	uint16_t container_port, host_port;
 	unsigned taken; /* NETWORK_DIRECT_* by which the container reaches its own server there */
+	const uint32_t *address; /* where that is; NULL: at the gateway's */
 };
 
 /* Where a container reaches what listens on every address of the host, and its own addresses. */
@@ -45,7 +46,7 @@ struct guard {
  *  - setsockopt(2) is refused for what chooses routes, interfaces, sources and groups of the host;
  *  - getsockname(2) tells the container's port instead of the host's.
  * For one of the container's own, a connection to a taken port at a loopback address or at the
- * container's own goes to the gateway, where its server is.
+ * container's own goes to where its server is.
  */
 int guard_attach(struct guard *guard, const struct guard_port *ports, size_t count);
 /* The same, where @ports may be others than before. */

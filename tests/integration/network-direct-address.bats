@@ -113,6 +113,37 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	kill $!
 }
 
+@test "a port of one address of the host is reached at the container's address, and from inside" {
+	# Beside another port that is at every address.
+	web -p 10.9.0.1:8080:80,mode=direct -p 8081:81,mode=direct
+	other
+	wait_until 5 is direct
+	local v4 v6
+	v4=$(address web IPAddress) v6=$(address web GlobalIPv6Address)
+	[ "$(get "http://$v4/page")" = served ]
+	[ "$(curl -fs --max-time 2 "http://$v4/page")" = served ]
+	[ "$(get "http://$v4:81/page")" = served ]
+	[ "$(get "http://[$v6]:81/page")" = served ]
+	[ "$(m exec web timeout 3 wget -qO- http://127.0.0.1/page)" = served ]
+	[ "$(m exec web timeout 3 wget -qO- "http://$v4/page")" = served ]
+	[ "$(m exec web timeout 3 wget -qO- http://127.0.0.1:81/page)" = served ]
+	# It is at no other address of the host.
+	run -7 curl -s --max-time 1 http://127.0.0.1:8080/page
+	run -7 curl -s --max-time 1 "http://$(address web Gateway):8080/page"
+	m rm -f web >/dev/null
+	web -p '[fd09::1]:8080:80,mode=direct'
+	wait_until 5 is direct
+	v4=$(address web IPAddress) v6=$(address web GlobalIPv6Address)
+	[ "$(ip netns exec lan curl -fs --max-time 2 'http://[fd09::1]:8080/page')" = served ]
+	[ "$(get "http://[$v6]/page")" = served ]
+	[ "$(curl -fs --max-time 2 "http://[$v6]/page")" = served ]
+	[ "$(m exec web timeout 3 wget -qO- 'http://[::1]/page')" = served ]
+	[ "$(m exec web timeout 3 wget -qO- "http://[$v6]/page")" = served ]
+	run -7 curl -s --max-time 1 'http://[::1]:8080/page'
+	# What is published by one family is reached by that alone.
+	run -7 curl -s --max-time 1 "http://$v4/page"
+}
+
 @test "by name in a network of one's own, and after another container took the address" {
 	m network create front >/dev/null
 	web --network front -p 8080:80,mode=direct

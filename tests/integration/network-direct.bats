@@ -214,6 +214,13 @@ says_by_udp() {
 	echoes "80 hello" 10.9.0.1 ip netns exec lan
 }
 
+@test "a datagram server at one address of the host, from outside and from inside" {
+	start web "${DEBIAN[@]}" -p 10.9.0.1:8080:80/udp,mode=direct -- direct-servers udp4 80
+	echoes "80 hello" 10.9.0.1 ip netns exec lan
+	[ "$(modes web 80/udp)" = direct ]
+	[ "$(m exec web sh -c 'echo hi | timeout 1 /usr/bin/nc.openbsd -u -w 1 127.0.0.1 80 | head -n 1')" = "80 hi" ]
+}
+
 @test "a client that was sending before is led to the server that came" {
 	start web -p 8080:80/udp,mode=direct -- sh -c 'until [ -e /go ]; do sleep 0.05; done; exec direct-servers udp4 80'
 	coproc CLIENT { python3 -u -c '
