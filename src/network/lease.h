@@ -52,8 +52,8 @@ int lease_lock(struct lease_pool *pool, int operation);
 
 /*
  * The descriptor that makes its holder the one who removes the unused network of @dir_fd (a pool's
- * directory); -EWOULDBLOCK: another is at it. It is the directory's own flock(2): a file made for it
- * could come to be while `network rm` empties the directory, and stay.
+ * directory); -EWOULDBLOCK: another is at it. It is the directory's own flock(2): a file made for
+ * it could come to be while `network rm` empties the directory, and stay.
  */
 int lease_retire_lock(int dir_fd);
 
