@@ -129,7 +129,7 @@ static void one_volume(const char *text, size_t len, bool config)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_arena_ struct arena arena = { 0 };
-	struct registry_rule rule;
+	struct registry_rule rule = { 0 };
 	if (size == 0)
 		return 0;
 	const char *text = (const char *)data + 1;
@@ -146,7 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		one_document(text, size - 1, true);
 		break;
 	case 3:
-		registries_conf_parse(text, size - 1, "a.example", &arena, &rule, NULL);
+		registries_conf_parse(text, size - 1, "a.example/b/c", &arena, &rule, NULL);
 		break;
 	case 4:
 		one_answer(text, size - 1, false);

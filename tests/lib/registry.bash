@@ -1,19 +1,21 @@
 # A real registry (Debian's docker-registry) on this test host's loopback.
 
-# registry_start NAME PORT [tls] [auth]: serves below $BATS_FILE_TMPDIR/NAME; with tls the authority's
-# certificate is NAME/ca.crt, with auth the only user is "user" with the password "secret".
+# registry_start NAME PORT [tls] [auth] [clients]: serves below $BATS_FILE_TMPDIR/NAME, on all addresses; with tls the
+# authority's certificate is NAME/ca.crt, with auth the only user is "user" with the password "secret",
+# with clients it is for those whose certificate is by the same authority.
 registry_start() {
-	local dir=$BATS_FILE_TMPDIR/$1 port=$2 options=" $* "
+	local dir=$BATS_FILE_TMPDIR/$1 port=$2 options=" $* " clients=
 	mkdir -p "$dir/data"
 	{
 		echo "version: 0.1"
 		echo "storage: {filesystem: {rootdirectory: $dir/data}, delete: {enabled: true}}"
 		echo "log: {level: warn}"
 		echo "http:"
-		echo "  addr: 127.0.0.1:$port"
+		echo "  addr: :$port"
 		if [[ $options == *" tls "* ]]; then
 			registry_certificate "$dir" 127.0.0.1
-			echo "  tls: {certificate: $dir/server.crt, key: $dir/server.key}"
+			[[ $options != *" clients "* ]] || clients=", clientcas: [$dir/ca.crt]"
+			echo "  tls: {certificate: $dir/server.crt, key: $dir/server.key$clients}"
 		fi
 		if [[ $options == *" auth "* ]]; then
 			# bcrypt, the only hash that docker-registry takes
@@ -36,7 +38,7 @@ registry_certificate() { # directory, address
 		-keyout "$1/ca.key" -out "$1/ca.crt" 2>/dev/null
 	openssl req -newkey rsa:2048 -nodes -subj "/CN=$2" -keyout "$1/server.key" -out "$1/server.csr" 2>/dev/null
 	openssl x509 -req -days 2 -in "$1/server.csr" -CA "$1/ca.crt" -CAkey "$1/ca.key" -CAcreateserial \
-		-extfile <(echo "subjectAltName=IP:$2") -out "$1/server.crt" 2>/dev/null
+		-extfile <(echo "subjectAltName=IP:$2,IP:10.88.77.1,DNS:registry.example") -out "$1/server.crt" 2>/dev/null
 }
 
 # The configuration that masu reads, of this test host alone: /etc itself is the machine's.

@@ -167,7 +167,7 @@ static const char conf[] = "unqualified-search-registries = ['docker.io',\n  'qu
 static void registries_conf_is_read(void **state)
 {
 	_cleanup_arena_ struct arena arena;
-	struct registry_rule rule;
+	struct registry_rule rule = { 0 };
 	arena_init(&arena, 0);
 	size_t len = strlen(conf);
 	assert_int_equal(registries_conf_parse(conf, len, "a.example", &arena, &rule, NULL), 0);
@@ -177,8 +177,10 @@ static void registries_conf_is_read(void **state)
 	assert_string_equal(rule.mirrors[1], "m2.test");
 	assert_false(rule.mirror_insecure[0]);
 	assert_true(rule.mirror_insecure[1]);
-	assert_int_equal(registries_conf_parse(conf, len, "bad.test", &arena, &rule, NULL), 0);
+	rule = (struct registry_rule) { 0 };
+	assert_int_equal(registries_conf_parse(conf, len, "bad.test/x", &arena, &rule, NULL), 0);
 	assert_true(rule.found && rule.blocked);
+	rule = (struct registry_rule) { 0 };
 	assert_int_equal(registries_conf_parse(conf, len, "example", &arena, &rule, NULL), 0);
 	assert_false(rule.found);
 }
@@ -196,7 +198,7 @@ static void bad_registries_conf_names_the_line(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		_cleanup_arena_ struct arena arena;
-		struct registry_rule rule;
+		struct registry_rule rule = { 0 };
 		struct masu_error err = { 0 };
 		arena_init(&arena, 0);
 		if (registries_conf_parse(bad[i], strlen(bad[i]), "x", &arena, &rule, &err) == 0)

@@ -86,11 +86,12 @@ static int ask(struct arena *arena, const struct login_options *o, struct regist
 static int prove(struct arena *arena, const char *domain,
 		 const struct registry_credentials *credentials, struct masu_error *err)
 {
+	const struct image_reference reference = { .domain = domain };
 	struct registry registry;
 	struct fetch_reply reply;
 	_cleanup_fetcher_ struct fetcher *fetcher = NULL;
 	struct fetch_request request = { .kind = FETCH_PING, .path = "/v2/" };
-	int r = registry_open(arena, domain, &registry, err);
+	int r = registry_open(arena, &reference, &registry, err);
 	if (r < 0)
 		return r;
 	registry_drop_mirrors(&registry);

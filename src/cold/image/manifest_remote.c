@@ -232,7 +232,7 @@ int manifest_open_remote(const struct manifest_task *task, const struct image_re
 			 bool push, struct remote *ret, struct masu_error *err)
 {
 	*ret = (struct remote) { .arena = task->arena, .reference = *reference, .push = push };
-	int r = registry_open(task->arena, reference->domain, &ret->registry, err);
+	int r = registry_open(task->arena, reference, &ret->registry, err);
 	if (r == 0 && push)
 		registry_drop_mirrors(&ret->registry);
 	if (r == 0 && task->insecure)

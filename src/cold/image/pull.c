@@ -404,7 +404,7 @@ int pull_image(struct image_builder *builder, const struct image_reference *refe
 	bool fresh = false;
 	int r = platform_parse(pull.arena, o->platform, &pull.platform, err);
 	if (r == 0)
-		r = registry_open(pull.arena, reference->domain, &pull.registry, err);
+		r = registry_open(pull.arena, reference, &pull.registry, err);
 	if (r == 0)
 		r = fetcher_open(&pull.registry, &pull.fetcher, err);
 	if (r == 0)

@@ -240,8 +240,9 @@ static int read_answer(struct search *s, const struct remote_document *document)
 static int open_index(struct search *s, struct remote *remote)
 {
 	const struct image_reference reference = { .domain = s->domain, .path = "search" };
+	const struct image_reference whole = { .domain = s->domain };
 	*remote = (struct remote) { .arena = s->arena, .reference = reference };
-	int r = registry_open(s->arena, s->domain, &remote->registry, s->err);
+	int r = registry_open(s->arena, &whole, &remote->registry, s->err);
 	if (r < 0)
 		return r;
 	registry_drop_mirrors(&remote->registry);

@@ -8,14 +8,16 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "cold/registry/failure.h"
 #include "cold/registry/upload.h"
 #include "json/json.h"
 
-#define ATTEMPTS_MAX	 6
-#define CHALLENGES_MAX	 2
-#define BACKOFF_FIRST_MS 250
-#define BACKOFF_MAX_MS	 10000
-#define RETRY_AFTER_MAX	 60000
+#define ATTEMPTS_MAX	   6
+#define ATTEMPTS_AT_MIRROR 2
+#define CHALLENGES_MAX	   2
+#define BACKOFF_FIRST_MS   250
+#define BACKOFF_MAX_MS	   10000
+#define RETRY_AFTER_MAX	   60000
 
 /* The registry's own words (distribution spec, "Error Codes"); NULL: none that are to be shown. */
 static const char *registry_message(struct arena *arena, const struct transfer *t)
@@ -67,8 +69,10 @@ static enum transfer_next refused(const struct session *session, const struct tr
 /* The next endpoint that may be asked this; false: that was the last. */
 static bool next_endpoint(const struct session *session, struct transfer *t)
 {
-	/* What was begun at one place goes on there. */
-	if (t->bytes > 0 || t->target[0] || t->endpoint + 1 >= session->registry->count)
+	const struct registry_endpoint *at = &session->registry->endpoints[t->endpoint];
+	/* What was begun at one place goes on there, or where the mirror has it from. */
+	bool begun = t->target[0] || (t->bytes > 0 && (upload_sends(t) || !at->mirror));
+	if (begun || t->endpoint + 1 >= session->registry->count)
 		return false;
 	t->endpoint++;
 	t->attempt = 0;
@@ -77,13 +81,27 @@ static bool next_endpoint(const struct session *session, struct transfer *t)
 	return true;
 }
 
-/* Once more, later: after a cut, a full server, or a network that is away for a moment. */
-static bool again_later(struct transfer *t)
+/* What a GET was redirected to is good for one attempt: such addresses are signed for minutes. */
+static void forget_redirect(struct transfer *t)
 {
+	if (upload_sends(t))
+		return;
+	t->target[0] = '\0';
+	t->foreign = false;
+	t->redirects = 0;
+}
+
+/*
+ * Once more, later: after a cut, a full server, or a network that is away for a moment. A mirror
+ * has one more attempt, since there is somebody else to ask.
+ */
+static bool again_later(const struct session *session, struct transfer *t)
+{
+	const struct registry_endpoint *at = &session->registry->endpoints[t->endpoint];
 	/* It goes on, if in small steps; what is sent counts when the registry has it. */
 	if (t->bytes > t->begun_at && !upload_sends(t))
 		t->attempt = 0;
-	if (++t->attempt >= ATTEMPTS_MAX)
+	if (++t->attempt >= (at->mirror ? ATTEMPTS_AT_MIRROR : ATTEMPTS_MAX))
 		return false;
 	int64_t wait = BACKOFF_FIRST_MS << (t->attempt - 1);
 	if (wait > BACKOFF_MAX_MS)
@@ -93,13 +111,6 @@ static bool again_later(struct transfer *t)
 	t->due_ms = clock_ms() + wait;
 	upload_retreat(t);
 	return true;
-}
-
-static bool never_connected(CURLcode result)
-{
-	return result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST ||
-	       result == CURLE_COULDNT_RESOLVE_PROXY || result == CURLE_SSL_CONNECT_ERROR ||
-	       result == CURLE_PEER_FAILED_VERIFICATION;
 }
 
 /* What the attempt itself gave up at; false: it was the network. */
@@ -134,16 +145,25 @@ static bool gave_up(const struct session *session, const struct transfer *t, CUR
 static enum transfer_next broken(struct session *session, struct transfer *t, CURLcode result,
 				 struct fetch_reply *reply)
 {
-	const char *base = session->registry->endpoints[t->endpoint].base;
+	const struct registry_endpoint *at = &session->registry->endpoints[t->endpoint];
+	char why[MASU_ERROR_MAX];
+	bool redirected = t->target[0] != '\0', begun = t->bytes > 0 || redirected;
+	forget_redirect(t);
 	if (gave_up(session, t, result, reply))
-		return TRANSFER_DONE;
-	session->gone[t->endpoint] |= never_connected(result) && !t->target[0];
-	if (never_connected(result) && next_endpoint(session, t))
+		return t->failure == 0 && at->mirror && next_endpoint(session, t) ? TRANSFER_AGAIN
+										  : TRANSFER_DONE;
+	enum failure failure =
+		failure_judge(at, result, t->reason, t->proxy_status, why, sizeof(why));
+	session->gone[t->endpoint] |= failure == FAILURE_UNREACHED && !redirected;
+	if ((failure == FAILURE_UNREACHED || (failure == FAILURE_CERTAIN && at->mirror)) &&
+	    next_endpoint(session, t))
 		return TRANSFER_AGAIN;
-	bool begun = t->bytes > 0 || t->target[0];
-	if ((!never_connected(result) || begun) && again_later(t))
+	if ((failure == FAILURE_CUT || (failure == FAILURE_UNREACHED && begun)) &&
+	    again_later(session, t))
 		return TRANSFER_AGAIN;
-	return answer_fail(reply, -EIO, "%s: %s", base, curl_easy_strerror(result));
+	if (at->mirror && next_endpoint(session, t))
+		return TRANSFER_AGAIN;
+	return answer_fail(reply, -EIO, "%s", why);
 }
 
 /* What another transfer got for the same challenge is good for this one, too. */
@@ -162,7 +182,7 @@ static enum transfer_next challenged(struct session *session, struct transfer *t
 	if (has_new_token(session, t))
 		return TRANSFER_AGAIN;
 	int r = session_answer(session, t->endpoint, t->challenge, t->scope, &err);
-	if (r == -EAGAIN && again_later(t))
+	if (r == -EAGAIN && again_later(session, t))
 		return TRANSFER_AGAIN;
 	if (r == -EACCES && t->mountable && t->step == UPLOAD_START) {
 		t->mountable = false; /* who may not read the one may still write the other */
@@ -201,12 +221,12 @@ static enum transfer_next complete_put(const struct session *session, struct tra
 static void copy_link(const struct session *session, const struct transfer *t,
 		      struct fetch_reply *reply)
 {
-	const char *base = session->registry->endpoints[t->endpoint].base;
-	const char *path = str_after(t->link, base);
+	const struct registry_endpoint *at = &session->registry->endpoints[t->endpoint];
+	const char *path = str_after(t->link, at->base);
 	if (!path)
 		path = t->link;
 	if (path[0] == '/' && path[1] != '/')
-		str_format(reply->link, sizeof(reply->link), "%s", path);
+		registry_translate(at, "/v2/", path, true, reply->link, sizeof(reply->link));
 	else if (path[0])
 		str_format(reply->link, sizeof(reply->link), "-");
 }
@@ -217,7 +237,7 @@ static enum transfer_next complete(struct session *session, struct transfer *t,
 	char digest[FETCH_DIGEST_MAX] = "";
 	const char *base = session->registry->endpoints[t->endpoint].base;
 	if (t->request.kind == FETCH_BLOB && t->bytes < t->request.size) {
-		if (again_later(t))
+		if (again_later(session, t) || next_endpoint(session, t))
 			return TRANSFER_AGAIN;
 		return answer_fail(reply, -EIO, "%s: %.80s: only %llu of %llu bytes come", base,
 				   t->request.digest, (unsigned long long)t->bytes,
@@ -262,6 +282,11 @@ enum transfer_next answer_judge(struct session *session, struct transfer *t, CUR
 		return broken(session, t, result, reply);
 	if (upload_sends(t) && upload_judge(session, t, status, reply, &next))
 		return next;
+	/* Where libcurl does not follow by itself. */
+	if (status >= 300 && status < 400 && t->location[0] && !upload_sends(t))
+		return upload_redirected(t, status, session->registry->endpoints[t->endpoint].base,
+					 reply);
+	forget_redirect(t);
 	if (status >= 200 && status < 300)
 		return complete(session, t, reply);
 	if (status == 401)
@@ -270,7 +295,7 @@ enum transfer_next answer_judge(struct session *session, struct transfer *t, CUR
 		return TRANSFER_DONE; /* an answer, too */
 	if (mirror && next_endpoint(session, t))
 		return TRANSFER_AGAIN;
-	if ((status == 429 || status >= 500 || upload_lost(t, status)) && again_later(t))
+	if ((status == 429 || status >= 500 || upload_lost(t, status)) && again_later(session, t))
 		return TRANSFER_AGAIN;
 	return refused(session, t, status, reply);
 }

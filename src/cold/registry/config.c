@@ -1,6 +1,9 @@
 /* Where a registry is reached: mirrors, certificates, what is trusted without them. */
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,14 +14,16 @@
 #include "sys/fs.h"
 
 #define CONFIG_MAX	(4u << 20)
-#define CERTIFICATE_MAX (16u << 20) /* a bundle of all there are is 220 KiB */
+#define DOCKER_IO	"registry-1.docker.io"
 #define DAEMON_JSON	"/etc/docker/daemon.json"
 #define REGISTRIES_CONF "/etc/containers/registries.conf"
-#define SYSTEM_BUNDLE	"/etc/ssl/certs/ca-certificates.crt"
+#define CONF_DIRECTORY	"/etc/containers/registries.conf.d"
+#define CONF_FILES_MAX	256
 
 struct opening {
 	struct arena *arena;
-	const char *domain;
+	const char *domain, *name; /* "a.example", "a.example/b/c" */
+	bool by_digest;
 	struct registry *registry;
 	struct masu_error *err;
 	const struct json *daemon; /* daemon.json, NULL: there is none */
@@ -37,6 +42,47 @@ static int read_file(struct arena *arena, const char *path, size_t limit, char *
 					     : 0;
 }
 
+static int read_conf(struct opening *o, const char *path)
+{
+	char *text;
+	size_t len;
+	int r = read_file(o->arena, path, CONFIG_MAX, &text, &len, o->err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = registries_conf_parse(text, len, o->name, o->arena, &o->rule, o->err);
+	return r < 0 ? error_wrap(o->err, "%s", path) : 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The files of registries.conf.d in the order of their names; each changes what those before say.
+ */
+static int read_conf_directory(struct opening *o)
+{
+	const char *names[CONF_FILES_MAX];
+	size_t count = 0;
+	_cleanup_closedir_ DIR *dir = opendir(CONF_DIRECTORY);
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		size_t len = strlen(entry->d_name);
+		if (len < 6 || !streq(entry->d_name + len - 5, ".conf"))
+			continue;
+		if (count == CONF_FILES_MAX)
+			return error_set(o->err, -E2BIG, CONF_DIRECTORY ": more than %d files",
+					 CONF_FILES_MAX);
+		names[count] = arena_printf(o->arena, CONF_DIRECTORY "/%s", entry->d_name);
+		if (!names[count++])
+			return error_set(o->err, -ENOMEM, "out of memory");
+	}
+	qsort(names, count, sizeof(*names), compare_names);
+	int r = 0;
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = read_conf(o, names[i]);
+	return r;
+}
+
 static int read_rules(struct opening *o)
 {
 	char *text;
@@ -47,11 +93,10 @@ static int read_rules(struct opening *o)
 	if (r < 0 && r != -ENOENT)
 		return r;
 	const char *conf = getenv("CONTAINERS_REGISTRIES_CONF");
-	r = read_file(o->arena, conf && *conf ? conf : REGISTRIES_CONF, CONFIG_MAX, &text, &len,
-		      o->err);
-	if (r == 0)
-		return registries_conf_parse(text, len, o->domain, o->arena, &o->rule, o->err);
-	return r == -ENOENT ? 0 : r;
+	if (conf && *conf)
+		return read_conf(o, conf);
+	r = read_conf(o, REGISTRIES_CONF);
+	return r < 0 ? r : read_conf_directory(o);
 }
 
 /* The host of "host:port" or "[v6]:port". */
@@ -67,12 +112,45 @@ static bool is_this_machine(const char *host)
 	return streq(host, "localhost") || str_after(host, "127.") || streq(host, "::1");
 }
 
-/* daemon.json's insecure-registries: names; a network in CIDR form is for addresses only. */
+/* Whether one of the addresses of @host is in @network, in CIDR form. */
+static bool is_in_network(const char *host, const char *network)
+{
+	unsigned char base[sizeof(struct in6_addr)];
+	char text[INET6_ADDRSTRLEN];
+	const char *slash = strchr(network, '/');
+	uint64_t bits;
+	bool found = false;
+	struct addrinfo *list = NULL;
+	if (!slash || str_to_u64(slash + 1, &bits) < 0 ||
+	    str_format(text, sizeof(text), "%.*s", (int)(slash - network), network) < 0)
+		return false;
+	const int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+	const struct addrinfo wanted = { .ai_family = family, .ai_socktype = SOCK_STREAM };
+	if (inet_pton(family, text, base) != 1 || bits > (family == AF_INET ? 32 : 128) ||
+	    getaddrinfo(host, NULL, &wanted, &list) != 0)
+		return false;
+	for (const struct addrinfo *one = list; one && !found; one = one->ai_next) {
+		const void *address =
+			family == AF_INET
+				? (void *)&((struct sockaddr_in *)one->ai_addr)->sin_addr
+				: (void *)&((struct sockaddr_in6 *)one->ai_addr)->sin6_addr;
+		const unsigned char *bytes = address;
+		size_t whole = bits / 8, rest = bits % 8;
+		found = memcmp(bytes, base, whole) == 0 &&
+			(!rest || (bytes[whole] ^ base[whole]) >> (8 - rest) == 0);
+	}
+	freeaddrinfo(list);
+	return found;
+}
+
+/* daemon.json's insecure-registries: names, and networks that their addresses are in. */
 static bool is_declared_insecure(const struct opening *o, const char *location)
 {
+	const char *host = host_of(o->arena, location);
 	json_foreach (item, json_get(o->daemon, "insecure-registries")) {
 		const char *name;
-		if (json_string(item, &name) && streq(name, location))
+		if (json_string(item, &name) && host &&
+		    (streq(name, location) || is_in_network(host, name)))
 			return true;
 	}
 	return false;
@@ -88,8 +166,9 @@ static int add_endpoint(struct opening *o, const char *scheme, const char *locat
 	const char *base = arena_printf(o->arena, "%s%s", scheme, location);
 	if (!base)
 		return error_set(o->err, -ENOMEM, "out of memory");
-	registry->endpoints[registry->count++] =
-		(struct registry_endpoint) { .base = base, .mirror = mirror, .insecure = insecure };
+	registry->endpoints[registry->count++] = (struct registry_endpoint) {
+		.base = base, .from = "", .to = "", .mirror = mirror, .insecure = insecure
+	};
 	return 0;
 }
 
@@ -120,88 +199,52 @@ static int add_docker_mirror(struct opening *o, const char *url)
 	return add_endpoint(o, scheme, location, true, is_declared_insecure(o, location));
 }
 
+/*
+ * A place that registries.conf names: "host/path" stands for the rule's prefix, so that what is
+ * behind the host begins the name of a repository there.
+ */
+static int add_location(struct opening *o, const char *text, bool mirror, bool insecure)
+{
+	const char *prefix = o->rule.prefix, *slash = strchr(text, '/');
+	const char *host = arena_strndup(o->arena, text, strcspn(text, "/"));
+	const char *from = strncmp(prefix, "*.", 2) == 0 ? NULL : strchr(prefix, '/');
+	size_t first = o->registry->count;
+	if (!host)
+		return error_set(o->err, -ENOMEM, "out of memory");
+	int r = add_place(o, streq(host, "docker.io") ? DOCKER_IO : host, mirror, insecure);
+	for (size_t i = first; i < o->registry->count; i++) {
+		o->registry->endpoints[i].from = from ? from + 1 : "";
+		o->registry->endpoints[i].to = slash ? slash + 1 : "";
+	}
+	return r;
+}
+
+static bool is_used(const struct opening *o, size_t mirror)
+{
+	enum registry_use use = o->rule.mirror_use[mirror];
+	if (o->rule.digests_only)
+		use = REGISTRY_FOR_DIGESTS;
+	return o->rule.mirrors[mirror] &&
+	       use != (o->by_digest ? REGISTRY_FOR_TAGS : REGISTRY_FOR_DIGESTS);
+}
+
 static int add_endpoints(struct opening *o)
 {
 	bool docker = streq(o->domain, "docker.io");
-	const char *location = o->rule.location ? o->rule.location
-			       : docker		? "registry-1.docker.io"
-						: o->domain;
 	int r = 0;
-	if (docker && streq(location, "docker.io"))
-		location = "registry-1.docker.io";
 	for (size_t i = 0; i < o->rule.mirror_count && r == 0; i++)
-		if (o->rule.mirrors[i])
-			r = add_place(o, o->rule.mirrors[i], true, o->rule.mirror_insecure[i]);
+		if (is_used(o, i))
+			r = add_location(o, o->rule.mirrors[i], true, o->rule.mirror_insecure[i]);
 	json_foreach (item, docker ? json_get(o->daemon, "registry-mirrors") : NULL) {
 		const char *url;
 		if (r == 0 && json_string(item, &url))
 			r = add_docker_mirror(o, url);
 	}
-	return r < 0 ? r : add_place(o, location, false, o->rule.insecure);
-}
-
-static int read_pem(struct opening *o, const char *directory, const char *name, const char **ret,
-		    size_t *ret_len)
-{
-	char *text;
-	size_t len;
-	const char *path = arena_printf(o->arena, "%s/%s", directory, name);
-	if (!path)
-		return error_set(o->err, -ENOMEM, "out of memory");
-	int r = read_file(o->arena, path, CERTIFICATE_MAX, &text, &len, o->err);
-	if (r == 0) {
-		*ret = text;
-		*ret_len = len;
-	}
-	return r == -ENOENT ? 0 : r;
-}
-
-/* A registry's own authority is believed beside the system's, as docker does. */
-static int add_system_bundle(struct opening *o, struct registry_endpoint *endpoint)
-{
-	char *system;
-	size_t len;
-	int r = read_file(o->arena, SYSTEM_BUNDLE, CERTIFICATE_MAX, &system, &len, o->err);
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	char *both = arena_alloc(o->arena, len + endpoint->ca_len + 1);
-	if (!both)
-		return error_set(o->err, -ENOMEM, "out of memory");
-	memcpy(both, endpoint->ca, endpoint->ca_len);
-	both[endpoint->ca_len] = '\n';
-	memcpy(both + endpoint->ca_len + 1, system, len);
-	endpoint->ca = both;
-	endpoint->ca_len += len + 1;
-	return 0;
-}
-
-static int read_certificates(struct opening *o, struct registry_endpoint *endpoint)
-{
-	static const char *const places[] = { "/etc/docker/certs.d", "/etc/containers/certs.d" };
-	const char *location = str_after(endpoint->base, "https://");
-	if (!location)
-		return 0;
-	if (streq(location, "registry-1.docker.io"))
-		location = "docker.io";
-	for (size_t i = 0; i < ARRAY_SIZE(places) && !endpoint->ca && !endpoint->cert; i++) {
-		const char *directory = arena_printf(o->arena, "%s/%s", places[i], location);
-		if (!directory)
-			return error_set(o->err, -ENOMEM, "out of memory");
-		int r = read_pem(o, directory, "ca.crt", &endpoint->ca, &endpoint->ca_len);
-		if (r == 0)
-			r = read_pem(o, directory, "client.cert", &endpoint->cert,
-				     &endpoint->cert_len);
-		if (r == 0)
-			r = read_pem(o, directory, "client.key", &endpoint->key,
-				     &endpoint->key_len);
-		if (r < 0)
-			return r;
-		if (!endpoint->cert != !endpoint->key)
-			return error_set(o->err, -EINVAL,
-					 "%s: client.cert and client.key belong together",
-					 directory);
-	}
-	return endpoint->ca ? add_system_bundle(o, endpoint) : 0;
+		return r;
+	if (o->rule.location)
+		return add_location(o, o->rule.location, false, o->rule.insecure);
+	return add_place(o, docker ? DOCKER_IO : o->domain, false, o->rule.insecure);
 }
 
 /* A mirror has credentials of its own, under its own name. */
@@ -225,13 +268,21 @@ static int find_credentials(struct opening *o, struct registry_endpoint *endpoin
 	return r;
 }
 
-int registry_open(struct arena *arena, const char *domain, struct registry *ret,
-		  struct masu_error *err)
+int registry_open(struct arena *arena, const struct image_reference *reference,
+		  struct registry *ret, struct masu_error *err)
 {
+	const char *domain = reference->domain;
 	struct registry registry = { .domain = domain };
-	struct opening o = { .arena = arena, .domain = domain, .registry = &registry, .err = err };
+	struct opening o = { .arena = arena,
+			     .domain = domain,
+			     .name = reference->path
+					     ? arena_printf(arena, "%s/%s", domain, reference->path)
+					     : domain,
+			     .by_digest = reference->digest != NULL,
+			     .registry = &registry,
+			     .err = err };
 	registry.endpoints = arena_array(arena, struct registry_endpoint, REGISTRY_ENDPOINTS_MAX);
-	if (!registry.endpoints)
+	if (!registry.endpoints || !o.name)
 		return error_set(err, -ENOMEM, "out of memory");
 	int r = read_rules(&o);
 	if (r == 0 && o.rule.blocked)
@@ -239,13 +290,29 @@ int registry_open(struct arena *arena, const char *domain, struct registry *ret,
 	if (r == 0)
 		r = add_endpoints(&o);
 	for (size_t i = 0; i < registry.count && r == 0; i++) {
-		r = read_certificates(&o, &registry.endpoints[i]);
+		r = registry_certificates_read(arena, &registry.endpoints[i], err);
 		if (r == 0)
 			r = find_credentials(&o, &registry.endpoints[i]);
 	}
 	if (r == 0)
 		*ret = registry;
 	return r;
+}
+
+int registry_translate(const struct registry_endpoint *endpoint, const char *head, const char *text,
+		       bool back, char *ret, size_t size)
+{
+	const char *from = back ? endpoint->to : endpoint->from;
+	const char *to = back ? endpoint->from : endpoint->to;
+	const char *name = str_after(text, head);
+	size_t len = strlen(from);
+	if (!name || !*name || streq(from, to) || strncmp(name, from, len) != 0 ||
+	    (len && !strchr("/:", name[len])))
+		return str_format(ret, size, "%s", text);
+	name += len;
+	if (!*to && *name == '/')
+		name++;
+	return str_format(ret, size, "%s%s%s%s", head, to, len || !*to ? "" : "/", name);
 }
 
 void registry_drop_mirrors(struct registry *registry)

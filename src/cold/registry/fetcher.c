@@ -19,12 +19,34 @@ struct fetcher {
 	int socket;
 };
 
+/*
+ * As docker's HTTP client (Go) has it, beyond what libcurl does by itself: HTTP_PROXY in capitals
+ * too, and this machine without a proxy.
+ */
+static int settle_proxies(void)
+{
+	char list[8192];
+	const char *plain = getenv("http_proxy"), *capital = getenv("HTTP_PROXY");
+	const char *direct = getenv("no_proxy");
+	if (!direct)
+		direct = getenv("NO_PROXY");
+	if (!plain && capital && setenv("http_proxy", capital, 1) < 0)
+		return -errno;
+	if (direct && streq(direct, "*"))
+		return 0;
+	int r = str_format(list, sizeof(list), "%s%slocalhost,127.0.0.0/8,::1",
+			   direct ? direct : "", direct && *direct ? "," : "");
+	return r < 0 ? r : setenv("no_proxy", list, 1) < 0 ? -errno : 0;
+}
+
 static _Noreturn void run_fetcher(int socket, const struct registry *registry)
 {
 	struct masu_error err = { 0 };
 	struct fetch_reply failed = { .type = FETCH_DONE };
 	signal(SIGPIPE, SIG_IGN);
-	int r = sandbox_fetcher(&socket, 1, &err);
+	int r = settle_proxies();
+	if (r == 0)
+		r = sandbox_fetcher(&socket, 1, &err);
 	if (r == 0)
 		r = fetch_loop(socket, registry);
 	if (r < 0) {

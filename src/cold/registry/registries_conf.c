@@ -11,7 +11,7 @@
 enum table { TABLE_TOP, TABLE_REGISTRY, TABLE_MIRROR, TABLE_OTHER };
 
 struct parser {
-	const char *domain;
+	const char *name;
 	struct arena *arena;
 	struct registry_rule *rule;
 	enum table table;
@@ -19,22 +19,27 @@ struct parser {
 	const char *prefix;
 };
 
-/* "a.example" is for a.example and what is below it, "*.example" for all names that end so. */
-static bool prefix_matches(const char *prefix, const char *domain)
+/* "a.example/b" is for that and what is below it, "*.example" for all hosts that end so. */
+static bool prefix_matches(const char *prefix, const char *name)
 {
-	if (strncmp(prefix, "*.", 2) == 0) {
-		size_t len = strlen(domain), tail = strlen(prefix + 1);
-		return len > tail && streq(domain + len - tail, prefix + 1);
-	}
-	return streq(prefix, domain);
+	size_t len = strlen(prefix), host = strcspn(name, "/");
+	if (strncmp(prefix, "*.", 2) == 0)
+		return host > len - 1 && strncmp(name + host - (len - 1), prefix + 1, len - 1) == 0;
+	return strncmp(name, prefix, len) == 0 && (name[len] == '\0' || name[len] == '/');
 }
 
-/* The end of a [[registry]]: it counts where its prefix, or without one its location, matches. */
+/*
+ * The end of a [[registry]]: it counts where its prefix, or without one its location, matches. Of
+ * several the longest is meant, and of two that are equal the later, which may be in a file that
+ * is to change the one before.
+ */
 static void close_registry(struct parser *p)
 {
 	const char *prefix = p->prefix ? p->prefix : p->here.location;
-	if (prefix && !p->rule->found && prefix_matches(prefix, p->domain)) {
+	if (prefix && *prefix && prefix_matches(prefix, p->name) &&
+	    (!p->rule->found || strlen(prefix) >= strlen(p->rule->prefix))) {
 		*p->rule = p->here;
+		p->rule->prefix = prefix;
 		p->rule->found = true;
 	}
 	p->here = (struct registry_rule) { 0 };
@@ -89,6 +94,21 @@ static bool is_key(const char *key, size_t len, const char *name)
 	return strlen(name) == len && memcmp(key, name, len) == 0;
 }
 
+static int take_use(struct parser *p, const char *s, const char *end, enum registry_use *ret)
+{
+	static const char *const names[] = { [REGISTRY_FOR_ALL] = "all",
+					     [REGISTRY_FOR_DIGESTS] = "digest-only",
+					     [REGISTRY_FOR_TAGS] = "tag-only" };
+	const char *value;
+	int r = take_string(p, s, end, &value);
+	for (size_t i = 0; i < ARRAY_SIZE(names) && r == 0; i++)
+		if (streq(value, names[i])) {
+			*ret = (enum registry_use)i;
+			return 0;
+		}
+	return r < 0 ? r : -EBADMSG;
+}
+
 static int mirror_value(struct parser *p, const char *key, size_t len, const char *s,
 			const char *end)
 {
@@ -100,6 +120,8 @@ static int mirror_value(struct parser *p, const char *key, size_t len, const cha
 		return take_string(p, s, end, &here->mirrors[at]);
 	if (is_key(key, len, "insecure"))
 		return take_bool(s, end, &here->mirror_insecure[at]);
+	if (is_key(key, len, "pull-from-mirror"))
+		return take_use(p, s, end, &here->mirror_use[at]);
 	return 0;
 }
 
@@ -112,6 +134,8 @@ static int registry_value(struct parser *p, const char *key, size_t len, const c
 		return take_string(p, s, end, &p->here.location);
 	if (is_key(key, len, "insecure"))
 		return take_bool(s, end, &p->here.insecure);
+	if (is_key(key, len, "mirror-by-digest-only"))
+		return take_bool(s, end, &p->here.digests_only);
 	if (is_key(key, len, "blocked"))
 		return take_bool(s, end, &p->here.blocked);
 	return 0;
@@ -164,11 +188,10 @@ static int read_line(struct parser *p, const char *s, const char *end)
 	return 0;
 }
 
-int registries_conf_parse(const char *text, size_t len, const char *domain, struct arena *arena,
-			  struct registry_rule *ret, struct masu_error *err)
+int registries_conf_parse(const char *text, size_t len, const char *name, struct arena *arena,
+			  struct registry_rule *rule, struct masu_error *err)
 {
-	struct registry_rule rule = { 0 };
-	struct parser parser = { .domain = domain, .arena = arena, .rule = &rule };
+	struct parser parser = { .name = name, .arena = arena, .rule = rule };
 	const char *end = text + len;
 	unsigned number = 1;
 	for (const char *line = text; line < end; number++) {
@@ -176,11 +199,9 @@ int registries_conf_parse(const char *text, size_t len, const char *domain, stru
 		const char *stop = newline ? newline : end;
 		int r = read_line(&parser, line, stop);
 		if (r < 0)
-			return error_set(err, r, "registries.conf: line %u is not understood",
-					 number);
+			return error_set(err, r, "line %u is not understood", number);
 		line = newline ? newline + 1 : end;
 	}
 	close_registry(&parser);
-	*ret = rule;
 	return 0;
 }

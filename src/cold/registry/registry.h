@@ -3,10 +3,12 @@
  *
  * A registry is named by the domain of a reference ("docker.io"). Its endpoints are tried in order:
  * mirrors first, for reading only, then the registry itself. What is known about them comes from
- * the administrator's files, in Docker's and Podman's places: $DOCKER_CONFIG/config.json
- * (~/.docker), $REGISTRY_AUTH_FILE   credentials, credential helpers /etc/docker/daemon.json
- * registry-mirrors, insecure-registries /etc/containers/registries.conf mirrors, insecure, blocked
- *   /etc/docker/certs.d/<domain>/, /etc/containers/certs.d/        ca.crt, client.cert, client.key
+ * the administrator's files, in Docker's and Podman's places:
+ *
+ * - $DOCKER_CONFIG/config.json (~/.docker), $REGISTRY_AUTH_FILE: credentials, credential helpers;
+ * - /etc/docker/daemon.json: registry-mirrors, insecure-registries;
+ * - /etc/containers/registries.conf and registries.conf.d/: mirrors, other places, what is blocked;
+ * - /etc/docker/certs.d/<domain>/, /etc/containers/certs.d/: *.crt, and a *.cert with its *.key.
  */
 #pragma once
 
@@ -15,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "image/image.h"
 
 struct registry_credentials {
 	const char *username, *password; /* NULL: none */
@@ -23,6 +26,8 @@ struct registry_credentials {
 
 struct registry_endpoint {
 	const char *base; /* "https://registry-1.docker.io", without a slash at the end */
+	/* A repository whose name begins with @from is there under one that begins with @to; "". */
+	const char *from, *to;
 	bool mirror;
 	bool insecure;		     /* the certificate is not checked */
 	const char *ca, *cert, *key; /* PEM; NULL: none */
@@ -39,13 +44,21 @@ struct registry {
 };
 
 /*
- * Reads what there is to know of the registry @domain; everything in the arena. A domain that is on
- * this machine (localhost, 127.0.0.0/8, ::1) is tried over HTTPS without checking and then HTTP, as
+ * Reads what there is to know of the registry of @reference, whose path (NULL: of no repository)
+ * and digest decide which mirrors there are; everything in the arena. A domain that is on this
+ * machine (localhost, 127.0.0.0/8, ::1) is tried over HTTPS without checking and then HTTP, as
  * docker does; so is one that is declared insecure. May run a credential helper
  * (docker-credential-*). -EPERM: the registry is blocked by registries.conf.
  */
-int registry_open(struct arena *arena, const char *domain, struct registry *ret,
-		  struct masu_error *err);
+int registry_open(struct arena *arena, const struct image_reference *reference,
+		  struct registry *ret, struct masu_error *err);
+
+/*
+ * What the repository in @text, behind @head ("/v2/", "repository:"), is called at the endpoint;
+ * @back: the other way round. -ENAMETOOLONG.
+ */
+int registry_translate(const struct registry_endpoint *endpoint, const char *head, const char *text,
+		       bool back, char *ret, size_t size);
 
 /* For writing, and for what a mirror does not know: leaves the registry's own endpoints. */
 void registry_drop_mirrors(struct registry *registry);
@@ -72,18 +85,30 @@ int registry_credentials_store(struct arena *arena, const char *domain,
 
 /* ---- registries_conf.c ---- */
 
+enum registry_use { REGISTRY_FOR_ALL, REGISTRY_FOR_DIGESTS, REGISTRY_FOR_TAGS };
+
 struct registry_rule {
 	bool found, insecure, blocked;
-	const char *location; /* NULL: the domain itself */
+	bool digests_only;    /* of all mirrors */
+	const char *prefix;   /* that the rule is for */
+	const char *location; /* NULL: the domain itself; in place of the prefix */
 	const char *mirrors[REGISTRY_ENDPOINTS_MAX];
 	bool mirror_insecure[REGISTRY_ENDPOINTS_MAX];
+	enum registry_use mirror_use[REGISTRY_ENDPOINTS_MAX];
 	size_t mirror_count;
 };
 
 /*
- * What registries.conf version 2 (containers-registries.conf(5)) says of @domain: the subset of
- * TOML that it is written in. A table or key that masu does not know is skipped. -EBADMSG: a line
- * that is none.
+ * What registries.conf version 2 (containers-registries.conf(5)) says of @name ("a.example/b/c"):
+ * the subset of TOML that it is written in. A table or key that masu does not know is skipped.
+ * @rule: empty, or what a file before said, which stays where this one says nothing. -EBADMSG: a
+ * line that is none.
  */
-int registries_conf_parse(const char *text, size_t len, const char *domain, struct arena *arena,
-			  struct registry_rule *ret, struct masu_error *err);
+int registries_conf_parse(const char *text, size_t len, const char *name, struct arena *arena,
+			  struct registry_rule *rule, struct masu_error *err);
+
+/* ---- certificates.c ---- */
+
+/* The certificates of an endpoint, from certs.d. -EINVAL: a client's without its key. */
+int registry_certificates_read(struct arena *arena, struct registry_endpoint *endpoint,
+			       struct masu_error *err);

@@ -15,7 +15,7 @@ int remote_open(struct arena *arena, const struct image_reference *reference, bo
 		struct remote *ret, struct masu_error *err)
 {
 	*ret = (struct remote) { .arena = arena, .reference = *reference, .push = push };
-	int r = registry_open(arena, reference->domain, &ret->registry, err);
+	int r = registry_open(arena, reference, &ret->registry, err);
 	if (r < 0)
 		return r;
 	if (push)

@@ -204,7 +204,10 @@ static int ask_token_server(struct session *session, unsigned endpoint,
 	if (!easy)
 		return error_set(err, -ENOMEM, "out of memory");
 	build_request(easy, challenge, *scope ? scope : challenge->scope, known, &url, &form);
-	session_prepare(easy, at, buf_str(&url));
+	struct registry_endpoint server = *at;
+	if (!trusted)
+		server.cert = server.key = NULL;
+	session_prepare(easy, &server, buf_str(&url));
 	/* Whoever is redirected here would carry what it was told elsewhere. */
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT, TOKEN_TIMEOUT_S);

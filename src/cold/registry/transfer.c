@@ -18,6 +18,7 @@
 #define STALL_BYTES_PER_S 10L
 #define STALL_S		  60L
 #define BUFFER_SIZE	  262144L
+#define RETRY_AFTER_MAX_S 3600
 #define UNWANTED_MAX	  (1u << 20) /* bytes of an answer that nobody asked for */
 
 static const char accept_images[] =
@@ -76,6 +77,7 @@ static size_t take_header(char *line, size_t size, size_t count, void *opaque)
 {
 	struct transfer *t = opaque;
 	char number[24] = "", subject[FETCH_DIGEST_MAX] = "";
+	uint64_t seconds;
 	size_t len = size * count;
 	t->unwanted += len;
 	if (t->unwanted > UNWANTED_MAX) {
@@ -94,8 +96,9 @@ static size_t take_header(char *line, size_t size, size_t count, void *opaque)
 	t->subject |= subject[0] != '\0';
 	copy_link(t, line, len);
 	copy_header(line, len, "Retry-After:", number, sizeof(number));
-	if (number[0])
-		t->retry_after_ms = atol(number) * 1000;
+	if (number[0] && str_to_u64(number, &seconds) == 0)
+		t->retry_after_ms = seconds < RETRY_AFTER_MAX_S ? (long)seconds * 1000
+								: RETRY_AFTER_MAX_S * 1000L;
 	number[0] = '\0';
 	copy_header(line, len, "Content-Length:", number, sizeof(number));
 	if (number[0] && str_to_u64(number, &t->length) < 0)
@@ -260,18 +263,40 @@ static void choose_endpoint(const struct session *session, struct transfer *t)
 		t->endpoint = at;
 }
 
-static int address(struct transfer *t, const char *base)
+static int address(struct transfer *t, const struct registry_endpoint *at)
 {
+	int r = registry_translate(at, "/v2/", t->request.path, false, t->path, sizeof(t->path));
+	if (r == 0 && upload_sends(t))
+		return upload_address(t, at);
+	if (r == 0)
+		r = t->target[0] ? str_format(t->url, sizeof(t->url), "%s", t->target)
+				 : str_format(t->url, sizeof(t->url), "%s%s", at->base, t->path);
+	return r < 0 ? r
+		     : registry_translate(at, "repository:", t->request.scope, false, t->scope,
+					  sizeof(t->scope));
+}
+
+/*
+ * Who is at another place than the registry's own is shown no certificate. What a registry believes
+ * in is good for what it keeps elsewhere and for reading, where a digest says what must come.
+ */
+static struct registry_endpoint elsewhere(const struct transfer *t,
+					  const struct registry_endpoint *at)
+{
+	struct registry_endpoint other = { .base = at->base };
 	if (upload_sends(t))
-		return upload_address(t, base);
-	int r = str_format(t->url, sizeof(t->url), "%s%s", base, t->request.path);
-	return r < 0 ? r : str_format(t->scope, sizeof(t->scope), "%s", t->request.scope);
+		return other;
+	other.insecure = at->insecure;
+	other.ca = at->ca;
+	other.ca_len = at->ca_len;
+	return other;
 }
 
 static void forget_answer(struct transfer *t)
 {
 	forget_headers(t);
 	t->body_len = t->unwanted = 0;
+	t->reason[0] = '\0';
 	t->failure = 0;
 	t->skip = 0;
 	t->ranged = false;
@@ -282,15 +307,18 @@ int transfer_begin(struct session *session, struct transfer *t)
 {
 	choose_endpoint(session, t);
 	const struct registry_endpoint *at = &session->registry->endpoints[t->endpoint];
-	/* What is trusted and shown is for the registry itself. */
-	const struct registry_endpoint other = { .base = at->base };
-	int r = address(t, at->base);
+	const struct registry_endpoint other = elsewhere(t, at);
+	int r = address(t, at);
 	if (r < 0)
 		return r;
 	t->easy = curl_easy_init();
 	if (!t->easy)
 		return -ENOMEM;
 	session_prepare(t->easy, t->foreign ? &other : at, t->url);
+	/* Whoever has a certificate shows it to all that libcurl is led to. */
+	if (at->cert)
+		curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->reason);
 	t->token = t->foreign ? 0 : session_authorize(session, t->easy, t->endpoint, t->scope);
 	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_S);
 	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, STALL_S);
@@ -312,6 +340,7 @@ enum transfer_next transfer_end(struct session *session, struct transfer *t, CUR
 {
 	long status = 0;
 	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &t->proxy_status);
 	curl_easy_cleanup(t->easy);
 	curl_slist_free_all(t->headers);
 	t->easy = NULL;

@@ -52,13 +52,16 @@ struct transfer {
 	char range[64], digest[FETCH_DIGEST_MAX], least_part[24];
 	char link[FETCH_PATH_MAX + 64];
 	bool subject;
-	uint64_t length; /* Content-Length */
+	uint64_t length;	      /* Content-Length */
+	char reason[CURL_ERROR_SIZE]; /* why there is none, libcurl's words */
+	long proxy_status;	      /* to CONNECT; 0: no proxy was asked */
 	char body[TRANSFER_BODY_MAX];
 	size_t body_len, unwanted; /* bytes of headers and of a body that is no content */
 	int failure;		   /* of writing what came, negative errno */
 	/* What is sent. */
+	char path[FETCH_PATH_MAX];     /* of the request, as this endpoint calls it */
 	char url[TRANSFER_URL_MAX];    /* of this attempt */
-	char target[TRANSFER_URL_MAX]; /* where the registry wants it; "": the request's path */
+	char target[TRANSFER_URL_MAX]; /* where the registry wants it; "": the path */
 	bool foreign;		       /* the target is another host's: no credentials */
 	bool mountable;		       /* request.from is worth a try */
 	bool sent;		       /* something of the blob has gone out */

@@ -15,18 +15,19 @@
 
 /* ---- where to ---- */
 
-/* The path of the request is the blob's own: "/v2/a/b/blobs/sha256:…". */
-static int start_url(const struct transfer *t, const char *base, char *ret, size_t size)
+/* The path is the blob's own: "/v2/a/b/blobs/sha256:…". */
+static int start_url(const struct transfer *t, const char *base, const char *from, char *ret,
+		     size_t size)
 {
-	const struct fetch_request *request = &t->request;
-	size_t path = strlen(request->path), digest = strlen(request->digest);
-	if (path <= digest || !streq(request->path + path - digest, request->digest))
+	const char *wanted = t->request.digest;
+	size_t path = strlen(t->path), digest = strlen(wanted);
+	if (path <= digest || !streq(t->path + path - digest, wanted))
 		return -EINVAL;
 	int len = (int)(path - digest);
 	if (t->mountable)
-		return str_format(ret, size, "%s%.*suploads/?mount=%s&from=%s", base, len,
-				  request->path, request->digest, request->from);
-	return str_format(ret, size, "%s%.*suploads/", base, len, request->path);
+		return str_format(ret, size, "%s%.*suploads/?mount=%s&from=%s", base, len, t->path,
+				  wanted, from);
+	return str_format(ret, size, "%s%.*suploads/", base, len, t->path);
 }
 
 /* The place that was named, with the digest that ends an upload. */
@@ -46,15 +47,20 @@ static int closing_url(const struct transfer *t, char *ret, size_t size)
 	return r;
 }
 
-int upload_address(struct transfer *t, const char *base)
+int upload_address(struct transfer *t, const struct registry_endpoint *at)
 {
+	char own[FETCH_PATH_MAX], from[FETCH_PATH_MAX];
 	const struct fetch_request *request = &t->request;
 	bool upload = request->kind == FETCH_UPLOAD;
 	bool starts = upload && t->step == UPLOAD_START;
-	int r = starts && t->mountable
-			? str_format(t->scope, sizeof(t->scope), "%s%srepository:%s:pull",
-				     request->scope, request->scope[0] ? " " : "", request->from)
-			: str_format(t->scope, sizeof(t->scope), "%s", request->scope);
+	int r = registry_translate(at, "repository:", request->scope, false, own, sizeof(own));
+	if (r == 0)
+		r = registry_translate(at, "", request->from, false, from, sizeof(from));
+	if (r == 0)
+		r = starts && t->mountable
+			    ? str_format(t->scope, sizeof(t->scope), "%s%srepository:%s:pull", own,
+					 own[0] ? " " : "", from)
+			    : str_format(t->scope, sizeof(t->scope), "%s", own);
 	if (r < 0)
 		return r;
 	if (t->target[0] && upload && (t->step == UPLOAD_WHOLE || t->step == UPLOAD_CLOSE))
@@ -62,8 +68,8 @@ int upload_address(struct transfer *t, const char *base)
 	if (t->target[0])
 		return str_format(t->url, sizeof(t->url), "%s", t->target);
 	if (starts)
-		return start_url(t, base, t->url, sizeof(t->url));
-	return str_format(t->url, sizeof(t->url), "%s%s", base, request->path);
+		return start_url(t, at->base, from, t->url, sizeof(t->url));
+	return str_format(t->url, sizeof(t->url), "%s%s", at->base, t->path);
 }
 
 static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
@@ -371,10 +377,10 @@ static bool get_around(struct transfer *t, long status)
 }
 
 /* 307 and 308 keep the method and the body; the others make a GET of it. */
-static enum transfer_next redirected(struct transfer *t, long status, const char *base,
+enum transfer_next upload_redirected(struct transfer *t, long status, const char *base,
 				     struct fetch_reply *reply)
 {
-	if (status != 307 && status != 308)
+	if (upload_sends(t) && status != 307 && status != 308)
 		return answer_fail(reply, -EPROTO,
 				   "%s%.300s: status %ld: a redirect that loses what is sent; name "
 				   "the registry as it wants to be called",
@@ -401,7 +407,7 @@ bool upload_judge(const struct session *session, struct transfer *t, long status
 		return true;
 	}
 	if (status >= 300 && status < 400 && !(upload && t->step == UPLOAD_ASK)) {
-		*ret = redirected(t, status, base, reply);
+		*ret = upload_redirected(t, status, base, reply);
 		return true;
 	}
 	if (!upload || status == 401 || status == 429 || status >= 500)

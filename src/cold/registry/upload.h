@@ -14,7 +14,7 @@ static inline bool upload_sends(const struct transfer *t)
 }
 
 /* The URL of the next attempt, into t->url; its scope, into t->scope. */
-int upload_address(struct transfer *t, const char *base);
+int upload_address(struct transfer *t, const struct registry_endpoint *at);
 /* Method, headers and body of the next attempt. */
 int upload_prepare(struct transfer *t);
 
@@ -24,5 +24,8 @@ int upload_prepare(struct transfer *t);
  */
 bool upload_judge(const struct session *session, struct transfer *t, long status,
 		  struct fetch_reply *reply, enum transfer_next *ret);
+/* A redirect that is followed here and not by libcurl; *reply where it is refused. */
+enum transfer_next upload_redirected(struct transfer *t, long status, const char *base,
+				     struct fetch_reply *reply);
 /* After a cut: the step that finds out how much has come, or the first. */
 void upload_retreat(struct transfer *t);
