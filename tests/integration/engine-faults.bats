@@ -49,6 +49,34 @@ teardown() {
 	wait_until 5 nothing_left
 }
 
+# Where other engines have a server that 50 containers depend on, there are their clients and monitors.
+@test "the clients of 50 containers killed at once: all keep running, and obey the next ones (HOSTILE 41)" {
+	local i clients=() client running
+	for i in {1..50}; do
+		"$MASU" run --network none --cgroup-parent "$GROUP" --name "many-$i" busybox:local \
+			sh -c 'trap "exit 3" TERM; echo up; while :; do sleep 1; done' >/dev/null 2>&1 </dev/null 3>&- 4>&- &
+		clients+=($!)
+	done
+	all_up() { [ "$(m ps -q --filter name=many- | wc -l)" -eq 50 ]; }
+	wait_until 30 all_up
+	kill -KILL "${clients[@]}"
+	for client in "${clients[@]}"; do
+		running=0
+		wait "$client" 2>/dev/null || running=$?
+		[ "$running" -eq 137 ] # it was there to be killed
+	done
+	all_up
+	wait_until 10 logged many-50 up
+	for i in 1 25 50; do
+		m exec "many-$i" true
+		kill -0 "$(monitor_of "many-$i")"
+	done
+	m stop -t 10 many-{1..50} >/dev/null
+	[ "$(m ps -aq --filter name=many- --filter exited=3 | wc -l)" -eq 50 ]
+	m rm many-{1..50} >/dev/null
+	nothing_left
+}
+
 @test "monitor and container killed at once: exited, restartable" {
 	m_run -d --name both busybox:local sleep 60 >/dev/null
 	kill -KILL "$(monitor_of both)" "$(field both .State.Pid)"
