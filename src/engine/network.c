@@ -382,7 +382,8 @@ int engine_network_change(struct engine *engine, struct arena *arena, struct con
 	struct network_endpoint *endpoint = engine_network_published(container);
 	const struct network_ops *ops = endpoint ? driver_of(endpoint->network) : NULL;
 	if (!ops || !ops->change)
-		return error_set(err, -EOPNOTSUPP, "its network has no published ports");
+		return error_set(err, -EOPNOTSUPP,
+				 "ports of its network are published when it starts, or never");
 	struct network_request request = request_of(engine, container, endpoint->network, -1);
 	request.ports = container->config.ports;
 	request.port_count = container->config.port_count;

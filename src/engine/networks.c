@@ -115,6 +115,11 @@ int engine_network_resolve(struct engine *engine, struct arena *arena, const cha
 	if (search.count > 1)
 		return error_set(err, -EINVAL, "network %.100s is ambiguous (%zu matches found)",
 				 name_or_id, search.count);
+	if (search.count == 0 && str_after(name_or_id, "cni:"))
+		return error_set(err, -EOPNOTSUPP,
+				 "network %.200s is its plugins' and each container's own: say it "
+				 "as --network of run or create; nothing else names it",
+				 name_or_id);
 	if (search.count == 0)
 		return error_set(err, -ENOENT, "network %.200s not found", name_or_id);
 	*ret = search.found;

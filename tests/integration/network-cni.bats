@@ -196,6 +196,46 @@ DEL eth0 IgnoreUnknown=1;IP=10.58.0.9;MAC=02:00:00:00:00:31 $id-eth0" ]
 	m system check
 }
 
+@test "nothing beside a CNI network, and no verb for it: each is refused in a line, and changes nothing" {
+	no() { # message, command
+		local message=$1
+		shift
+		run "$@"
+		[ "$status" -ne 0 ] && [[ $output == *"$message"* ]] && [ "$(grep -c '^masu' <<<"$output")" = 1 ] || { echo "$*: $output"; return 1; }
+	}
+	up flat --network cni:flat
+	up own --network bridge
+	m network create own
+	local alone="a container in a CNI network is in no other network" theirs="say it as --network of run or create"
+	no "$alone" m_run --rm --network cni:old --network cni:flat busybox:local true
+	no "$alone" m_run --rm --network own --network cni:flat busybox:local true
+	no "$alone" m network connect own flat
+	no "$alone" m network connect bridge flat
+	no "$alone" m network disconnect own flat
+	local verb
+	for verb in connect disconnect; do
+		no "network cni:old is its plugins' and each container's own: $theirs" m network $verb cni:old own
+		no "$theirs" m network $verb cni:flat flat
+	done
+	no "$theirs" m network inspect cni:old
+	no "$theirs" m network rm cni:old
+	no "published when it starts" m update --publish-add 8080:80 flat
+	no "port 80 cannot have mode=bpf: the network's plugins publish its ports" \
+		m_run --rm --network cni:flat -p 8080:80,mode=bpf busybox:local true
+	up direct --network cni:flat -p 8080:80,mode=direct
+	[ "$(field direct '.NetworkSettings.Ports["80/tcp"][0] | "\(.Mode): \(.ModeReason)"')" = "nat: the network's plugins publish its ports" ]
+	# Of a container that does not run, too; and who shares its namespace is in the same one.
+	m create --name created busybox:local true
+	m network disconnect bridge created
+	no "$theirs" m network connect cni:old created
+	[ "$(m_run --rm --network container:flat busybox:local cat /sys/class/net/eth0/address)" = \
+		"$(inside flat cat /sys/class/net/eth0/address)" ]
+	[ "$(field flat '.NetworkSettings.Networks | keys | join(" ")')" = cni:flat ]
+	[ "$(field own '.NetworkSettings.Networks | keys | join(" ")')" = bridge ]
+	m rm -f direct flat own created
+	m network rm own
+}
+
 @test "killed between ADD and the record, before and after: nothing leaks" {
 	local monitor
 	# The monitor, while a plugin works.
