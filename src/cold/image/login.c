@@ -1,7 +1,9 @@
 /* `masu login`, `masu logout`: credentials for a registry, proved before they are kept. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -10,8 +12,10 @@
 #include "cli/image_options.h"
 #include "cold/image/verbs.h"
 #include "cold/registry/fetch.h"
+#include "sys/fs.h"
 
-#define LINE_MAX_BYTES 16384
+#define LINE_MAX_BYTES	16384
+#define TOKEN_MAX_BYTES (1u << 20)
 
 /* "https://index.docker.io/v1/", "https://registry.example/" and "registry.example" are domains. */
 static const char *domain_of(struct arena *arena, const char *server)
@@ -82,9 +86,30 @@ static int ask(struct arena *arena, const struct login_options *o, struct regist
 	return r;
 }
 
+/*
+ * What the token server gave to ask with from now on takes the place of the password, as docker
+ * does it.
+ */
+static int take_refresh_token(struct arena *arena, int fd, struct registry_credentials *credentials,
+			      struct masu_error *err)
+{
+	char path[FS_PROC_FD_MAX], *text;
+	size_t len;
+	int r = fs_read_arena(AT_FDCWD, fs_proc_fd(fd, path), TOKEN_MAX_BYTES, arena, &text, &len);
+	if (r < 0)
+		return error_errno(err, r, "the refresh token");
+	if (len == 0)
+		return 0;
+	if (strlen(text) != len)
+		return error_set(err, -EBADMSG, "the refresh token is none");
+	credentials->identity_token = text;
+	credentials->password = NULL;
+	return 0;
+}
+
 /* Asks the registry itself, not its mirrors. */
-static int prove(struct arena *arena, const char *domain,
-		 const struct registry_credentials *credentials, struct masu_error *err)
+static int prove(struct arena *arena, const char *domain, struct registry_credentials *credentials,
+		 struct masu_error *err)
 {
 	const struct image_reference reference = { .domain = domain };
 	struct registry registry;
@@ -97,8 +122,13 @@ static int prove(struct arena *arena, const char *domain,
 	registry_drop_mirrors(&registry);
 	for (size_t i = 0; i < registry.count; i++)
 		registry.endpoints[i].credentials = *credentials;
+	_cleanup_close_ int fd = memfd_create("masu-login", MFD_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, -errno, "memfd_create");
 	r = fetcher_open(&registry, &fetcher, err);
-	return r < 0 ? r : fetcher_call(fetcher, &request, -1, &reply, err);
+	if (r == 0)
+		r = fetcher_call(fetcher, &request, fd, &reply, err);
+	return r < 0 ? r : take_refresh_token(arena, fd, credentials, err);
 }
 
 static int login(struct cli_context *context, void *data, int argc, char **argv,

@@ -9,8 +9,10 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cold/registry/failure.h"
+#include "cold/registry/token.h"
 #include "cold/registry/upload.h"
 #include "json/json.h"
+#include "sys/fs.h"
 
 #define ATTEMPTS_MAX	   6
 #define ATTEMPTS_AT_MIRROR 2
@@ -173,6 +175,24 @@ static bool has_new_token(struct session *session, const struct transfer *t)
 	return number && number != t->token;
 }
 
+/* The end of asking who one is. */
+static enum transfer_next authorized(struct session *session, struct transfer *t, int code,
+				     const struct masu_error *err, struct fetch_reply *reply)
+{
+	if (code == -EAGAIN && again_later(session, t)) {
+		t->answered--; /* that was no answer */
+		return TRANSFER_AGAIN;
+	}
+	if (code == -EACCES && t->mountable && t->step == UPLOAD_START) {
+		t->mountable = false; /* who may not read the one may still write the other */
+		return TRANSFER_AGAIN;
+	}
+	if (code < 0 && session->registry->endpoints[t->endpoint].mirror &&
+	    next_endpoint(session, t))
+		return TRANSFER_AGAIN;
+	return code < 0 ? answer_fail(reply, code, "%s", err->message) : TRANSFER_AGAIN;
+}
+
 static enum transfer_next challenged(struct session *session, struct transfer *t,
 				     struct fetch_reply *reply)
 {
@@ -181,16 +201,33 @@ static enum transfer_next challenged(struct session *session, struct transfer *t
 		return refused(session, t, 401, reply);
 	if (has_new_token(session, t))
 		return TRANSFER_AGAIN;
-	int r = session_answer(session, t->endpoint, t->challenge, t->scope, &err);
-	if (r == -EAGAIN && again_later(session, t))
-		return TRANSFER_AGAIN;
-	if (r == -EACCES && t->mountable && t->step == UPLOAD_START) {
-		t->mountable = false; /* who may not read the one may still write the other */
-		return TRANSFER_AGAIN;
-	}
-	if (r < 0 && session->registry->endpoints[t->endpoint].mirror && next_endpoint(session, t))
-		return TRANSFER_AGAIN;
-	return r < 0 ? answer_fail(reply, r, "%s", err.message) : TRANSFER_AGAIN;
+	int r = token_ask(session, t, &err);
+	return r > 0 ? TRANSFER_ASKS : authorized(session, t, r, &err, reply);
+}
+
+static void reply_init(const struct transfer *t, long status, struct fetch_reply *reply)
+{
+	*reply = (struct fetch_reply) { .id = t->request.id,
+					.type = FETCH_DONE,
+					.status = (int32_t)status,
+					.bytes = t->bytes };
+}
+
+enum transfer_next transfer_answered(struct session *session, struct transfer *t, int code,
+				     const struct masu_error *err, struct fetch_reply *reply)
+{
+	reply_init(t, 401, reply);
+	t->asks = NULL;
+	return authorized(session, t, code, err, reply);
+}
+
+/* A login keeps a refresh token in the place of the password, where it gets one. */
+static enum transfer_next complete_ping(const struct session *session, struct transfer *t,
+					struct fetch_reply *reply)
+{
+	const char *refresh = session->refresh[t->endpoint];
+	int r = t->file >= 0 && refresh ? fs_write_all(t->file, refresh, strlen(refresh)) : 0;
+	return r < 0 ? answer_fail(reply, r, "login: %s", strerror(-r)) : TRANSFER_DONE;
 }
 
 static enum transfer_next complete_blob(const struct session *session, struct transfer *t,
@@ -256,9 +293,10 @@ static enum transfer_next complete(struct session *session, struct transfer *t,
 	t->media_type[strcspn(t->media_type, "; ")] = '\0';
 	str_format(reply->media_type, sizeof(reply->media_type), "%s", t->media_type);
 	copy_link(session, t, reply);
-	return t->request.kind == FETCH_BLOB  ? complete_blob(session, t, digest, reply)
-	       : t->request.kind == FETCH_PUT ? complete_put(session, t, reply)
-					      : TRANSFER_DONE;
+	return t->request.kind == FETCH_BLOB   ? complete_blob(session, t, digest, reply)
+	       : t->request.kind == FETCH_PUT  ? complete_put(session, t, reply)
+	       : t->request.kind == FETCH_PING ? complete_ping(session, t, reply)
+					       : TRANSFER_DONE;
 }
 
 /* What came before is gone, or does not fit: an upload starts over, a few times. */
@@ -271,10 +309,7 @@ static bool upload_lost(const struct transfer *t, long status)
 enum transfer_next answer_judge(struct session *session, struct transfer *t, CURLcode result,
 				long status, struct fetch_reply *reply)
 {
-	*reply = (struct fetch_reply) { .id = t->request.id,
-					.type = FETCH_DONE,
-					.status = (int32_t)status,
-					.bytes = t->bytes };
+	reply_init(t, status, reply);
 	bool mirror = session->registry->endpoints[t->endpoint].mirror;
 	t->due_ms = 0;
 	enum transfer_next next;

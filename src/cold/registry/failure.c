@@ -101,5 +101,7 @@ enum failure failure_judge(const struct registry_endpoint *at, CURLcode result, 
 			       result == CURLE_COULDNT_RESOLVE_PROXY ||
 			       result == CURLE_SSL_CONNECT_ERROR
 		       ? FAILURE_UNREACHED
+	       : result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_URL_MALFORMAT
+		       ? FAILURE_CERTAIN
 		       : FAILURE_CUT;
 }

@@ -28,7 +28,9 @@
 #define FETCH_PARALLEL 4 /* transfers at once; the rest waits */
 
 enum fetch_kind {
-	FETCH_PING,	/* GET /v2/: is this a registry, are these credentials good */
+	/* GET /v2/: is this a registry, are these credentials good. With a file it is a login's: a
+	 * refresh token that the token server gives for the password is written there. */
+	FETCH_PING,
 	FETCH_DOCUMENT, /* GET path, at most FETCH_DOCUMENT_MAX bytes, any digest */
 	FETCH_BLOB,	/* GET path: exactly @size bytes of @digest */
 	FETCH_EXISTS,	/* HEAD path: status 404 is an answer too, code 0 */

@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "cold/registry/transfer.h"
+#include "cold/registry/token.h"
 
 #define PROGRESS_MS  100
 #define CONNECTIONS  8L
@@ -143,7 +143,7 @@ static int begin_due(struct loop *loop)
 			if (!loop->waiting)
 				loop->waiting_tail = &loop->waiting;
 		}
-		if (!t || t->easy)
+		if (!t || t->easy || t->asks)
 			continue;
 		if (t->due_ms <= now)
 			begin(loop, i);
@@ -153,15 +153,51 @@ static int begin_due(struct loop *loop)
 	return (int)wait;
 }
 
+/* What waits for the token goes on, or fails with it. */
+static void end_token(struct loop *loop, struct token_request *request, CURLcode result)
+{
+	struct fetch_reply message;
+	struct masu_error err = { 0 };
+	int r = token_end(&loop->session, request, result, &err);
+	for (size_t i = 0; i < FETCH_PARALLEL; i++) {
+		struct transfer *t = loop->active[i];
+		if (t && t->asks == request &&
+		    transfer_answered(&loop->session, t, r, &err, &message) == TRANSFER_DONE)
+			finish(loop, i, &message);
+	}
+	if (request->running)
+		curl_multi_remove_handle(loop->multi, request->easy);
+	token_free(&loop->session, request);
+}
+
+/* Hands new token requests to libcurl. */
+static void begin_tokens(struct loop *loop)
+{
+	struct token_request *next;
+	for (struct token_request *request = loop->session.asking; request; request = next) {
+		next = request->next;
+		if (request->running)
+			continue;
+		request->running = curl_multi_add_handle(loop->multi, request->easy) == CURLM_OK;
+		if (!request->running)
+			end_token(loop, request, CURLE_OUT_OF_MEMORY);
+	}
+}
+
 static void end_one(struct loop *loop, CURL *easy, CURLcode result)
 {
 	struct fetch_reply message;
+	struct token_request *request = token_find(&loop->session, easy);
+	if (request) {
+		end_token(loop, request, result);
+		return;
+	}
 	for (size_t i = 0; i < FETCH_PARALLEL; i++) {
 		struct transfer *t = loop->active[i];
 		if (!t || t->easy != easy)
 			continue;
 		curl_multi_remove_handle(loop->multi, easy);
-		if (transfer_end(&loop->session, t, result, &message) == TRANSFER_AGAIN)
+		if (transfer_end(&loop->session, t, result, &message) != TRANSFER_DONE)
 			continue;
 		/* Its end is only told once the pipe has everything, too. */
 		while (!transfer_flush(t)) {
@@ -220,6 +256,7 @@ int fetch_loop(int socket, const struct registry *registry)
 		if (r != -EAGAIN && r != -EINTR)
 			break;
 		int timeout = begin_due(&loop);
+		begin_tokens(&loop);
 		curl_multi_perform(loop.multi, &running);
 		report_progress(&loop);
 		if (end_done(&loop))

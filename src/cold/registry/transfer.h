@@ -68,6 +68,7 @@ struct transfer {
 	unsigned redirects;
 	char scope[FETCH_PATH_MAX]; /* of this attempt */
 	unsigned token;		    /* the token's number that this attempt has, 0: none */
+	struct token_request *asks; /* whose answer is waited for; NULL: none */
 	enum upload_step step;
 	uint64_t part;		  /* bytes at once, 0: all that is left */
 	uint64_t end;		  /* where this attempt stops */
@@ -78,6 +79,7 @@ struct transfer {
 enum transfer_next {
 	TRANSFER_DONE,	/* reply is final */
 	TRANSFER_AGAIN, /* begin again, at due_ms */
+	TRANSFER_ASKS	/* when asks is answered: transfer_answered() */
 };
 
 /* Makes the easy handle of the next attempt. 0 or -errno. */
@@ -85,6 +87,9 @@ int transfer_begin(struct session *session, struct transfer *t);
 /* What follows from the end of an attempt; fills *reply for TRANSFER_DONE. */
 enum transfer_next transfer_end(struct session *session, struct transfer *t, CURLcode result,
 				struct fetch_reply *reply);
+/* What follows from the answer to t->asks: @code and @err are token_end()'s. */
+enum transfer_next transfer_answered(struct session *session, struct transfer *t, int code,
+				     const struct masu_error *err, struct fetch_reply *reply);
 /* Gives the pipe what waits for it; unpauses. False: there is still something. */
 bool transfer_flush(struct transfer *t);
 void transfer_free(struct transfer *t);
@@ -106,6 +111,9 @@ struct session {
 	unsigned numbers;
 	bool basic[REGISTRY_ENDPOINTS_MAX]; /* the endpoint asked for Basic */
 	bool gone[REGISTRY_ENDPOINTS_MAX];  /* nobody answered there */
+	/* Refresh tokens that the endpoint's token server gave; NULL: none. */
+	char *refresh[REGISTRY_ENDPOINTS_MAX];
+	struct token_request *asking; /* under way */
 };
 
 /* Options that every request to @endpoint has. @url is copied. */
@@ -118,10 +126,7 @@ unsigned session_authorize(struct session *session, CURL *easy, unsigned endpoin
 			   const char *scope);
 /* What the next request would get. */
 unsigned session_token(struct session *session, unsigned endpoint, const char *scope);
-/*
- * Gets what @challenge asks for: a token from the token server, or the decision for Basic. 0;
- * -EACCES with a message where there are no credentials or they are refused.
- */
-int session_answer(struct session *session, unsigned endpoint, const char *challenge,
-		   const char *scope, struct masu_error *err);
+/* Keeps a token that is good for @life_s seconds. */
+void session_keep(struct session *session, unsigned endpoint, const char *scope, const char *text,
+		  int64_t life_s);
 void session_free(struct session *session);
