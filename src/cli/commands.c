@@ -55,6 +55,9 @@ static const struct cli_command *const verbs[] = {
 	&login_command,
 	&logout_command,
 	&logs_command,
+#ifndef MASU_HOT
+	&lxc_inside_command,
+#endif
 	&manifest_command,
 	&monitor_command,
 	&network_command,

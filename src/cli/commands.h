@@ -33,6 +33,7 @@ extern const struct cli_command inspect_command;
 extern const struct cli_command kill_command;
 extern const struct cli_command logs_command;
 extern const struct cli_command manifest_command;
+extern const struct cli_command lxc_inside_command; /* of masu-more only */
 extern const struct cli_command monitor_command;
 extern const struct cli_command network_command;
 extern const struct cli_command pause_command;

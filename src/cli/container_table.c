@@ -60,7 +60,8 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	LIST(env, "env", 'e', "Set environment variables"),
 	LIST(env_file, "env-file", 0, "Read in a file of environment variables"),
 	STRING(exec, "exec", 0,
-	       "What makes the container: native (default), oci:PROGRAM, another OCI runtime, or "
+	       "What makes the container: native (default), oci:PROGRAM, another OCI runtime, lxc, "
+	       "or "
 	       "vm"),
 	LIST(expose, "expose", 0, "Expose a port or a range of ports"),
 	ALIAS(gpus, "gpus", CLI_STRING),

@@ -286,8 +286,19 @@ static int wait_status(struct monitor *m)
 		r = waitid((idtype_t)P_PIDFD, (id_t)m->process.pidfd, &info, WEXITED);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
-		return 255;
+		return errno == ECHILD ? -ECHILD : 255;
 	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
+/* Its parent is a program of the exec driver's, which says. */
+static int status_elsewhere(struct monitor *m)
+{
+	const struct exec_ops *driver = exec_driver(m->container.config.runtime);
+	const char *state_dir;
+	if (!driver || !driver->ended ||
+	    container_state_dir(m->engine, m->arena, &m->container, &state_dir, NULL) < 0)
+		return 255;
+	return driver->ended(state_dir);
 }
 
 int monitor_remember(struct monitor *m)
@@ -369,6 +380,8 @@ static bool end(struct monitor *m)
 	watch(m->epoll_fd, m->process.pidfd, SOURCE_PROCESS, 0, 0);
 	exec_container_close(&m->process);
 	bool remembered = monitor_remember(m) == 0;
+	if (status < 0)
+		status = remembered ? status_elsewhere(m) : 255;
 	if (remembered) {
 		/* Without its group what it leaves is found by the next start. */
 		if (!m->cgroup)

@@ -11,13 +11,14 @@
 #include "base/str.h"
 #include "exec/drivers.h"
 
-static const char *const names[] = { "native", "oci", "vm", NULL };
+static const char *const names[] = { "native", "oci", "lxc", "vm", NULL };
 
 /* clang-format off */
 static const struct exec_ops *const drivers[] = {
 	&native_ops,
 #ifndef MASU_HOT
 	&oci_ops,
+	&lxc_ops,
 	&vm_ops,
 #endif
 };
@@ -71,7 +72,7 @@ static bool in_path(const char *program)
 
 int exec_driver_check(const char *name, struct masu_error *err)
 {
-	const char *program = str_after(name, "oci:");
+	const char *program = streq(name, "lxc") ? "lxc-start" : str_after(name, "oci:");
 	if (program && *program && !in_path(program))
 		return error_set(err, -EINVAL,
 				 "unknown or invalid runtime name: %.128s: there is no such "

@@ -5,4 +5,5 @@
 
 extern const struct exec_ops native_ops;
 extern const struct exec_ops oci_ops;
+extern const struct exec_ops lxc_ops;
 extern const struct exec_ops vm_ops;

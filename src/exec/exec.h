@@ -1,7 +1,8 @@
 /*
  * Exec drivers: what turns a bundle into processes. `native` does it in this program; the others
  * have programs of their own do it, and are in masu-more only (drivers.c): "oci:PROGRAM" another
- * OCI runtime, "vm" a virtual machine. The engine and `masu oci` call only this table.
+ * OCI runtime, "lxc" liblxc's programs, "vm" a virtual machine. The engine and `masu oci` call only
+ * this table.
  */
 #pragma once
 
@@ -147,6 +148,11 @@ struct exec_ops {
 	 * NULL: there is nothing.
 	 */
 	void (*forget)(const char *driver, const char *id, const char *state_dir);
+	/*
+	 * The exit status of the container's first process, which has ended and is not the caller's
+	 * child; by who created it. NULL: it always is one.
+	 */
+	int (*ended)(const char *state_dir);
 };
 
 /* The driver of that name, or NULL: there is none, or not in this program (drivers.c). NULL is

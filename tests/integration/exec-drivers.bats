@@ -5,7 +5,7 @@ load ../lib/engine
 setup_file() {
 	engine_setup_file
 	oracle_crun_ready
-	export DRIVERS="oci:crun oci:runc"
+	export DRIVERS=${DRIVERS:-"oci:crun oci:runc lxc"}
 }
 teardown_file() { engine_teardown_file; }
 setup() { cd "$BATS_TEST_TMPDIR"; }
@@ -108,4 +108,39 @@ killed_monitor() {
 	run ! m_create --exec oci:crun --runtime runc busybox:local true
 	[[ "$output" == *"conflicting options"* ]]
 	m info | grep -q '^Runtimes:.* oci'
+}
+
+@test "lxc: the kernel's files, read-only roots, parts of volumes; what it does not have is refused by name" {
+	mkdir -p "host dir/sub" && echo deep >"host dir/sub/file"
+	m volume create lxcvol >/dev/null && m_run --rm -v lxcvol:/v busybox:local sh -c 'mkdir /v/part; echo p >/v/part/file'
+	m_run -d --name inner --exec lxc --read-only --sysctl net.ipv4.ip_forward=1 -v "$PWD/host dir:/with space:ro" \
+		--mount type=volume,src=lxcvol,dst=/part,volume-subpath=part --hostname inside -w /not/there busybox:local sleep 100
+	run m exec inner sh -c 'touch /x || echo rootro; touch "/with space/x" || echo bindro; echo 1 >/proc/sys/kernel/msgmax || echo sysro
+		cat /proc/sys/net/ipv4/ip_forward "/with space/sub/file" /part/file; hostname; pwd; ls -A /proc/acpi /proc/scsi /sys/firmware | grep -v :
+		cat /proc/timer_list /proc/kcore; ip -o link show lo | grep -o LOOPBACK,UP; ls /sys/fs/cgroup | grep -c pids; touch /sys/fs/cgroup/x || echo cgro
+		cut -d: -f3 /proc/self/cgroup | sort -u; for i in 0 1 2; do readlink /dev/fd; done | sort -u; ls /proc/self/fd | wc -l'
+	echo "$output" | grep -v "touch:\|can.t\|cannot\|No such\|^$" >said
+	diff -u - said <<-EOF
+		rootro
+		bindro
+		sysro
+		1
+		deep
+		p
+		inside
+		/not/there
+		LOOPBACK,UP
+		1
+		cgro
+		/
+		/proc/self/fd
+		4
+	EOF
+	for refused in "--device /dev/fuse" "--sysctl kernel.panic=1" "--network host --sysctl net.ipv4.ip_forward=1"; do
+		# shellcheck disable=SC2086
+		run -125 m_run --rm --exec lxc $refused busybox:local true
+		[[ "$output" == *"--device"* || "$output" == *namespace* || "$output" == *"not allowed"* ]]
+	done
+	run ! env PATH="$BATS_TEST_TMPDIR" "$MASU" create --network none --exec lxc busybox:local true
+	[[ "$output" == *"lxc: there is no such program"* ]]
 }

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "exec/more/root.h"
+#include "exec/native/reap.h"
 #include "exec/native/signals.h"
 #include "sys/fs.h"
 #include "sys/syscalls.h"
@@ -37,8 +39,14 @@ static void __attribute__((noreturn)) run_child(const struct program *program, i
 			_exit(STATUS_NOT_RUN);
 	/* What the caller has open is not for others, and what it needs goes by /proc. */
 	sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+	for (size_t i = 0; i < ARRAY_SIZE(program->keep); i++)
+		if (program->keep[i])
+			fcntl(program->keep[i], F_SETFD, 0);
 	struct masu_error err = { 0 };
-	if (!program->root || root_attach(program->rootfs_fd, program->root, &err) == 0) {
+	int r = program->root ? root_attach(program->rootfs_fd, program->root, &err) : 0;
+	if (r == 0 && program->prepare)
+		r = program->prepare(program->opaque, &err);
+	if (r == 0) {
 		execvp(program->argv[0], (char **)program->argv);
 		error_errno(&err, -errno, "cannot run %s", program->argv[0]);
 	}
@@ -46,10 +54,10 @@ static void __attribute__((noreturn)) run_child(const struct program *program, i
 	_exit(STATUS_NOT_RUN);
 }
 
-int program_run(const struct program *program, struct masu_error *err)
+int program_start(const struct program *program, pid_t *ret_pid, struct masu_error *err)
 {
 	struct masu_error failure;
-	int ends[2], status;
+	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_errno(err, -errno, "cannot make a pipe");
 	_cleanup_close_ int reader = ends[0];
@@ -64,15 +72,25 @@ int program_run(const struct program *program, struct masu_error *err)
 	do
 		got = read(reader, &failure, sizeof(failure));
 	while (got < 0 && errno == EINTR);
+	*ret_pid = pid;
+	/* In one piece: it is shorter than PIPE_BUF. */
+	if (got != (ssize_t)sizeof(failure))
+		return 0;
+	reap_pid(pid);
+	if (err)
+		*err = failure;
+	return failure.code;
+}
+
+int program_run(const struct program *program, struct masu_error *err)
+{
+	pid_t pid;
+	int status, r = program_start(program, &pid, err);
+	if (r < 0)
+		return r;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return error_errno(err, -errno, "cannot wait for %s", program->argv[0]);
-	/* In one piece: it is shorter than PIPE_BUF. */
-	if (got == (ssize_t)sizeof(failure)) {
-		if (err)
-			*err = failure;
-		return failure.code;
-	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

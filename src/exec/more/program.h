@@ -12,7 +12,14 @@ struct program {
 	int stdio[3];		 /* -1: /dev/null */
 	const char *root;	 /* where it finds @rootfs_fd attached (root.h); NULL: nowhere */
 	int rootfs_fd;
+	/* In its process, with @root attached, before execve; may be NULL. */
+	int (*prepare)(void *opaque, struct masu_error *err);
+	void *opaque;
+	int keep[2]; /* descriptors that it inherits; 0: none */
 };
+
+/* Starts it: returns once execve(2) succeeded, *ret_pid is the caller's to wait for. */
+int program_start(const struct program *program, pid_t *ret_pid, struct masu_error *err);
 
 /* Runs it and waits; the exit status (128 and the signal), or -errno where it could not be run. */
 int program_run(const struct program *program, struct masu_error *err);

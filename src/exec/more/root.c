@@ -35,3 +35,33 @@ int root_attach(int rootfs_fd, const char *path, struct masu_error *err)
 	r = sys_move_mount(clone, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
 	return r < 0 ? error_errno(err, r, "cannot attach the container's root at %s", path) : 0;
 }
+
+int root_source(const struct oci_mount *mount, const char *driver, int *ret_tree,
+		struct masu_error *err)
+{
+	unsigned flags =
+		OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (mount->recursive_bind ? AT_RECURSIVE : 0);
+	struct mount_attr attr = { .attr_set = mount->attr_set, .attr_clr = mount->attr_clear };
+	struct mount_attr all = { .attr_set = mount->rec_attr_set,
+				  .attr_clr = mount->rec_attr_clear };
+	if (mount->sb_flags & MS_RDONLY)
+		attr.attr_set |= MOUNT_ATTR_RDONLY;
+	if (mount->idmap || mount->mappings.uid_count)
+		return error_set(err, -ENOTSUP, "mount %s: the %s driver has no mapped mounts",
+				 mount->destination, driver);
+	/* lint: ok, the path is the administrator's or the engine's */
+	_cleanup_close_ int tree =
+		mount->source_fd ? sys_open_tree(mount->source_fd, "", flags | AT_EMPTY_PATH)
+				 : sys_open_tree(AT_FDCWD, mount->source, flags);
+	if (tree < 0)
+		return error_errno(err, tree, "mount %s", mount->source);
+	int r = 0;
+	if (attr.attr_set || attr.attr_clr)
+		r = sys_mount_setattr(tree, "", AT_EMPTY_PATH, &attr);
+	if (r == 0 && (all.attr_set || all.attr_clr))
+		r = sys_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &all);
+	if (r < 0)
+		return error_errno(err, r, "mount %s", mount->destination);
+	*ret_tree = take_fd(&tree);
+	return 0;
+}

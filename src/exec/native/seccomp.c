@@ -205,8 +205,8 @@ static int compiler_failed(int status, int messages, struct masu_error *err)
 			 status, *line ? ": " : "", line);
 }
 
-static int read_answer(struct arena *arena, int fd, const struct oci_seccomp *section,
-		       struct seccomp_filter **ret, struct masu_error *err)
+int seccomp_import(struct arena *arena, int fd, const struct oci_seccomp *section,
+		   struct seccomp_filter **ret, struct masu_error *err)
 {
 	struct seccomp_answer answer;
 	if (pread(fd, &answer, sizeof(answer), 0) != (ssize_t)sizeof(answer) ||
@@ -225,6 +225,16 @@ static int read_answer(struct arena *arena, int fd, const struct oci_seccomp *se
 				 configured.compiler);
 	*ret = filter;
 	return 0;
+}
+
+int seccomp_export(const struct seccomp_filter *filter, int fd)
+{
+	struct seccomp_answer answer = { .magic = SECCOMP_ANSWER_MAGIC,
+					 .notify = filter->notify,
+					 .insn_count = filter->program.len };
+	size_t size = answer.insn_count * sizeof(struct sock_filter);
+	int r = fs_write_all(fd, &answer, sizeof(answer));
+	return r < 0 ? r : fs_write_all(fd, filter->program.filter, size);
 }
 
 static int compile(struct arena *arena, const struct oci_seccomp *section,
@@ -250,7 +260,7 @@ static int compile(struct arena *arena, const struct oci_seccomp *section,
 				   configured.compiler);
 	if (r > 0)
 		return compiler_failed(r, messages, err);
-	return read_answer(arena, out, section, ret, err);
+	return seccomp_import(arena, out, section, ret, err);
 }
 
 int seccomp_prepare(struct arena *arena, const struct oci_seccomp *section,

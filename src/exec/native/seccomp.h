@@ -30,6 +30,11 @@ void seccomp_configure(const struct seccomp_environment *environment);
 int seccomp_prepare(struct arena *arena, const struct oci_seccomp *section,
 		    struct seccomp_filter **ret, struct masu_error *err);
 
+/* For a child that is another program: the filter to a file, and back. */
+int seccomp_export(const struct seccomp_filter *filter, int fd);
+int seccomp_import(struct arena *arena, int fd, const struct oci_seccomp *section,
+		   struct seccomp_filter **ret, struct masu_error *err);
+
 /*
  * Child side: installs it with seccomp(2) and the section's flags. With a listener the notify fd is
  * returned in *ret_listener, else -1. Needs no_new_privs or CAP_SYS_ADMIN.

@@ -16,36 +16,17 @@
 static int attach_bind(int root_fd, const struct oci_mount *mount, struct masu_error *err)
 {
 	struct stat st;
-	unsigned flags =
-		OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (mount->recursive_bind ? AT_RECURSIVE : 0);
-	struct mount_attr attr = { .attr_set = mount->attr_set, .attr_clr = mount->attr_clear };
-	struct mount_attr all = { .attr_set = mount->rec_attr_set,
-				  .attr_clr = mount->rec_attr_clear };
-	if (mount->sb_flags & MS_RDONLY)
-		attr.attr_set |= MOUNT_ATTR_RDONLY;
-	/* lint: ok, the path is the administrator's or the engine's */
-	_cleanup_close_ int tree =
-		mount->source_fd ? sys_open_tree(mount->source_fd, "", flags | AT_EMPTY_PATH)
-				 : sys_open_tree(AT_FDCWD, mount->source, flags);
-	if (tree < 0)
-		return error_errno(err, tree, "mount %s", mount->source);
+	_cleanup_close_ int tree = -1;
+	int r = root_source(mount, "vm", &tree, err);
+	if (r < 0)
+		return r;
 	if (fstat(tree, &st) < 0)
 		return error_errno(err, -errno, "mount %s", mount->source);
-	if (mount->idmap || mount->mappings.uid_count)
-		return error_set(err, -ENOTSUP, "mount %s: the vm driver has no mapped mounts",
-				 mount->destination);
 	_cleanup_close_ int target =
 		fs_target_in(root_fd, mount->destination, !S_ISDIR(st.st_mode), 0755);
 	if (target < 0)
 		return error_errno(err, target, "mount %s", mount->destination);
-	int r = 0;
-	if (attr.attr_set || attr.attr_clr)
-		r = sys_mount_setattr(tree, "", AT_EMPTY_PATH, &attr);
-	if (r == 0 && (all.attr_set || all.attr_clr))
-		r = sys_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &all);
-	if (r == 0)
-		r = sys_move_mount(tree, "", target, "",
-				   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	r = sys_move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 	return r < 0 ? error_errno(err, r, "mount %s", mount->destination) : 0;
 }
 
