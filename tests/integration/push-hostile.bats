@@ -53,18 +53,28 @@ sent() { # repository
 	awk -v path="/v2/$1/box/blobs/uploads" 'index($3, path) == 1 { n += $4 } END { print n + 0 }' "$LOG"
 }
 
+# The server writes its log after its answers.
+all_sent() { # repository
+	[ "$(sent "$1")" = "$(blob_bytes)" ]
+}
+
+all_sent_there() { # way
+	grep "^127.0.0.2 .*/$1/" "$LOG" >"$BATS_TEST_TMPDIR/there"
+	[ "$(awk '{ n += $4 } END { print n }' "$BATS_TEST_TMPDIR/there")" = "$(blob_bytes)" ]
+}
+
 blob_bytes() {
 	find "$BATS_FILE_TMPDIR/layout/blobs" -type f -not -name "${DIGEST#sha256:}" -printf '%s\n' | paste -sd+ | bc
 }
 
 @test "the same registry, well-behaved" {
 	works good
-	[ "$(sent good)" = "$(blob_bytes)" ]
+	wait_until 10 all_sent good
 }
 
 @test "cut every 3 MiB: it goes on where it was cut, no byte goes twice" {
 	works cut
-	[ "$(sent cut)" = "$(blob_bytes)" ]
+	wait_until 10 all_sent cut
 	grep -q ' PATCH ' "$LOG"
 }
 
@@ -74,12 +84,12 @@ blob_bytes() {
 
 @test "the answer to the last byte is lost: the registry has it, and is believed" {
 	works late
-	[ "$(sent late)" = "$(blob_bytes)" ]
+	wait_until 10 all_sent late
 }
 
 @test "too big at once: in parts" {
 	works small
-	[ "$(sent small)" = "$(blob_bytes)" ]
+	wait_until 10 all_sent small
 }
 
 @test "429, 503, slowness and a place relative to the request" {
@@ -99,8 +109,7 @@ blob_bytes() {
 	printf '{"auths": {"%s": {"auth": "%s"}}}' "$HOST" "$(printf user:secret | base64)" >"$DOCKER_CONFIG/config.json"
 	for way in elsewhere moved; do
 		works "$way"
-		grep "^127.0.0.2 .*/$way/" "$LOG" >"$BATS_TEST_TMPDIR/there"
-		[ "$(awk '{ n += $4 } END { print n }' "$BATS_TEST_TMPDIR/there")" = "$(blob_bytes)" ]
+		wait_until 10 all_sent_there "$way"
 		[ -z "$(grep -v -- '-$' "$BATS_TEST_TMPDIR/there")" ]
 	done
 	refused asks-elsewhere "credentials; they are not sent there"

@@ -109,8 +109,12 @@ class Registry(http.server.BaseHTTPRequestHandler):
         """Status, headers and body of the registry behind."""
         behind = http.client.HTTPConnection("127.0.0.1", 5000)
         path = self.path.replace(f"/v2/{self.mode}/", "/v2/", 1)
-        headers = {k: v for k, v in self.headers.items() if k not in ("Authorization", "Host")}
-        behind.request(self.command, path, self.body, headers)
+        behind.putrequest(self.command, path, skip_accept_encoding=True)
+        for name, value in self.headers.items():  # Accept comes more than once
+            if name not in ("Authorization", "Host", "Transfer-Encoding", "Expect", "Content-Length"):
+                behind.putheader(name, value)
+        behind.putheader("Content-Length", str(len(self.body)))
+        behind.endheaders(self.body)
         reply = behind.getresponse()
         kept = [(k, v) for k, v in reply.getheaders() if k in (
             "Content-Type", "Content-Range", "Docker-Content-Digest", "Range", "Link", "Content-Length")]
