@@ -164,6 +164,7 @@ int container_networks_fill(struct arena *arena, const struct container_options 
 	bool detailed = count > 1;
 	if (!networks)
 		return error_set(err, -ENOMEM, "out of memory");
+	c->network_options = o->network_opt.items;
 	for (size_t i = 0; i < count; i++) {
 		struct parse p = { .arena = arena,
 				   .value = o->network.count ? o->network.items[i] : "bridge",

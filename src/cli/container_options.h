@@ -19,9 +19,9 @@ struct container_options {
 		kernel_memory, shm_size, cpu_shares, cpu_quota, cpu_period, cpu_rt_runtime,
 		cpu_rt_period, pids_limit, blkio_weight, oom_score_adj;
 	struct cli_list attach, env, env_file, label, label_file, annotation, volume, mount, tmpfs,
-		volumes_from, precopy, publish, expose, network, network_alias, dns, dns_option,
-		dns_search, add_host, cap_add, cap_drop, security_opt, group_add, device,
-		device_cgroup_rule, sysctl, ulimit, log_opt, storage_opt;
+		volumes_from, precopy, publish, expose, network, network_alias, network_opt, dns,
+		dns_option, dns_search, add_host, cap_add, cap_drop, security_opt, group_add,
+		device, device_cgroup_rule, sysctl, ulimit, log_opt, storage_opt;
 	struct cli_list blkio_devices[BLKIO_LIMIT_COUNT];
 	const char *proc;
 	const char *health_cmd, *health_interval, *health_timeout, *health_start_period,
@@ -36,7 +36,7 @@ struct container_options {
 };
 
 /* The rows that both have come first, those of `run` alone behind them. */
-#define CONTAINER_RUN_OPTION_COUNT 106
+#define CONTAINER_RUN_OPTION_COUNT 107
 #define CONTAINER_OPTION_COUNT	   (CONTAINER_RUN_OPTION_COUNT - 3)
 extern const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT];
 

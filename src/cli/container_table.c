@@ -110,6 +110,9 @@ const struct cli_option container_option_table[CONTAINER_RUN_OPTION_COUNT] = {
 	ALIAS(network_alias, "net-alias", CLI_LIST),
 	OPT(network, "network", 0, CLI_LIST, "network", "Connect a container to a network"),
 	LIST(network_alias, "network-alias", 0, "Add network-scoped alias for the container"),
+	LIST(network_opt, "network-opt", 0,
+	     "Network options for the container (\"accel=sockmap\": no packets between "
+	     "containers)"),
 	BOOL(no_healthcheck, "no-healthcheck", 0, "Disable any container-specified HEALTHCHECK"),
 	BOOL(oom_kill_disable, "oom-kill-disable", 0, "Disable OOM Killer"),
 	INT(oom_score_adj, "oom-score-adj", 0, "Tune host's OOM preferences (-1000 to 1000)"),

@@ -89,17 +89,12 @@ static const struct {
 	const char *flag;
 	size_t at;
 } lists[] = {
-	{ "--volumes-from", AT(volumes_from) },
-	{ "--precopy", AT(precopy) },
-	{ "--dns", AT(dns) },
-	{ "--dns-option", AT(dns_options) },
-	{ "--dns-search", AT(dns_search) },
-	{ "--add-host", AT(extra_hosts) },
-	{ "--cap-add", AT(cap_add) },
-	{ "--cap-drop", AT(cap_drop) },
-	{ "--security-opt", AT(security_opt) },
-	{ "--group-add", AT(group_add) },
-	{ "--device-cgroup-rule", AT(device_cgroup_rules) },
+	{ "--volumes-from", AT(volumes_from) }, { "--network-opt", AT(network_options) },
+	{ "--precopy", AT(precopy) },		{ "--dns", AT(dns) },
+	{ "--dns-option", AT(dns_options) },	{ "--dns-search", AT(dns_search) },
+	{ "--add-host", AT(extra_hosts) },	{ "--cap-add", AT(cap_add) },
+	{ "--cap-drop", AT(cap_drop) },		{ "--security-opt", AT(security_opt) },
+	{ "--group-add", AT(group_add) },	{ "--device-cgroup-rule", AT(device_cgroup_rules) },
 };
 
 static const struct {

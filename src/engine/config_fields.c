@@ -42,6 +42,7 @@ const struct config_field host_config_fields[] = {
 	STRING("NetworkMode", network),
 	BOOL("AutoRemove", auto_remove),
 	STRINGS("VolumesFrom", volumes_from),
+	STRINGS("NetworkOpt", network_options),
 	STRINGS("Precopy", precopy),
 	STRINGS("CapAdd", cap_add),
 	STRINGS("CapDrop", cap_drop),

@@ -33,7 +33,9 @@ void monitor_elsewhere(const struct engine *engine, const struct container *cont
 		if (i <= STREAM && values[i] >= 0)
 			fcntl(values[i], F_SETFD, 0);
 	}
-	if (str_format(program, sizeof(program), "%s/masu-more", engine->libexec) == 0)
+	/* What it starts is beside it and not beside masu. */
+	if (setenv("MASU_LIBEXEC", engine->libexec, 1) == 0 &&
+	    str_format(program, sizeof(program), "%s/masu-more", engine->libexec) == 0)
 		execv(program, (char **)argv);
 	error_errno(&err, -errno, "%s: cannot start; is masu installed completely?", program);
 	ctl_send_error(start->control_fd, &err);

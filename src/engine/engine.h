@@ -131,6 +131,7 @@ struct container_config {
 	bool publish_all;
 	const char *network; /* "bridge", "host", "none", "container:<id>", a user network; NULL:
 				bridge */
+	const char **network_options;	 /* "accel=sockmap" */
 	struct network_config *networks; /* the first is @network; NULL: that alone, as it is */
 	size_t network_count;
 	const char **dns, **dns_options, **dns_search, **extra_hosts;

@@ -77,6 +77,7 @@ static void leave_what_is_the_machines(struct leaving *l)
 		leave(l, "limits of block devices", NULL);
 	c->blkio_device_count = 0;
 	leave_mode(l, "network", &c->network);
+	c->network_options = NULL;
 	leave_mode(l, "ipc", &c->ipc_mode);
 	leave_mode(l, "pid", &c->pid_mode);
 	/* What these brought is among the mounts, and what they copied among the changes. */

@@ -256,10 +256,14 @@ static int record_live(struct launch *launch, enum container_status status, pid_
 static int on_namespaces(void *opaque, pid_t pid, struct masu_error *err)
 {
 	struct launch *launch = opaque;
+	struct monitor *m = launch->monitor;
 	trace_mark("cloned");
 	int r = 0;
 	if (!launch->parked) {
 		r = connect_network(launch, pid, err);
+		if (r == 0 && engine_network_accelerates(&m->container.config))
+			r = engine_network_accelerate(m->engine, &m->container,
+						      cgroup_clone_fd(m->cgroup), err);
 		if (r == 0)
 			r = monitor_open(launch->monitor, err);
 	}

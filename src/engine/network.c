@@ -16,6 +16,7 @@
 #include "engine/internal.h"
 #include "exec/exec.h"
 #include "network/direct.h"
+#include "network/sockmap.h"
 
 const char *engine_network_name(const struct container_config *config)
 {
@@ -110,11 +111,29 @@ static int check_networks(struct engine *engine, struct arena *arena,
 	return r;
 }
 
+static int check_options(const struct container_config *config, struct masu_error *err)
+{
+	for (const char **option = config->network_options; option && *option; option++)
+		if (!streq(*option, "accel=sockmap"))
+			return error_set(err, -EINVAL,
+					 "--network-opt %.60s is not supported; use accel=sockmap",
+					 *option);
+	if (engine_network_accelerates(config) && config->runtime &&
+	    !streq(config->runtime, "native"))
+		return error_set(err, -EINVAL,
+				 "conflicting options: --network-opt and the exec driver %.60s",
+				 config->runtime);
+	return 0;
+}
+
 int engine_network_check(struct engine *engine, struct arena *arena,
 			 struct container_config *config, struct masu_error *err)
 {
 	const char *name = engine_network_name(config);
 	bool shares = mode_host(name) || mode_container(name, NULL);
+	int r = check_options(config, err);
+	if (r < 0)
+		return r;
 	if (config->port_count && mode_container(name, NULL))
 		return error_set(err, -EINVAL,
 				 "conflicting options: port publishing and the container type "
@@ -313,6 +332,19 @@ int engine_network_connect(struct engine *engine, struct arena *arena, struct co
 	for (size_t i = 0; i < count; i++)
 		event_endpoint(engine, container, &endpoints[i], "connect");
 	return 0;
+}
+
+bool engine_network_accelerates(const struct container_config *config)
+{
+	return config->network_options && *config->network_options;
+}
+
+int engine_network_accelerate(struct engine *engine, const struct container *container,
+			      int cgroup_fd, struct masu_error *err)
+{
+	const struct sockmap_request request = { engine->run_fd, cgroup_fd, container->endpoints,
+						 container->endpoint_count };
+	return sockmap_attach(&request, err);
 }
 
 void engine_network_settle(struct engine *engine, const struct container *container)

@@ -12,6 +12,12 @@ const char *engine_network_name(const struct container_config *config);
 bool engine_network_has_names(const char *network);
 /* Whether the container is in one of those. */
 bool engine_network_resolves(const struct container_config *config);
+/* True where its connections within the host are to be short (network/sockmap.h). Then masu-more is
+ * its monitor. */
+bool engine_network_accelerates(const struct container_config *config);
+/* Sees to that, in the monitor, before the container's program runs. */
+int engine_network_accelerate(struct engine *engine, const struct container *container,
+			      int cgroup_fd, struct masu_error *err);
 /* True where there is something to connect once the namespace exists. */
 bool engine_network_connects(const struct container_config *config);
 /* True where the container gets a network namespace of its own. */

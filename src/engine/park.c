@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "engine/events.h"
 #include "engine/monitor.h"
+#include "engine/network.h"
 #include "state/record.h"
 
 #define PARK_TIMEOUT_MS (10 * 60 * 1000)
@@ -25,8 +26,8 @@ bool park_worthwhile(struct engine *engine, const struct container_config *confi
 	struct stat st;
 	/* What is bound or joined must be what is there at the start. */
 	if (config->privileged || config->proc_limits || config->device_count || config->runtime ||
-	    mode_container(config->network, NULL) || mode_container(config->pid_mode, NULL) ||
-	    mode_container(config->ipc_mode, NULL))
+	    engine_network_accelerates(config) || mode_container(config->network, NULL) ||
+	    mode_container(config->pid_mode, NULL) || mode_container(config->ipc_mode, NULL))
 		return false;
 	for (size_t i = 0; i < config->mount_count; i++)
 		if (config->mounts[i].kind == MOUNT_BIND || config->mounts[i].subpath ||

@@ -94,7 +94,8 @@ int supervise_fork(struct engine *engine, struct arena *arena, const struct cont
 	}
 	trace_mark("before fork");
 	pid_t pid = fork();
-	if (pid == 0 && exec_driver(container->config.runtime))
+	if (pid == 0 && exec_driver(container->config.runtime) &&
+	    !engine_network_accelerates(&container->config))
 		monitor_main(engine, arena, container, &start);
 	if (pid == 0)
 		monitor_elsewhere(engine, container, &start);
