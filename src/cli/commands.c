@@ -33,6 +33,7 @@ const struct cli_command global_command = {
 static const struct cli_command *const verbs[] = {
 	&attach_command,
 	&bench_command,
+	&collect_command,
 	&commit_command,
 	&complete_command,
 	&completion_command,

@@ -16,6 +16,7 @@ extern const struct cli_command oci_command;	/* "masu oci": the OCI runtime CLI 
 /* One a line, sorted; each is defined in the file of its verb. */
 extern const struct cli_command attach_command;
 extern const struct cli_command bench_command;
+extern const struct cli_command collect_command;
 extern const struct cli_command complete_command;
 extern const struct cli_command completion_command;
 extern const struct cli_command container_command;

@@ -81,6 +81,8 @@ const struct cli_option push_option_table[PUSH_OPTION_COUNT] = {
 };
 
 const struct cli_option save_option_table[SAVE_OPTION_COUNT] = {
+	CLI_OPT(struct save_options, artifacts, "artifacts", 0, CLI_BOOL, NULL,
+		"Also save what is attached to the images"),
 	CLI_OPT(struct save_options, output, "output", 'o', CLI_STRING, "string",
 		"Write to a file, instead of STDOUT"),
 };

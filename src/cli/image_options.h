@@ -52,8 +52,9 @@ extern const struct cli_option push_option_table[PUSH_OPTION_COUNT];
 
 struct save_options {
 	const char *output;
+	bool artifacts;
 };
-#define SAVE_OPTION_COUNT 1
+#define SAVE_OPTION_COUNT 2
 extern const struct cli_option save_option_table[SAVE_OPTION_COUNT];
 
 struct search_options {

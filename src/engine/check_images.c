@@ -276,9 +276,36 @@ static int check_layers_of(struct images_check *c, const struct image_entry *ent
 	}
 	for (size_t i = 0; i < image->layer_count && r == 0; i++)
 		r = add(&c->layers, image->chain_ids[i]);
+	/* A name goes along when it is unpacked again, and is an image's then, no more an index's.
+	 */
+	bool named = entry->reference && streq(entry->digest, image->manifest_digest);
 	if (r == 0 && faults && whole)
-		r = add(&c->unpack, entry->reference ? name : image->id);
+		r = add(&c->unpack, named ? name : image->id);
 	return r;
+}
+
+static int note_blob(void *data, const char *hex, bool blob)
+{
+	struct images_check *c = data;
+	return blob ? add(&c->blobs, hex) : 0;
+}
+
+/*
+ * What another tool has put there: an artifact, or an index without an image for this machine. Of
+ * an index anything may have been left out.
+ */
+static int check_other(struct images_check *c, const struct image_entry *entry, size_t first)
+{
+	bool index = streq(entry->media_type, MEDIA_TYPE_INDEX) ||
+		     streq(entry->media_type, MEDIA_TYPE_DOCKER_INDEX);
+	for (size_t i = first; i < c->blobs.count && !index; i++) {
+		char digest[DIGEST_MAX];
+		str_format(digest, sizeof(digest), "sha256:%s", c->blobs.items[i]);
+		if (!blob_is_there(c, digest, ANY_SIZE))
+			check_found(c->check, shown_name(c, entry), "get it again where it is from",
+				    "it has lost data: blob %.19s is missing or damaged", digest);
+	}
+	return 0;
 }
 
 static int check_image(struct images_check *c, const struct image_entry *entry)
@@ -286,7 +313,13 @@ static int check_image(struct images_check *c, const struct image_entry *entry)
 	struct image image;
 	struct image_manifest manifest;
 	struct masu_error why = { 0 };
-	int r = image_load(c->images_fd, &c->check->arena, entry, &image, &manifest, &why);
+	size_t first = c->blobs.count;
+	int r = image_reach(c->images_fd, &c->check->arena, entry->digest, note_blob, c, &why);
+	if (r == 0) {
+		r = image_load(c->images_fd, &c->check->arena, entry, &image, &manifest, &why);
+		if (r < 0 && !error_is_shortage(r))
+			return check_other(c, entry, first);
+	}
 	if (r < 0) {
 		c->images_known = false;
 		if (error_is_shortage(r))
@@ -295,19 +328,11 @@ static int check_image(struct images_check *c, const struct image_entry *entry)
 			    "it has lost data: %s", why.message);
 		return 0;
 	}
-	r = add(&c->blobs, entry->digest + strlen("sha256:"));
-	if (r == 0)
-		r = add(&c->blobs, image.manifest_digest + strlen("sha256:"));
-	if (r == 0)
-		r = add(&c->blobs, image.original_digest + strlen("sha256:"));
-	if (r == 0)
-		r = add(&c->blobs, image.id + strlen("sha256:"));
 	if (!blob_is_there(c, image.original_digest, ANY_SIZE))
 		check_found(c->check, shown_name(c, entry), "pull it again; its containers run on",
 			    "it has lost data: the registry's manifest %.19s is missing or damaged",
 			    image.original_digest);
-	for (size_t i = 0; r == 0 && i < manifest.layer_count; i++)
-		r = add(&c->blobs, manifest.layers[i].digest + strlen("sha256:"));
+	r = add(&c->blobs, image.original_digest + strlen("sha256:"));
 	return r < 0 ? r : check_layers_of(c, entry, &image, &manifest);
 }
 

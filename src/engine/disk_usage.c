@@ -14,7 +14,9 @@
 #include "image/store.h"
 #include "storage/usage.h"
 
-#define BY_CONTAINER SIZE_MAX /* instead of an image's number: a container's own use */
+/* Instead of an image's number: a container's own use, and that of a name which is no image's. */
+#define BY_CONTAINER SIZE_MAX
+#define BY_OTHERS    (SIZE_MAX - 1)
 
 /* That an image or a container has a layer or a blob. */
 struct use {
@@ -66,22 +68,15 @@ static int use_blob(struct uses *uses, const char *digest, size_t image)
 	return use_add(uses, kept, true, image);
 }
 
-static int use_image(struct uses *uses, const struct image_entry *entry, const struct image *image,
-		     const struct image_manifest *manifest, size_t number)
+struct reached {
+	struct uses *uses;
+	size_t image;
+};
+
+static int use_reached(void *data, const char *hex, bool blob)
 {
-	int r = use_blob(uses, entry->digest, number);
-	if (r == 0)
-		r = use_blob(uses, image->manifest_digest, number);
-	if (r == 0)
-		r = use_blob(uses, image->original_digest, number);
-	if (r == 0)
-		r = use_blob(uses, image->id, number);
-	for (size_t i = 0; r == 0 && i < manifest->layer_count; i++) {
-		r = use_blob(uses, manifest->layers[i].digest, number);
-		if (r == 0)
-			r = use_add(uses, image->chain_ids[i], false, number);
-	}
-	return r;
+	const struct reached *reached = data;
+	return use_add(reached->uses, hex, blob, reached->image);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -100,22 +95,29 @@ static size_t find_image(const struct disk_usage *usage, const char *id)
 	return at;
 }
 
-/* What image @entry has; one that cannot be read is left out, as by `masu images`. */
+/*
+ * What @entry has: an image, or an artifact or index that another tool has put there; one that
+ * cannot be read is left out, as by `masu images`.
+ */
 static int add_image(int images_fd, const struct image_entry *entry, struct uses *uses,
 		     struct disk_usage *usage)
 {
-	struct image_manifest manifest;
 	struct masu_error why = { 0 };
 	struct image image;
-	int r = image_load(images_fd, uses->arena, entry, &image, &manifest, &why);
+	struct reached reached = { uses, BY_OTHERS };
+	int loaded = image_load(images_fd, uses->arena, entry, &image, NULL, NULL);
+	if (error_is_shortage(loaded))
+		return loaded;
+	if (loaded == 0)
+		reached.image = find_image(usage, image.id);
+	if (reached.image == usage->image_sum.count)
+		usage->images[usage->image_sum.count++].image = image;
+	int r = image_reach(images_fd, uses->arena, entry->digest, use_reached, &reached, &why);
 	if (r < 0) {
 		log_warn("image %.19s left out: %s", entry->digest, why.message);
 		return error_is_shortage(r) ? r : 0;
 	}
-	size_t number = find_image(usage, image.id);
-	if (number == usage->image_sum.count)
-		usage->images[usage->image_sum.count++].image = image;
-	return use_image(uses, entry, &image, &manifest, number);
+	return entry->original ? use_blob(uses, entry->original, reached.image) : 0;
 }
 
 static int add_images(struct engine *engine, struct uses *uses, struct disk_usage *usage,
@@ -188,7 +190,7 @@ static void add_thing(struct disk_usage *usage, const struct use *uses, size_t c
 			images++;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (uses[i].image == BY_CONTAINER || (i > 0 && uses[i].image == uses[i - 1].image))
+		if (uses[i].image >= BY_OTHERS || (i > 0 && uses[i].image == uses[i - 1].image))
 			continue;
 		struct disk_usage_image *image = &usage->images[uses[i].image];
 		image->bytes += bytes;

@@ -44,12 +44,6 @@ static int keep_add(struct keep *keep, const char *hex)
 	return 0;
 }
 
-static int keep_digest(struct keep *keep, const char *digest)
-{
-	const char *copy = arena_strdup(keep->arena, digest);
-	return copy ? keep_add(keep, copy + strlen("sha256:")) : -ENOMEM;
-}
-
 static int compare_strings(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -134,26 +128,24 @@ static int keep_user_layers(void *data, const struct user *user)
 	return r;
 }
 
+struct kept {
+	struct keep *blobs, *layers;
+};
+
+static int keep_reached(void *data, const char *hex, bool blob)
+{
+	const struct kept *kept = data;
+	return keep_add(blob ? kept->blobs : kept->layers, hex);
+}
+
 static int keep_image(int images_fd, const struct image_entry *entry, struct keep *blobs,
 		      struct keep *layers, struct masu_error *err)
 {
-	struct image image;
-	struct image_manifest manifest;
-	int r = image_load(images_fd, blobs->arena, entry, &image, &manifest, err);
+	struct kept kept = { blobs, layers };
+	int r = image_reach(images_fd, blobs->arena, entry->digest, keep_reached, &kept, err);
 	if (r < 0)
 		return error_wrap(err, "image %.19s", entry->digest);
-	r = keep_digest(blobs, entry->digest);
-	if (r == 0)
-		r = keep_digest(blobs, image.manifest_digest);
-	if (r == 0)
-		r = keep_digest(blobs, image.original_digest);
-	if (r == 0)
-		r = keep_digest(blobs, image.id);
-	for (size_t i = 0; i < manifest.layer_count && r == 0; i++) {
-		r = keep_digest(blobs, manifest.layers[i].digest);
-		if (r == 0)
-			r = keep_add(layers, image.chain_ids[i]);
-	}
+	r = entry->original ? keep_add(blobs, entry->original + strlen("sha256:")) : 0;
 	return r < 0 ? error_set(err, r, "out of memory") : 0;
 }
 
@@ -287,7 +279,7 @@ void engine_images_collect_orphans(int root_fd, const char *storage_driver_name)
 	_cleanup_close_ int images_fd = -1;
 	const struct storage_ops *ops = storage_driver(storage_driver_name);
 	struct storage *storage;
-	if (faccessat(root_fd, IMAGES_DIR "/" ORPHANS, F_OK, 0) < 0 || !ops ||
+	if (faccessat(root_fd, ENGINE_ORPHANS, F_OK, 0) < 0 || !ops ||
 	    image_store_lock(root_fd, &images_fd, NULL) < 0 ||
 	    ops->open(root_fd, &storage, NULL) < 0)
 		return;

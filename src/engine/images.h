@@ -2,7 +2,8 @@
  * Removing images and what nobody needs any more: the part of the image store that has to know
  * storage and containers too.
  *
- * Who keeps what: an image of index.json keeps its manifest, config, layer blobs and layers; a
+ * Who keeps what: an entry of index.json keeps all that its document leads to, be that an image, an
+ * artifact or an index of any platforms, and the layers of the images among it (image_reach()); a
  * container keeps the layers that its container.json lists under "Layers", and its image ("Image")
  * from being removed without force. Everything else is garbage.
  */
@@ -10,7 +11,8 @@
 
 #include "base/arena.h"
 #include "base/error.h"
-#include "image/image.h"
+#include "engine/engine.h"
+#include "image/store.h"
 #include "storage/storage.h"
 
 struct engine_images_event {
@@ -48,8 +50,16 @@ int engine_images_collect(int root_fd, int images_fd, const struct storage_ops *
 			  struct masu_error *err);
 
 /*
- * For who has removed a container: where an image was removed while containers used it, the layers
- * that were kept for them go with the last. One system call where there are none such. Waits for
- * the store's lock, so behind the reply.
+ * Where an image was removed while containers used it, the layers that were kept for them go with
+ * the last: nothing but one system call where there are none such. Waits for the store's lock.
  */
 void engine_images_collect_orphans(int root_fd, const char *storage_driver);
+/*
+ * The same for who has removed a container, behind the reply: by another process, which nobody
+ * waits for.
+ */
+void engine_images_collect_behind(const struct engine *engine);
+
+/* Below the root: that there are such. */
+#define ENGINE_ORPHANS IMAGES_DIR "/" IMAGES_PRIVATE "/orphans"
+#define COLLECT_VERB   "__collect" /* of masu-more */

@@ -403,7 +403,7 @@ static bool end(struct monitor *m)
 	flush_clients(m);
 	recover_unfinished(m->engine);
 	if (discarded)
-		engine_images_collect_orphans(m->engine->root_fd, m->engine->storage_driver);
+		engine_images_collect_behind(m->engine);
 	trash_empty(m->engine->root_fd, 0);
 	if (remembered)
 		engine_network_retire(m->engine, &m->container.config);

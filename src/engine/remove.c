@@ -98,7 +98,7 @@ void engine_tidy_behind(struct engine *engine)
 	if (pid == 0)
 		proc_go_behind(kept, ARRAY_SIZE(kept));
 	recover_unfinished(engine);
-	engine_images_collect_orphans(engine->root_fd, engine->storage_driver);
+	engine_images_collect_behind(engine);
 	trash_empty(engine->root_fd, 0);
 	if (pid == 0)
 		_exit(EXIT_SUCCESS);

@@ -303,12 +303,19 @@ const char *image_architecture(void)
 		{ "ppc64le", "ppc64le" }, { "s390x", "s390x" },	  { "loongarch64", "loong64" },
 	};
 	static struct utsname host;
-	if (uname(&host) < 0)
+	/* Asked once: the sandbox that a caller may be in by then has no uname(2). */
+	if (!*host.machine && uname(&host) < 0)
 		return "unknown";
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (streq(host.machine, names[i].machine))
 			return names[i].go;
 	return host.machine;
+}
+
+bool image_is_artifact(const struct json *item)
+{
+	const char *type = json_text(item, "artifactType");
+	return *type && !streq(type, MEDIA_TYPE_CONFIG);
 }
 
 /* The entry of an index that is meant for this machine. */
@@ -321,6 +328,8 @@ static int select_platform(const struct json *document, const char **ret_digest,
 		const struct json *platform = json_get(item, "platform");
 		const char *os = "linux", *architecture = image_architecture();
 		struct image_layer descriptor;
+		if (image_is_artifact(item))
+			continue;
 		json_string(json_get(platform, "os"), &os);
 		json_string(json_get(platform, "architecture"), &architecture);
 		if (streq(os, "linux") && streq(architecture, image_architecture()) &&
@@ -351,7 +360,7 @@ int image_load_document(int images_fd, struct arena *arena, const struct image_e
 {
 	struct image image = { .reference = entry->reference, .parent = entry->parent };
 	struct image_manifest manifest;
-	const struct json *document, *config;
+	const struct json *document = NULL, *config;
 	const char *digest = entry->digest;
 	int r = read_json_blob(images_fd, arena, digest, &document, err);
 	if (r == 0 && json_get(document, "manifests")) {
@@ -365,11 +374,14 @@ int image_load_document(int images_fd, struct arena *arena, const struct image_e
 		r = read_json_blob(images_fd, arena, manifest.config_digest, &config, err);
 	if (r == 0)
 		r = image_config_parse(arena, config, &image, err);
+	if (r == 0 && manifest.layer_count != image.layer_count)
+		r = error_set(err, -EINVAL, "manifest has %zu layers, its config %zu",
+			      manifest.layer_count, image.layer_count);
+	if (r == -EINVAL && image_is_artifact(document))
+		r = error_set(err, r, "an artifact (%.100s), no image",
+			      json_text(document, "artifactType"));
 	if (r < 0)
 		return r;
-	if (manifest.layer_count != image.layer_count)
-		return error_set(err, -EINVAL, "manifest has %zu layers, its config %zu",
-				 manifest.layer_count, image.layer_count);
 	str_format(image.id, sizeof(image.id), "%s", manifest.config_digest);
 	str_format(image.manifest_digest, sizeof(image.manifest_digest), "%s", digest);
 	str_format(image.original_digest, sizeof(image.original_digest), "%s",

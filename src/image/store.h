@@ -25,6 +25,7 @@
 /* Docker's names for the same things; what masu reads and keeps, but never makes. */
 #define MEDIA_TYPE_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 #define MEDIA_TYPE_DOCKER_INDEX	   "application/vnd.docker.distribution.manifest.list.v2+json"
+#define MEDIA_TYPE_DOCKER_CONFIG   "application/vnd.docker.container.image.v1+json"
 
 #define IMAGE_ORIGINAL "masu.original-manifest" /* the annotation of image_entry.original */
 
@@ -104,6 +105,12 @@ int image_manifest_parse(struct arena *arena, const struct json *document,
 			 struct image_manifest *ret, struct masu_error *err);
 
 /*
+ * Whether a manifest, or a descriptor of an index, says that it is something else than an image
+ * (image spec: artifactType), whatever platform it is said to be for.
+ */
+bool image_is_artifact(const struct json *item);
+
+/*
  * Fills what an image's config document says: config, created, platform, diff_ids and chain_ids.
  * Strings stay where @document has them.
  */
@@ -113,3 +120,16 @@ int image_config_parse(struct arena *arena, const struct json *document, struct 
 /* Reads the manifest and config of @entry, following an index to this machine's platform. */
 int image_load(int images_fd, struct arena *arena, const struct image_entry *entry,
 	       struct image *ret, struct image_manifest *ret_manifest, struct masu_error *err);
+
+/*
+ * Everything that the manifest or index @digest leads to: tells the digest in hex of each blob that
+ * descriptors name (configs, layers, an artifact's content, an index's manifests whatever their
+ * platform, subjects, and what those name), itself first, and the chain id of each layer that an
+ * image among them has. The same thing may be told more than once. Only the first document has to
+ * be here: of an index others may have left out what they had no use for. -errno with a message
+ * where a document that is here cannot be read, and where @visitor fails, for which only memory may
+ * be short. Strings in the arena.
+ */
+typedef int (*image_visitor)(void *data, const char *hex, bool blob);
+int image_reach(int images_fd, struct arena *arena, const char *digest, image_visitor visitor,
+		void *data, struct masu_error *err);

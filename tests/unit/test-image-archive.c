@@ -326,7 +326,8 @@ static void test_oci_layouts(void **state)
 		{ .path = "blobs/sha256/" HEX_0, .document = CONFIG },
 		{ .path = "blobs/sha256/" HEX_1,
 		  .document =
-			  "{\"config\":{\"mediaType\":\"c\",\"digest\":\"sha256:" HEX_0
+			  "{\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\","
+			  "\"digest\":\"sha256:" HEX_0
 			  "\",\"size\":1},\"layers\":[{\"mediaType\":\"application/vnd.oci."
 			  "image.layer.v1.tar\",\"digest\":\"sha256:" HEX_0 "\",\"size\":1}]}" },
 		{ .path = "index.json",
@@ -340,6 +341,14 @@ static void test_oci_layouts(void **state)
 	assert_int_equal(describe(&archive, &text), 0);
 	assert_string_equal(text, "image 1 0\nlayer 0 sha256:" HEX_0
 				  "\nimage 1 0\nlayer 0 sha256:" HEX_0 "\nname a.b/c:1\n");
+	/* The same with a config of another kind; attached to something. */
+	members[1].document =
+		"{\"config\":{\"mediaType\":\"a/b\",\"digest\":\"sha256:" HEX_0
+		"\",\"size\":1},\"layers\":[],\"subject\":{\"digest\":\"sha256:" HEX_0 "\"}}";
+	members[1].document_len = strlen(members[1].document);
+	assert_int_equal(describe(&archive, &text), 0);
+	assert_string_equal(text, "artifact 1 sha256:" HEX_0 " a/b\npart 0\n"
+				  "artifact 1 sha256:" HEX_0 " a/b\npart 0\n");
 	str_format(members[0].blob.digest, DIGEST_MAX, "sha256:%064d", 9);
 	assert_int_equal(describe(&archive, &text), -EBADMSG);
 	assert_non_null(strstr(text, "its content has the digest"));

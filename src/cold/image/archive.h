@@ -30,6 +30,17 @@ struct archive {
 	size_t count, capacity, documents;
 };
 
+/* A manifest of the archive's list that is no image's. */
+struct archive_artifact {
+	const struct archive_member *manifest;
+	const char *subject, *type; /* subject NULL: attached to nothing */
+	const struct archive_member **blobs;
+	size_t blob_count;
+};
+
+#define ARCHIVE_MAX_ARTIFACTS	   256u
+#define ARCHIVE_MAX_ARTIFACT_BLOBS 64u
+
 /* One image of the archive. */
 struct archive_image {
 	const struct archive_member *config;
@@ -50,14 +61,19 @@ int archive_read_directory(struct archive *archive, int fd, struct masu_error *e
 /* The file of that name, through links; NULL where there is none. */
 const struct archive_member *archive_find(const struct archive *archive, const char *path);
 
-/* Which images the archive has. */
-int archive_plan(const struct archive *archive, struct archive_image **ret, size_t *ret_count,
-		 struct masu_error *err);
+/* Which images and artifacts the archive has; one of either at least. */
+struct archive_plan {
+	struct archive_image *images;
+	size_t count;
+	struct archive_artifact *artifacts;
+	size_t artifact_count;
+};
+int archive_plan(const struct archive *archive, struct archive_plan *ret, struct masu_error *err);
 
 /*
  * The sandboxed half of archive_plan(), also for tests: writes one line a fact,
  *   image <manifest member or -> <config member> / layer <member> <diff_id> / name <reference> /
- *   docker / original <member>
+ *   docker / original <member> / artifact <manifest member> <subject or -> <type> / part <member>
  * where members are numbers.
  */
 int archive_describe(const struct archive *archive, struct buf *out, struct masu_error *err);

@@ -141,6 +141,15 @@ static int fetch_artifact(struct puller *p, const struct artifact_blob *artifact
 	return r < 0 ? error_wrap(err, "artifact %.19s", artifact->digest) : 0;
 }
 
+int artifacts_finish(int fd, const struct buf *index, struct masu_error *err)
+{
+	int r = fs_write_atomic(fd, "index.json", index->data, index->len, 0644, false);
+	if (r == 0)
+		r = fs_write_atomic(fd, "oci-layout", IMAGES_LAYOUT, strlen(IMAGES_LAYOUT), 0644,
+				    false);
+	return r < 0 ? error_errno(err, r, "images: staging") : 0;
+}
+
 static int fetch_all(struct puller *p, size_t *ret_count, struct masu_error *err)
 {
 	struct artifacts_text lists[PAGES_MAX];
@@ -157,17 +166,12 @@ static int fetch_all(struct puller *p, size_t *ret_count, struct masu_error *err
 		r = fetch_artifact(p, &artifacts[i], err);
 	if (r < 0)
 		return r;
-	r = fs_write_atomic(p->fd, "index.json", index.data, index.len, 0644, false);
-	if (r == 0)
-		r = fs_write_atomic(p->fd, "oci-layout", IMAGES_LAYOUT, strlen(IMAGES_LAYOUT), 0644,
-				    false);
 	*ret_count = count;
-	return r < 0 ? error_errno(err, r, "images: staging") : 0;
+	return artifacts_finish(p->fd, &index, err);
 }
 
-/* Whole and durable, in the place of what was there; nothing where the image has gone meanwhile. */
-static int publish(const struct staging *staging, const char *subject, bool any,
-		   struct masu_error *err)
+int artifacts_publish(const struct staging *staging, const char *subject, bool any,
+		      struct masu_error *err)
 {
 	char blob[128];
 	_cleanup_close_ int images_fd = -1;
@@ -196,25 +200,30 @@ static int publish(const struct staging *staging, const char *subject, bool any,
 	return r < 0 && r != -ENOENT ? error_errno(err, r, "images: artifacts") : 0;
 }
 
+int artifacts_stage(const struct staging *staging, struct masu_error *err)
+{
+	/* Of another image, whose place this was exchanged with. */
+	int r = fs_remove_tree(staging->fd, STAGED);
+	if (r == 0)
+		r = fs_mkdirs(staging->fd, STAGED "/" IMAGES_BLOBS, 0755);
+	int fd = r < 0 ? r : openat(staging->fd, STAGED, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? error_errno(err, r < 0 ? r : -errno, "images: staging") : fd;
+}
+
 int artifacts_pull(struct staging *staging, struct arena *arena,
 		   const struct image_reference *reference, const char *subject, size_t *ret_count,
 		   struct masu_error *err)
 {
 	_cleanup_remote_ struct remote remote = { 0 };
 	struct puller p = { .arena = arena, .remote = &remote, .subject = subject };
-	/* Of another image, whose place this was exchanged with. */
-	int r = fs_remove_tree(staging->fd, STAGED);
-	if (r == 0)
-		r = fs_mkdirs(staging->fd, STAGED "/" IMAGES_BLOBS, 0755);
-	_cleanup_close_ int fd =
-		r < 0 ? r : openat(staging->fd, STAGED, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = artifacts_stage(staging, err);
 	if (fd < 0)
-		return error_errno(err, r < 0 ? r : -errno, "images: staging");
+		return fd;
 	p.fd = fd;
-	r = remote_open(arena, reference, false, &remote, err);
+	int r = remote_open(arena, reference, false, &remote, err);
 	if (r == 0)
 		r = fetch_all(&p, ret_count, err);
-	return r < 0 ? r : publish(staging, subject, *ret_count > 0, err);
+	return r < 0 ? r : artifacts_publish(staging, subject, *ret_count > 0, err);
 }
 
 /* ---- push ---- */
@@ -225,14 +234,13 @@ struct pusher {
 	int fd;
 };
 
-static int read_blob(const struct pusher *p, const char *digest, char **ret_text, size_t *ret_len,
-		     struct masu_error *err)
+static int read_blob(int dir, struct arena *arena, const char *digest, char **ret_text,
+		     size_t *ret_len, struct masu_error *err)
 {
 	char path[128], hex[SHA256_HEX + 1];
 	int r = str_format(path, sizeof(path), IMAGES_BLOBS "/%s", HEX(digest));
 	if (r == 0)
-		r = fs_read_arena(p->fd, path, IMAGE_MAX_DOCUMENT, p->remote->arena, ret_text,
-				  ret_len);
+		r = fs_read_arena(dir, path, IMAGE_MAX_DOCUMENT, arena, ret_text, ret_len);
 	if (r < 0)
 		return error_errno(err, r, "artifact %.19s", digest);
 	sha256_hex(*ret_text, *ret_len, hex);
@@ -259,7 +267,7 @@ static int send_artifact(const struct pusher *p, const struct artifact_blob *art
 	char *text, digest[DIGEST_MAX];
 	size_t len, count = 0;
 	struct artifact_blob blobs[ARTIFACT_BLOBS_MAX];
-	int r = read_blob(p, artifact->digest, &text, &len, err);
+	int r = read_blob(p->fd, p->remote->arena, artifact->digest, &text, &len, err);
 	if (r == 0)
 		r = artifact_blobs(p->remote->arena, text, len, p->subject, blobs, &count, err);
 	for (size_t i = 0; i < count && r == 0; i++)
@@ -323,4 +331,58 @@ int artifacts_push(int root_fd, struct remote *remote, const char *subject, size
 		r = send_list(&p, index, len, err);
 	*ret_count = count;
 	return r;
+}
+
+/* ---- save ---- */
+
+/* -ENOENT: there are none. */
+static int open_kept(int images_fd, struct arena *arena, const char *subject, int *ret_fd,
+		     char **ret_index, size_t *ret_len)
+{
+	char path[256];
+	int r = str_format(path, sizeof(path), IMAGES_PRIVATE "/artifacts/%s", HEX(subject));
+	_cleanup_close_ int fd =
+		r < 0 ? -1 : openat(images_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return r < 0 ? r : -errno;
+	r = fs_read_arena(fd, "index.json", IMAGE_MAX_DOCUMENT, arena, ret_index, ret_len);
+	if (r == 0)
+		*ret_fd = take_fd(&fd);
+	return r;
+}
+
+int artifacts_kept(int images_fd, struct arena *arena, const char *subject,
+		   struct artifacts_kept *ret, struct masu_error *err)
+{
+	struct artifact_blob artifacts[ARTIFACTS_MAX];
+	struct artifacts_kept kept = { .fd = -1 };
+	size_t count = 0, more;
+	char *text;
+	size_t len;
+	_cleanup_close_ int fd = -1;
+	int r = open_kept(images_fd, arena, subject, &fd, &text, &kept.index.len);
+	if (r == -ENOENT) {
+		*ret = kept;
+		return 0;
+	}
+	if (r < 0)
+		return error_errno(err, r, "images: artifacts");
+	kept.index.text = text;
+	r = artifacts_list(arena, kept.index.text, kept.index.len, artifacts, &count, err);
+	kept.blobs = arena_array(arena, struct artifact_blob, count * (ARTIFACT_BLOBS_MAX + 1) + 1);
+	if (r == 0 && !kept.blobs)
+		r = error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = read_blob(fd, arena, artifacts[i].digest, &text, &len, err);
+		if (r == 0)
+			r = artifact_blobs(arena, text, len, subject, kept.blobs + kept.count,
+					   &more, err);
+		kept.count += r == 0 ? more : 0;
+		kept.blobs[kept.count++] = artifacts[i];
+	}
+	if (r < 0)
+		return r;
+	kept.fd = take_fd(&fd);
+	*ret = kept;
+	return 0;
 }

@@ -15,6 +15,17 @@
 #define ARTIFACT_BLOBS_MAX  64
 #define ARTIFACT_BLOB_LIMIT (1ull << 30) /* bytes */
 
+struct artifact_blob {
+	const char *digest;
+	uint64_t size;
+};
+
+/* An index that lists artifacts. */
+struct artifacts_text {
+	const char *text;
+	size_t len;
+};
+
 /*
  * Fetches all that is attached to the manifest @subject, by the referrers API or, where the
  * registry has none, the referrers tag; takes the place of what was kept. @staging: for what is on
@@ -29,12 +40,37 @@ int artifacts_pull(struct staging *staging, struct arena *arena,
 int artifacts_push(int root_fd, struct remote *remote, const char *subject, size_t *ret_count,
 		   struct masu_error *err);
 
-/* ---- artifacts_document.c: documents of registries, read in a box ---- */
+/*
+ * What both pull and load do: an empty layout in staging (its fd or -errno); the list @index
+ * written there, when the blobs are; and whole and durable in the place of what was kept for
+ * @subject, or nothing where the image has gone meanwhile. @any false: nothing is attached any
+ * more.
+ */
+int artifacts_stage(const struct staging *staging, struct masu_error *err);
+int artifacts_finish(int fd, const struct buf *index, struct masu_error *err);
+int artifacts_publish(const struct staging *staging, const char *subject, bool any,
+		      struct masu_error *err);
 
-struct artifact_blob {
-	const char *digest;
-	uint64_t size;
+struct archive;
+struct archive_plan;
+/*
+ * Keeps those artifacts of an archive whose subject the store has, after its images; others are
+ * left out with a warning, -EOPNOTSUPP where there was nothing else.
+ */
+int artifacts_load(struct staging *staging, const struct archive *archive,
+		   const struct archive_plan *plan, bool quiet, struct masu_error *err);
+
+/* What is kept for an image: the index that lists it, and every blob of it, manifests too. */
+struct artifacts_kept {
+	int fd; /* the layout; -1: there is nothing. To be closed. */
+	struct artifacts_text index;
+	struct artifact_blob *blobs;
+	size_t count;
 };
+int artifacts_kept(int images_fd, struct arena *arena, const char *subject,
+		   struct artifacts_kept *ret, struct masu_error *err);
+
+/* ---- artifacts_document.c: documents of registries, read in a box ---- */
 
 /* The manifests that an index of referrers lists; other kinds are left out. */
 int artifacts_list(struct arena *arena, const char *text, size_t len, struct artifact_blob *ret,
@@ -43,18 +79,18 @@ int artifacts_list(struct arena *arena, const char *text, size_t len, struct art
 int artifact_blobs(struct arena *arena, const char *text, size_t len, const char *subject,
 		   struct artifact_blob *ret, size_t *ret_count, struct masu_error *err);
 /* One index of all that @count indexes list, each once. */
-struct artifacts_text {
-	const char *text;
-	size_t len;
-};
 int artifacts_merge(const struct artifacts_text *texts, size_t count, struct buf *out,
 		    struct masu_error *err);
+/* What of an index has one of these digests (NULL-terminated). */
+int artifacts_select(const struct artifacts_text *from, const char *const *digests, struct buf *out,
+		     struct masu_error *err);
 
 /* The sandboxed halves, for fuzzing: lines of digest and size; the merged index. */
 struct artifacts_task {
 	const struct artifacts_text *texts;
 	size_t count;
-	const char *subject; /* of describe_blobs */
+	const char *subject;	    /* of describe_blobs */
+	const char *const *digests; /* of describe_merged: only these; NULL: all */
 };
 int artifacts_describe_list(void *task, struct buf *out, struct masu_error *err);
 int artifacts_describe_blobs(void *task, struct buf *out, struct masu_error *err);

@@ -67,6 +67,14 @@ static bool is_repeated(const struct json *const *documents, size_t at, const st
 	return false;
 }
 
+static bool is_wanted(const struct artifacts_task *task, const struct json *item)
+{
+	const char *const *digest = task->digests;
+	while (digest && *digest && !streq(*digest, json_text(item, "digest")))
+		digest++;
+	return !digest || *digest;
+}
+
 int artifacts_describe_merged(void *opaque, struct buf *out, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
@@ -91,7 +99,7 @@ int artifacts_describe_merged(void *opaque, struct buf *out, struct masu_error *
 		if (items > ITEMS_MAX)
 			return error_set(err, -E2BIG, "more than %d artifacts", ITEMS_MAX);
 		json_foreach (item, manifests)
-			if (!is_repeated(documents, i, item))
+			if (!is_repeated(documents, i, item) && is_wanted(task, item))
 				json_put_value(&w, item);
 	}
 	json_end_array(&w);
@@ -152,5 +160,12 @@ int artifacts_merge(const struct artifacts_text *texts, size_t count, struct buf
 		    struct masu_error *err)
 {
 	struct artifacts_task task = { .texts = texts, .count = count };
+	return sandboxed_run(artifacts_describe_merged, &task, IMAGE_MAX_DOCUMENT, out, err);
+}
+
+int artifacts_select(const struct artifacts_text *from, const char *const *digests, struct buf *out,
+		     struct masu_error *err)
+{
+	struct artifacts_task task = { .texts = from, .count = 1, .digests = digests };
 	return sandboxed_run(artifacts_describe_merged, &task, IMAGE_MAX_DOCUMENT, out, err);
 }

@@ -45,7 +45,7 @@ struct importing {
 
 static int read_archive(struct importing *m, int fd, struct masu_error *err)
 {
-	size_t count;
+	struct archive_plan plan = { 0 };
 	m->files = (struct archive) { .arena = m->arena, .staging = &m->builder.staging };
 	int r = archive_read(&m->files, fd, err);
 	if (r < 0)
@@ -58,8 +58,10 @@ static int read_archive(struct importing *m, int fd, struct masu_error *err)
 	r = container_archive_read(m->arena, document->document, document->document_len,
 				   &m->archive, err);
 	if (r == 0)
-		r = archive_plan(&m->files, &m->image, &count, err);
-	if (r == 0 && (count != 1 || !streq(m->image->config->blob.digest, m->archive.image_id)))
+		r = archive_plan(&m->files, &plan, err);
+	m->image = plan.images;
+	if (r == 0 &&
+	    (plan.count != 1 || !streq(m->image->config->blob.digest, m->archive.image_id)))
 		r = error_set(err, -EBADMSG, "the archive's image is not the container's");
 	return r;
 }

@@ -91,7 +91,7 @@ static int describe_index(const struct json *document, const struct platform *pl
 		json_foreach (item, json_get(document, "manifests")) {
 			const char *digest = "", *type = MEDIA_TYPE_MANIFEST;
 			uint64_t size;
-			if (!platform_fits(item, platform, strict))
+			if (image_is_artifact(item) || !platform_fits(item, platform, strict))
 				continue;
 			json_string(json_get(item, "mediaType"), &type);
 			if (!json_string(json_get(item, "digest"), &digest) ||

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cli/image_options.h"
 #include "cold/image/archive.h"
+#include "cold/image/artifacts.h"
 #include "cold/image/build.h"
 #include "cold/image/load.h"
 #include "cold/image/verbs.h"
@@ -139,20 +140,20 @@ static int load(const struct cli_context *context, struct image_builder *b, int 
 		struct masu_error *err)
 {
 	struct archive archive = { .arena = b->arena, .staging = &b->staging };
-	struct archive_image *from;
-	struct built_image *images;
-	size_t count;
+	struct archive_plan plan;
+	struct built_image *images = NULL;
 	int r = take_apart(&archive, fd, err);
 	if (r == 0)
-		r = archive_plan(&archive, &from, &count, err);
+		r = archive_plan(&archive, &plan, err);
 	if (r < 0)
 		return r;
-	r = load_images(b, from, count, &images, err);
-	for (size_t i = 0; i < count && r == 0; i++)
+	if (plan.count)
+		r = load_images(b, plan.images, plan.count, &images, err);
+	for (size_t i = 0; i < plan.count && r == 0; i++)
 		tell_image(context, b->root_fd, "load", images[i].config.digest, NULL);
 	if (r == 0 && !quiet)
-		print_loaded(b->arena, images, count);
-	return r;
+		print_loaded(b->arena, images, plan.count);
+	return r < 0 ? r : artifacts_load(&b->staging, &archive, &plan, quiet, err);
 }
 
 static int run(struct cli_context *context, void *data, int argc, char **argv,

@@ -19,7 +19,7 @@ struct describer {
 	struct arena arena;
 	struct buf *out;
 	struct masu_error *err;
-	size_t images;
+	size_t images, artifacts;
 };
 
 static int parse_member(struct describer *d, const struct archive_member *member,
@@ -259,7 +259,8 @@ static const char *choose_platform(const struct json *index)
 		const char *os = "", *architecture = "";
 		json_string(json_get(platform, "os"), &os);
 		json_string(json_get(platform, "architecture"), &architecture);
-		if (streq(os, "linux") && streq(architecture, image_architecture()) &&
+		if (!image_is_artifact(item) && streq(os, "linux") &&
+		    streq(architecture, image_architecture()) &&
 		    json_string(json_get(item, "digest"), &digest))
 			return digest;
 	}
@@ -280,6 +281,58 @@ static int put_annotated_name(struct describer *d, const struct json *descriptor
 	    strpbrk(name, ":/"))
 		return put_name(d, name);
 	return 0;
+}
+
+/* What other tools call an image, old docker among them, has one of these. */
+static bool is_image_config(const char *type)
+{
+	return !*type || streq(type, MEDIA_TYPE_CONFIG) || streq(type, MEDIA_TYPE_DOCKER_CONFIG) ||
+	       streq(type, "application/octet-stream");
+}
+
+static bool is_artifact(const struct json *document)
+{
+	return image_is_artifact(document) ||
+	       !is_image_config(json_text(json_get(document, "config"), "mediaType"));
+}
+
+static int put_part(struct describer *d, const struct json *descriptor)
+{
+	const struct archive_member *member;
+	int r = require_blob(d, json_text(descriptor, "digest"), &member);
+	if (r == 0)
+		buf_printf(d->out, "part %zu\n", number_of(d, member));
+	return r;
+}
+
+/* The type is shown to people; the answer's lines are words. */
+static const char *artifact_type(const struct json *document)
+{
+	const char *type = json_text(document, "artifactType");
+	if (!*type)
+		type = json_text(json_get(document, "config"), "mediaType");
+	size_t len = strspn(type, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				  "!#$&-^_.+/");
+	return *type && len == strlen(type) && len < 128 ? type : "unknown";
+}
+
+static int describe_artifact(struct describer *d, const struct archive_member *member,
+			     const struct json *document)
+{
+	const struct json *layers = json_get(document, "layers");
+	const char *subject = json_text(json_get(document, "subject"), "digest");
+	if (++d->artifacts > ARCHIVE_MAX_ARTIFACTS ||
+	    (layers && layers->count >= ARCHIVE_MAX_ARTIFACT_BLOBS))
+		return error_set(d->err, -E2BIG,
+				 "more than %u artifacts, or one of more than %u blobs",
+				 ARCHIVE_MAX_ARTIFACTS, ARCHIVE_MAX_ARTIFACT_BLOBS);
+	buf_printf(d->out, "artifact %zu %s %s\n", number_of(d, member),
+		   image_digest_valid(subject) ? subject : "-", artifact_type(document));
+	int r = put_part(d, json_get(document, "config"));
+	json_foreach (layer, layers)
+		if (r == 0)
+			r = put_part(d, layer);
+	return r;
 }
 
 static int describe_oci_image(struct describer *d, const struct json *descriptor)
@@ -304,6 +357,8 @@ static int describe_oci_image(struct describer *d, const struct json *descriptor
 		if (r == 0)
 			r = parse_member(d, member, &document);
 	}
+	if (r == 0 && is_artifact(document))
+		return describe_artifact(d, member, document);
 	if (r == 0)
 		r = describe_manifest(d, member, document, &manifest);
 	if (r == 0)
@@ -339,7 +394,7 @@ int archive_describe(const struct archive *archive, struct buf *out, struct masu
 				    "neither a docker archive (manifest.json) nor an OCI image "
 				    "layout (index.json); for a root filesystem use `masu import`");
 	arena_free(&d.arena);
-	if (r == 0 && d.images == 0)
+	if (r == 0 && d.images == 0 && d.artifacts == 0)
 		r = error_set(err, -ENODATA, "no image in the archive");
 	return r;
 }
@@ -354,6 +409,8 @@ struct reader {
 	const struct archive *archive;
 	struct archive_image *images;
 	size_t count, capacity;
+	struct archive_artifact *artifacts;
+	size_t artifact_count;
 };
 
 static const struct archive_member *member_at(const struct reader *rd, const char *text)
@@ -421,6 +478,39 @@ static int read_name(struct reader *rd, struct archive_image *image, const char 
 	return grown[count] ? 0 : -ENOMEM;
 }
 
+static int read_artifact(struct reader *rd, const struct archive_member *manifest,
+			 const char *subject, const char *type)
+{
+	struct arena *arena = rd->archive->arena;
+	if (rd->artifact_count == ARCHIVE_MAX_ARTIFACTS || !manifest || !type ||
+	    !(streq(subject, "-") || image_digest_valid(subject)))
+		return -EPROTO;
+	if (!rd->artifacts)
+		rd->artifacts = arena_array(arena, struct archive_artifact, ARCHIVE_MAX_ARTIFACTS);
+	if (!rd->artifacts)
+		return -ENOMEM;
+	struct archive_artifact *artifact = &rd->artifacts[rd->artifact_count];
+	*artifact = (struct archive_artifact) {
+		.manifest = manifest,
+		.subject = streq(subject, "-") ? NULL : subject,
+		.type = type,
+		.blobs = arena_array(arena, const struct archive_member *,
+				     ARCHIVE_MAX_ARTIFACT_BLOBS),
+	};
+	rd->artifact_count++;
+	return artifact->blobs ? 0 : -ENOMEM;
+}
+
+static int read_part(struct reader *rd, const struct archive_member *member)
+{
+	struct archive_artifact *artifact =
+		rd->artifact_count ? &rd->artifacts[rd->artifact_count - 1] : NULL;
+	if (!artifact || !member || artifact->blob_count == ARCHIVE_MAX_ARTIFACT_BLOBS)
+		return -EPROTO;
+	artifact->blobs[artifact->blob_count++] = member;
+	return 0;
+}
+
 static int read_line(struct reader *rd, char *line)
 {
 	char *save;
@@ -430,6 +520,10 @@ static int read_line(struct reader *rd, char *line)
 	struct archive_image *image = rd->count ? &rd->images[rd->count - 1] : NULL;
 	if (what && streq(what, "image"))
 		return read_image(rd, first, second);
+	if (what && second && streq(what, "artifact"))
+		return read_artifact(rd, member_at(rd, first), second, strtok_r(NULL, " ", &save));
+	if (what && streq(what, "part"))
+		return read_part(rd, member_at(rd, first));
 	if (what && image && streq(what, "layer"))
 		return read_layer(image, member_at(rd, first), second);
 	if (what && image && streq(what, "original")) {
@@ -445,12 +539,12 @@ static int read_line(struct reader *rd, char *line)
 	return -EPROTO;
 }
 
-int archive_plan(const struct archive *archive, struct archive_image **ret, size_t *ret_count,
-		 struct masu_error *err)
+int archive_plan(const struct archive *archive, struct archive_plan *ret, struct masu_error *err)
 {
 	struct buf answer;
 	struct reader rd = { .archive = archive };
 	buf_init(&answer, 2 * ANSWER_LIMIT);
+	image_architecture(); /* which has to ask the system, once */
 	int r = sandboxed_run(describe_job, (void *)archive, ANSWER_LIMIT, &answer, err);
 	char *text = r == 0 ? arena_strndup(archive->arena, buf_str(&answer), answer.len) : NULL;
 	buf_free(&answer);
@@ -464,7 +558,6 @@ int archive_plan(const struct archive *archive, struct archive_image **ret, size
 		r = read_line(&rd, line);
 	if (r < 0)
 		return error_errno(err, r, "the decoder's answer");
-	*ret = rd.images;
-	*ret_count = rd.count;
+	*ret = (struct archive_plan) { rd.images, rd.count, rd.artifacts, rd.artifact_count };
 	return 0;
 }

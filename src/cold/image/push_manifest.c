@@ -252,7 +252,7 @@ static int choose(struct push *push, const struct json *index, struct choice *re
 			return error_set(err, -E2BIG, "index: more than %d images",
 					 INDEX_IMAGES_MAX);
 		ret->present[ret->count++] = digest;
-		if (!ret->wanted && platform_matches(item, &platform))
+		if (!ret->wanted && !image_is_artifact(item) && platform_matches(item, &platform))
 			ret->wanted = digest;
 	}
 	return 0;

@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "cli/image_options.h"
 #include "cli/output_file.h"
+#include "cold/image/artifacts.h"
 #include "cold/image/save.h"
 #include "cold/image/staging.h"
 #include "tree/tar.h"
@@ -27,9 +29,12 @@
 struct saved_image {
 	struct image image;
 	struct image_manifest manifest;
-	const struct image_entry *entry;
-	const char **names; /* full forms, NULL-terminated */
+	const struct image_entry *found;
+	struct image_entry entry; /* as it is saved */
+	const char **names;	  /* full forms, NULL-terminated */
 	size_t name_count;
+	bool whole; /* the entry is an index, all of which is in the store */
+	struct artifacts_kept artifacts;
 };
 
 struct saver {
@@ -40,6 +45,7 @@ struct saver {
 	const char **done; /* digests that are in the archive */
 	size_t done_count, done_capacity;
 	const struct save_more *more; /* NULL: nothing else */
+	bool artifacts;		      /* what is attached to the images, too */
 	struct masu_error *err;
 };
 
@@ -150,7 +156,7 @@ static int note_done(struct saver *s, const char *digest)
 	return 0;
 }
 
-static int put_blob(struct saver *s, const char *digest)
+static int put_blob_of(struct saver *s, int layout_fd, const char *digest)
 {
 	char path[128];
 	struct stat st;
@@ -158,7 +164,7 @@ static int put_blob(struct saver *s, const char *digest)
 		return 0;
 	int r = str_format(path, sizeof(path), IMAGES_BLOBS "/%s", digest + strlen("sha256:"));
 	_cleanup_close_ int fd =
-		r < 0 ? r : openat(s->images_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		r < 0 ? r : openat(layout_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_errno(s->err, -errno, "images/%s", path);
 	r = put_header(s, path, (uint64_t)st.st_size);
@@ -167,6 +173,38 @@ static int put_blob(struct saver *s, const char *digest)
 	if (r == 0)
 		r = put_padding(s, (uint64_t)st.st_size);
 	return r < 0 ? r : note_done(s, digest);
+}
+
+static int put_blob(struct saver *s, const char *digest)
+{
+	return put_blob_of(s, s->images_fd, digest);
+}
+
+static int put_reached(void *data, const char *hex, bool blob)
+{
+	struct saver *s = data;
+	const char *digest = blob ? arena_printf(s->arena, "sha256:%s", hex) : NULL;
+	if (!blob)
+		return 0;
+	return digest ? put_blob(s, digest) : error_set(s->err, -ENOMEM, "out of memory");
+}
+
+/* The error that put_reached() has set says more than that the visit has failed. */
+static int put_whole(struct saver *s, const struct saved_image *image)
+{
+	struct masu_error why = { 0 };
+	int r = image_reach(s->images_fd, s->arena, image->entry.digest, put_reached, s, &why);
+	if (r < 0 && s->err && !*s->err->message)
+		error_set(s->err, r, "%s", why.message);
+	return r;
+}
+
+static int put_artifacts(struct saver *s, const struct artifacts_kept *artifacts)
+{
+	int r = 0;
+	for (size_t i = 0; i < artifacts->count && r == 0; i++)
+		r = put_blob_of(s, artifacts->fd, artifacts->blobs[i].digest);
+	return r;
 }
 
 static int put_blobs(struct saver *s)
@@ -182,6 +220,10 @@ static int put_blobs(struct saver *s)
 			r = put_blob(s, image->image.manifest_digest);
 		if (r == 0)
 			r = put_blob(s, image->image.original_digest);
+		if (r == 0 && image->whole)
+			r = put_whole(s, image);
+		if (r == 0)
+			r = put_artifacts(s, &image->artifacts);
 	}
 	return r;
 }
@@ -241,14 +283,13 @@ static int put_docker_manifest(struct saver *s)
 	return r < 0 ? r : put_document(s, "manifest.json", &out);
 }
 
-/* An index.json made as the store makes its own. */
-static int put_index(struct saver *s)
+/* The images; as the store makes its own. */
+static int write_index(struct saver *s, struct buf *out)
 {
-	_cleanup_buf_ struct buf out;
 	struct image_index index = { .arena = s->arena };
 	for (size_t i = 0; i < s->count; i++) {
 		/* What is known of this store and of registries is of no use to others. */
-		struct image_entry entry = *s->images[i].entry;
+		struct image_entry entry = s->images[i].entry;
 		const char *const *name = s->images[i].names;
 		entry.unpacked_size = 0;
 		entry.remote = NULL;
@@ -258,9 +299,30 @@ static int put_index(struct saver *s)
 				return error_set(s->err, -ENOMEM, "out of memory");
 		} while (*name && *++name);
 	}
-	buf_init(&out, IMAGE_MAX_DOCUMENT);
-	int r = image_index_write(&index, &out);
-	return r < 0 ? error_errno(s->err, r, "index.json") : put_document(s, "index.json", &out);
+	int r = image_index_write(&index, out);
+	return r < 0 ? error_errno(s->err, r, "index.json") : 0;
+}
+
+/* What is attached to the images is listed after them. */
+static int put_index(struct saver *s)
+{
+	_cleanup_buf_ struct buf images;
+	_cleanup_buf_ struct buf all;
+	struct artifacts_text *texts = arena_array(s->arena, struct artifacts_text, s->count + 1);
+	size_t count = 1;
+	buf_init(&images, IMAGE_MAX_DOCUMENT);
+	buf_init(&all, IMAGE_MAX_DOCUMENT);
+	int r = texts ? write_index(s, &images) : error_set(s->err, -ENOMEM, "out of memory");
+	if (r < 0)
+		return r;
+	texts[0] = (struct artifacts_text) { buf_str(&images), images.len };
+	for (size_t i = 0; i < s->count; i++)
+		if (s->images[i].artifacts.count)
+			texts[count++] = s->images[i].artifacts.index;
+	if (count == 1)
+		return put_document(s, "index.json", &images);
+	r = artifacts_merge(texts, count, &all, s->err);
+	return r < 0 ? r : put_document(s, "index.json", &all);
 }
 
 static int put_layout(struct saver *s)
@@ -311,6 +373,73 @@ static int put_archive(struct saver *s)
 	return r < 0 ? r : put(s, end, sizeof(end));
 }
 
+/* ---- which images ---- */
+
+struct presence {
+	int images_fd;
+	bool whole;
+};
+
+static int look_for(void *data, const char *hex, bool blob)
+{
+	char path[128];
+	struct presence *presence = data;
+	if (blob)
+		presence->whole &= str_format(path, sizeof(path), IMAGES_BLOBS "/%s", hex) == 0 &&
+				   faccessat(presence->images_fd, path, F_OK, 0) == 0;
+	return 0;
+}
+
+/* An index goes with all that it names, as with `push`; or else this machine's image alone. */
+static int settle_index(struct saver *s, const char *name, struct saved_image *image)
+{
+	struct presence presence = { s->images_fd, true };
+	const struct json *document;
+	const char *text;
+	size_t len;
+	int r = image_reach(s->images_fd, s->arena, image->entry.digest, look_for, &presence,
+			    s->err);
+	image->whole = presence.whole;
+	if (r < 0 || image->whole)
+		return r;
+	const char *digest = arena_strdup(s->arena, image->image.manifest_digest);
+	r = digest ? image_blob_read(s->images_fd, s->arena, digest, IMAGE_MAX_DOCUMENT, &text,
+				     &len, s->err)
+		   : error_set(s->err, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = json_parse(s->arena, text, len, &document, s->err);
+	if (r < 0)
+		return r;
+	image->entry.digest = digest;
+	image->entry.size = len;
+	image->entry.media_type = json_text(document, "mediaType");
+	if (!*image->entry.media_type)
+		image->entry.media_type = MEDIA_TYPE_MANIFEST;
+	log_warn("save: %s: the store has not all images of this index; saved is the one for this "
+		 "machine",
+		 name);
+	return 0;
+}
+
+static int load_image(struct saver *s, const char *name, const struct image_entry *entry,
+		      size_t name_limit, struct saved_image *image)
+{
+	*image = (struct saved_image) { .found = entry,
+					.entry = *entry,
+					.artifacts = { .fd = -1 },
+					.names = arena_array(s->arena, const char *,
+							     name_limit + 1) };
+	if (!image->names)
+		return error_set(s->err, -ENOMEM, "out of memory");
+	int r = image_load(s->images_fd, s->arena, entry, &image->image, &image->manifest, s->err);
+	if (r == 0 && !streq(entry->digest, image->image.manifest_digest))
+		r = settle_index(s, name, image);
+	if (r == 0 && s->artifacts)
+		r = artifacts_kept(s->images_fd, s->arena, image->image.original_digest,
+				   &image->artifacts, s->err);
+	return r < 0 ? error_wrap(s->err, "image %s", name) : 0;
+}
+
 /* The image that @name names; the name goes with it unless it is an id. */
 static int add_image(struct saver *s, const struct image_index *index, const char *name,
 		     size_t name_limit)
@@ -321,18 +450,13 @@ static int add_image(struct saver *s, const struct image_index *index, const cha
 	if (r < 0)
 		return r;
 	size_t at = 0;
-	while (at < s->count && !streq(s->images[at].entry->digest, entry->digest))
+	while (at < s->count && !streq(s->images[at].found->digest, entry->digest))
 		at++;
 	struct saved_image *image = &s->images[at];
 	if (at == s->count) {
-		r = image_load(s->images_fd, s->arena, entry, &image->image, &image->manifest,
-			       s->err);
+		r = load_image(s, name, entry, name_limit, image);
 		if (r < 0)
-			return error_wrap(s->err, "image %s", name);
-		image->entry = entry;
-		image->names = arena_array(s->arena, const char *, name_limit + 1);
-		if (!image->names)
-			return error_set(s->err, -ENOMEM, "out of memory");
+			return r;
 		s->count++;
 	}
 	r = image_reference_parse(s->arena, name, &reference, NULL);
@@ -378,7 +502,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	       struct masu_error *err)
 {
 	const struct save_options *o = data;
-	struct saver s = { .arena = context->arena, .err = err };
+	struct saver s = { .arena = context->arena, .artifacts = o->artifacts, .err = err };
 	_cleanup_close_ int root_fd = -1;
 	if (!o->output && isatty(STDOUT_FILENO))
 		return error_set(err, -EINVAL,
@@ -394,8 +518,11 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 	r = collect(&s, argc, argv);
 	if (r == 0)
 		r = output_write(s.arena, o->output, save_to, &s, err);
-	for (size_t i = 0; i < s.count && r == 0; i++)
-		image_event(context->runroot, "save", &s.images[i].image, NULL);
+	for (size_t i = 0; i < s.count; i++) {
+		if (r == 0)
+			image_event(context->runroot, "save", &s.images[i].image, NULL);
+		cleanup_close(&s.images[i].artifacts.fd);
+	}
 	return r;
 }
 
