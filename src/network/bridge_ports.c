@@ -15,16 +15,9 @@ static int find_lease(struct bridge *bridge, struct arena *arena,
 		      const struct network_endpoint *endpoint, struct lease *ret,
 		      struct masu_error *err)
 {
-	struct lease *leases;
-	size_t count;
-	int r = lease_list(&bridge->pool, arena, &leases, &count);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		if (leases[i].ipv4.s_addr != endpoint->ipv4.s_addr ||
-		    !streq(leases[i].id, request->container_id))
-			continue;
-		*ret = leases[i];
+	int r = lease_find(&bridge->pool, arena, endpoint->ipv4, ret);
+	if (r > 0 && streq(ret->id, request->container_id))
 		return 0;
-	}
 	return error_errno(err, r < 0 ? r : -ESTALE,
 			   "network %s: the lease of the container's address",
 			   bridge->definition.name);

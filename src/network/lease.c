@@ -349,6 +349,12 @@ size_t lease_count(const struct lease_pool *pool, size_t max)
 	return count;
 }
 
+int lease_find(struct lease_pool *pool, struct arena *arena, struct in_addr ipv4, struct lease *ret)
+{
+	char name[INET_ADDRSTRLEN];
+	return lease_read(pool, arena, lease_name(ipv4, name), ret);
+}
+
 int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret, size_t *ret_count)
 {
 	_cleanup_closedir_ DIR *dir = fs_opendir_at(pool->dir_fd, ".");

@@ -88,6 +88,10 @@ int lease_rename(struct lease_pool *pool, const struct definition *definition, s
 /* How many leases there are, at most @max (also where that cannot be told). */
 size_t lease_count(const struct lease_pool *pool, size_t max);
 
+/* The lease of that address, in @arena: 1, 0 if there is none, or -errno. */
+int lease_find(struct lease_pool *pool, struct arena *arena, struct in_addr ipv4,
+	       struct lease *ret);
+
 /* All leases, in no order. One that its writer has not finished, or never will, has an empty id
  * and interface and no ports. */
 int lease_list(struct lease_pool *pool, struct arena *arena, struct lease **ret, size_t *ret_count);

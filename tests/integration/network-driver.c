@@ -7,25 +7,19 @@
  *	network-driver ROOT RUNROOT disconnect ID
  *	network-driver ROOT RUNROOT repair ID NETNS|-
  *	network-driver ROOT RUNROOT retire MILLISECONDS
- *	network-driver ROOT RUNROOT bench COUNT PORTS		times connect and disconnect
  *
  * The endpoint is kept in RUNROOT/ID.json, as the engine keeps it in the container's record.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "base/trace.h"
 #include "network/network.h"
 #include "sys/fs.h"
-
-#define MAX_PORTS 4096
 
 static struct arena arena;
 static struct masu_error err;
@@ -126,69 +120,6 @@ static int disconnect_verb(struct network_request *request, int argc, char **arg
 	return 0;
 }
 
-static double now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-static void print_times(const char *what, double *times, size_t count)
-{
-	qsort(times, count, sizeof(*times), compare);
-	printf("%-12s median %7.1f us   min %7.1f   p99 %7.1f\n", what, times[count / 2], times[0],
-	       times[count * 99 / 100]);
-}
-
-static int bench_verb(struct network_request *request, int argc, char **argv)
-{
-	uint32_t count, ports;
-	if (argc < 2 || str_to_u32(argv[0], &count) < 0 || str_to_u32(argv[1], &ports) < 0 ||
-	    count == 0 || count > 10000 || ports > MAX_PORTS)
-		return usage();
-	double *connects = arena_array(&arena, double, count);
-	double *disconnects = arena_array(&arena, double, count);
-	struct network_port *list = arena_array(&arena, struct network_port, ports + 1);
-	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	for (uint32_t i = 0; i < ports; i++)
-		list[i] = (struct network_port) { .container_port = 80,
-						  .host_port = (uint16_t)(20000 + i) };
-	request->ports = list;
-	request->port_count = ports;
-	request->container_id = "bench";
-	for (uint32_t i = 0; i < count; i++) {
-		struct network_endpoint endpoint;
-		_cleanup_arena_ struct arena scratch;
-		arena_init(&scratch, 0);
-		unshare(CLONE_NEWNET);
-		request->netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-		setns(own, CLONE_NEWNET);
-		if (i == count - 1)
-			trace_start();
-		double start = now_us();
-		if (network_driver("bridge")->connect(request, &scratch, &endpoint, &err) < 0)
-			return fail();
-		double connected = now_us();
-		if (i == count - 1)
-			trace_print();
-		double disconnecting = now_us();
-		if (network_driver("bridge")->disconnect(request, &endpoint, &err) < 0)
-			return fail();
-		disconnects[i] = now_us() - disconnecting;
-		connects[i] = connected - start;
-		close(request->netns_fd);
-	}
-	print_times("connect", connects, count);
-	print_times("disconnect", disconnects, count);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc < 4)
@@ -211,8 +142,6 @@ int main(int argc, char **argv)
 		return disconnect_verb(&request, argc, argv);
 	if (streq(verb, "repair"))
 		return repair_verb(&request, argc, argv);
-	if (streq(verb, "bench"))
-		return bench_verb(&request, argc, argv);
 	if (streq(verb, "retire") && argc == 1 && str_to_u32(argv[0], &linger) == 0)
 		return network_retire(request.root_fd, request.run_fd, "bridge", linger, &err) < 0
 			       ? fail()
