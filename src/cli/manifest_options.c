@@ -44,6 +44,8 @@ const struct cli_option image_sign_options[SIGN_COUNT] = {
 
 const struct cli_option image_verify_options[VERIFY_COUNT] = {
 	CLI_OPT(struct sign_options, key, "key", 0, CLI_STRING, "file", "Public key: PEM"),
+	CLI_OPT(struct sign_options, signed_as, "signed-as", 0, CLI_STRING, "name",
+		"Name that was signed, of an image that is a copy"),
 };
 
 const struct cli_option image_key_pair_options[KEY_PAIR_COUNT] = {

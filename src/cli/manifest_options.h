@@ -13,7 +13,7 @@ struct manifest_options {
 };
 
 struct sign_options {
-	const char *key, *passphrase_file, *prefix;
+	const char *key, *passphrase_file, *prefix, *signed_as;
 };
 
 #define MANIFEST_PLATFORM_COUNT 5
@@ -22,7 +22,7 @@ struct sign_options {
 #define MANIFEST_INSPECT_COUNT	2
 #define MANIFEST_PUSH_COUNT	2
 #define SIGN_COUNT		2
-#define VERIFY_COUNT		1
+#define VERIFY_COUNT		2
 #define KEY_PAIR_COUNT		2
 extern const struct cli_option manifest_add_options[MANIFEST_ADD_COUNT];
 extern const struct cli_option manifest_create_options[MANIFEST_CREATE_COUNT];
@@ -81,7 +81,7 @@ extern const struct cli_option image_key_pair_options[KEY_PAIR_COUNT];
 	.name = "sign", .synopsis = "--key FILE [OPTIONS] NAME[:TAG|@DIGEST]",                     \
 	.summary = "Sign an image in a registry", .min_args = 1, .max_args = 1
 #define IMAGE_VERIFY_COMMAND                                                                       \
-	.name = "verify", .synopsis = "--key FILE NAME[:TAG|@DIGEST]",                             \
+	.name = "verify", .synopsis = "--key FILE [OPTIONS] NAME[:TAG|@DIGEST]",                             \
 	.summary = "Verify the signatures of an image in a registry", .min_args = 1, .max_args = 1
 #define IMAGE_SIGN_OPTIONS                                                                         \
 	.options = image_sign_options, .option_count = SIGN_COUNT,                                 \

@@ -201,3 +201,89 @@ sign_as_cosign() {
 	run -1 m image sign "$REG/box:1"
 	[[ "$output" == *"--key FILE is needed"* ]]
 }
+
+# The layers of what is under the tag of signatures: digest and signature a line.
+signatures() { # name
+	skopeo inspect --raw --tls-verify=false "docker://${1%:*}:$(signature_tag "$1")" |
+		jq -r '.layers[] | .digest + " " + .annotations."dev.cosignproject.cosign/signature"' | sort
+}
+
+@test "pull --artifacts takes signatures along, push --artifacts puts them under the same tag" {
+	export MASU_ROOT=$BATS_TEST_TMPDIR/root
+	fresh kept
+	sign_as_cosign kept "$KEYS/plain.key"
+	m image sign --key "$KEYS/ours.key" "$REG/kept:1"
+	run -0 m pull --artifacts "$REG/kept:1"
+	[[ "$output" == *"Artifacts: 1 of $REG/kept:1"* ]]
+	m tag "$REG/kept:1" "$REG/moved-on:1"
+	run -0 m push --artifacts "$REG/moved-on:1"
+	[ "${lines[-1]}" = "Artifacts: 1 of 1" ]
+	raw_signatures "$REG/moved-on" | cmp - <(raw_signatures "$REG/kept")
+	# It is the same image under another name than the signed one.
+	run -1 m image verify --key "$KEYS/ours.pub" "$REG/moved-on:1"
+	[[ "$output" == *"it is of the image as $REG/kept:1"* ]]
+	run -0 --separate-stderr m image verify --key "$KEYS/ours.pub" --signed-as "$REG/kept:1" "$REG/moved-on:1"
+	[[ "$stderr" == *"under $REG/kept:1"* ]]
+	m image verify --key "$KEYS/plain.pub" --signed-as "$REG/kept:1" "$REG/moved-on:1"
+	run -1 m image verify --key "$KEYS/plain.pub" --signed-as "$REG/box:1" "$REG/moved-on:1"
+	# They go with the image.
+	[ "$(find "$MASU_ROOT/images/.masu/artifacts" -name sig | wc -l)" = 1 ]
+	m rmi "$REG/kept:1" "$REG/moved-on:1"
+	[ -z "$(ls "$MASU_ROOT/images/.masu/artifacts")" ]
+	run -0 m system check
+}
+
+@test "signatures that are there stay beside those that come, each once" {
+	export MASU_ROOT=$BATS_TEST_TMPDIR/root
+	fresh here
+	sign_as_cosign here "$KEYS/plain.key"
+	m pull -q --artifacts "$REG/here:1"
+	fresh there
+	m image sign --key "$KEYS/ours.key" "$REG/there:1"
+	{ signatures "$REG/here:1"; signatures "$REG/there:1"; } | sort >"$BATS_TEST_TMPDIR/both"
+	m tag "$REG/here:1" "$REG/there:1"
+	m push -q --artifacts "$REG/there:1"
+	signatures "$REG/there:1" | cmp - "$BATS_TEST_TMPDIR/both"
+	raw_signatures "$REG/there" >"$BATS_TEST_TMPDIR/raw"
+	[ "$(jq -r '[.layers[].annotations."dev.sigstore.cosign/bundle" // empty] | join(" ")' "$BATS_TEST_TMPDIR/raw")" = kept ]
+	curl -s "http://$REG/v2/there/blobs/$(jq -r .config.digest "$BATS_TEST_TMPDIR/raw")" | jq -e '.rootfs.diff_ids | length == 2'
+	m image verify --key "$KEYS/ours.pub" "$REG/there:1"
+	m image verify --key "$KEYS/plain.pub" --signed-as "$REG/here" "$REG/there:1"
+	# Again, and with fewer than are there: nothing changes.
+	m push -q --artifacts "$REG/there:1"
+	raw_signatures "$REG/there" | cmp - "$BATS_TEST_TMPDIR/raw"
+	# With more than are there: what was pulled goes as it came.
+	m pull -q --artifacts "$REG/there:1"
+	m tag "$REG/there:1" "$REG/here:1"
+	m push -q --artifacts "$REG/here:1"
+	raw_signatures "$REG/here" | cmp - "$BATS_TEST_TMPDIR/raw"
+}
+
+@test "attestations and bills of materials of cosign come and go too; their tags are no images" {
+	export MASU_ROOT=$BATS_TEST_TMPDIR/root
+	fresh more
+	m image sign --key "$KEYS/plain.key" "$REG/more:1"
+	tag=$(signature_tag "$REG/more:1")
+	for kind in att sbom; do
+		skopeo copy -q --src-tls-verify=false --dest-tls-verify=false "docker://$REG/more:$tag" "docker://$REG/more:${tag%sig}$kind"
+	done
+	run -0 m pull --artifacts "$REG/more:1"
+	[[ "$output" == *"Artifacts: 3 of "* ]]
+	m tag "$REG/more:1" "$REG/less:1"
+	m push -q --artifacts "$REG/less:1"
+	for kind in sig att sbom; do
+		skopeo inspect --raw --tls-verify=false "docker://$REG/less:${tag%sig}$kind" |
+			cmp - <(skopeo inspect --raw --tls-verify=false "docker://$REG/more:${tag%sig}$kind")
+		run -1 m pull "$REG/less:${tag%sig}$kind"
+		[[ "$output" == *"is no image but belongs to one"* ]]
+	done
+	run -0 m pull -a "$REG/less"
+	[ "$(m images -q "$REG/less" | wc -l)" = 1 ]
+	# A tag that holds something else ends it, and what was kept stays.
+	find "$MASU_ROOT/images/.masu/artifacts" -type f | sort >"$BATS_TEST_TMPDIR/before"
+	printf '{"schemaVersion": 2, "mediaType": "%s", "manifests": []}' application/vnd.oci.image.index.v1+json |
+		curl -sf -X PUT --data-binary @- -H "Content-Type: application/vnd.oci.image.index.v1+json" "http://$REG/v2/more/manifests/$tag"
+	run -1 m pull --artifacts "$REG/more:1"
+	[[ "$output" == *"what is attached to $REG/more:1: "* ]]
+	find "$MASU_ROOT/images/.masu/artifacts" -type f | sort | cmp - "$BATS_TEST_TMPDIR/before"
+}

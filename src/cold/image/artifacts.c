@@ -29,16 +29,9 @@ static void referrers_tag(const char *subject, char ret[96])
 
 /* ---- pull ---- */
 
-struct puller {
-	struct arena *arena;
-	struct remote *remote;
-	const char *subject;
-	int fd; /* of the layout that is being made */
-};
-
 /* All pages of the list, or the tag's one. *ret_count 0: nothing is attached. */
-static int fetch_lists(struct puller *p, struct artifacts_text *ret, size_t *ret_count,
-		       struct masu_error *err)
+static int fetch_lists(const struct artifact_place *p, struct artifacts_text *ret,
+		       size_t *ret_count, struct masu_error *err)
 {
 	char tag[96];
 	struct remote_document page;
@@ -63,8 +56,8 @@ static int fetch_lists(struct puller *p, struct artifacts_text *ret, size_t *ret
 	return r;
 }
 
-static int write_blob(const struct puller *p, const char *digest, const char *text, size_t len,
-		      struct masu_error *err)
+static int write_blob(const struct artifact_place *p, const char *digest, const char *text,
+		      size_t len, struct masu_error *err)
 {
 	char path[128];
 	int r = str_format(path, sizeof(path), IMAGES_BLOBS "/%s", HEX(digest));
@@ -97,7 +90,8 @@ static int check_file(int fd, const struct artifact_blob *blob, struct masu_erro
 	return 0;
 }
 
-static int fetch_blob(struct puller *p, const struct artifact_blob *blob, struct masu_error *err)
+static int fetch_blob(const struct artifact_place *p, const struct artifact_blob *blob,
+		      struct masu_error *err)
 {
 	char path[128];
 	struct fetch_request request;
@@ -123,21 +117,26 @@ static int fetch_blob(struct puller *p, const struct artifact_blob *blob, struct
 	return r < 0 ? r : check_file(fd, blob, err);
 }
 
-static int fetch_artifact(struct puller *p, const struct artifact_blob *artifact,
+int artifact_keep(const struct artifact_place *p, const struct remote_document *manifest,
+		  const char *subject, struct masu_error *err)
+{
+	struct artifact_blob blobs[ARTIFACT_BLOBS_MAX];
+	size_t count = 0;
+	int r = artifact_blobs(p->remote->arena, manifest->text, manifest->len, subject, blobs,
+			       &count, err);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = fetch_blob(p, &blobs[i], err);
+	return r < 0 ? r : write_blob(p, manifest->digest, manifest->text, manifest->len, err);
+}
+
+static int fetch_artifact(const struct artifact_place *p, const struct artifact_blob *artifact,
 			  struct masu_error *err)
 {
 	struct remote_document manifest;
-	struct artifact_blob blobs[ARTIFACT_BLOBS_MAX];
-	size_t count = 0;
 	int r = remote_get(p->remote, "manifests", artifact->digest, MEDIA_TYPE_MANIFEST, &manifest,
 			   err);
 	if (r == 0)
-		r = artifact_blobs(p->arena, manifest.text, manifest.len, p->subject, blobs, &count,
-				   err);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = fetch_blob(p, &blobs[i], err);
-	if (r == 0)
-		r = write_blob(p, artifact->digest, manifest.text, manifest.len, err);
+		r = artifact_keep(p, &manifest, p->subject, err);
 	return r < 0 ? error_wrap(err, "artifact %.19s", artifact->digest) : 0;
 }
 
@@ -150,23 +149,26 @@ int artifacts_finish(int fd, const struct buf *index, struct masu_error *err)
 	return r < 0 ? error_errno(err, r, "images: staging") : 0;
 }
 
-static int fetch_all(struct puller *p, size_t *ret_count, struct masu_error *err)
+static int fetch_all(const struct artifact_place *p, size_t *ret_count, struct masu_error *err)
 {
 	struct artifacts_text lists[PAGES_MAX];
 	struct artifact_blob artifacts[ARTIFACTS_MAX];
-	size_t pages = 0, count = 0;
+	size_t pages = 0, count = 0, tags = 0;
 	_cleanup_buf_ struct buf index;
 	buf_init(&index, IMAGE_MAX_DOCUMENT);
 	int r = fetch_lists(p, lists, &pages, err);
 	if (r == 0)
 		r = artifacts_merge(lists, pages, &index, err);
 	if (r == 0)
-		r = artifacts_list(p->arena, buf_str(&index), index.len, artifacts, &count, err);
+		r = artifacts_list(p->remote->arena, buf_str(&index), index.len, artifacts, &count,
+				   err);
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = fetch_artifact(p, &artifacts[i], err);
+	if (r == 0)
+		r = artifact_tags_pull(p, &tags, err);
 	if (r < 0)
 		return r;
-	*ret_count = count;
+	*ret_count = count + tags;
 	return artifacts_finish(p->fd, &index, err);
 }
 
@@ -215,7 +217,7 @@ int artifacts_pull(struct staging *staging, struct arena *arena,
 		   struct masu_error *err)
 {
 	_cleanup_remote_ struct remote remote = { 0 };
-	struct puller p = { .arena = arena, .remote = &remote, .subject = subject };
+	struct artifact_place p = { .remote = &remote, .subject = subject };
 	_cleanup_close_ int fd = artifacts_stage(staging, err);
 	if (fd < 0)
 		return fd;
@@ -228,14 +230,8 @@ int artifacts_pull(struct staging *staging, struct arena *arena,
 
 /* ---- push ---- */
 
-struct pusher {
-	struct remote *remote;
-	const char *subject;
-	int fd;
-};
-
-static int read_blob(int dir, struct arena *arena, const char *digest, char **ret_text,
-		     size_t *ret_len, struct masu_error *err)
+int artifact_read(int dir, struct arena *arena, const char *digest, char **ret_text,
+		  size_t *ret_len, struct masu_error *err)
 {
 	char path[128], hex[SHA256_HEX + 1];
 	int r = str_format(path, sizeof(path), IMAGES_BLOBS "/%s", HEX(digest));
@@ -249,7 +245,7 @@ static int read_blob(int dir, struct arena *arena, const char *digest, char **re
 	return 0;
 }
 
-static int send_blob(const struct pusher *p, const struct artifact_blob *blob,
+static int send_blob(const struct artifact_place *p, const struct artifact_blob *blob,
 		     struct masu_error *err)
 {
 	char path[128];
@@ -261,24 +257,33 @@ static int send_blob(const struct pusher *p, const struct artifact_blob *blob,
 	return remote_put_blob(p->remote, blob->digest, fd, blob->size, err);
 }
 
-static int send_artifact(const struct pusher *p, const struct artifact_blob *artifact,
+int artifact_send_blobs(const struct artifact_place *p, const char *text, size_t len,
+			const char *subject, struct masu_error *err)
+{
+	size_t count = 0;
+	struct artifact_blob blobs[ARTIFACT_BLOBS_MAX];
+	int r = artifact_blobs(p->remote->arena, text, len, subject, blobs, &count, err);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = send_blob(p, &blobs[i], err);
+	return r;
+}
+
+static int send_artifact(const struct artifact_place *p, const struct artifact_blob *artifact,
 			 bool *ret_listed, struct masu_error *err)
 {
 	char *text, digest[DIGEST_MAX];
-	size_t len, count = 0;
-	struct artifact_blob blobs[ARTIFACT_BLOBS_MAX];
-	int r = read_blob(p->fd, p->remote->arena, artifact->digest, &text, &len, err);
+	size_t len;
+	int r = artifact_read(p->fd, p->remote->arena, artifact->digest, &text, &len, err);
 	if (r == 0)
-		r = artifact_blobs(p->remote->arena, text, len, p->subject, blobs, &count, err);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = send_blob(p, &blobs[i], err);
+		r = artifact_send_blobs(p, text, len, p->subject, err);
 	return r < 0 ? r
 		     : remote_put_manifest(p->remote, NULL, MEDIA_TYPE_MANIFEST, text, len, digest,
 					   ret_listed, err);
 }
 
 /* The referrers tag schema (distribution spec): the list is a tag that the client keeps. */
-static int send_list(const struct pusher *p, const char *index, size_t len, struct masu_error *err)
+static int send_list(const struct artifact_place *p, const char *index, size_t len,
+		     struct masu_error *err)
 {
 	char tag[96], digest[DIGEST_MAX];
 	struct remote_document there;
@@ -305,7 +310,7 @@ int artifacts_push(int root_fd, struct remote *remote, const char *subject, size
 		   struct masu_error *err)
 {
 	char path[256], *index;
-	size_t len, count = 0;
+	size_t len, count = 0, tags = 0;
 	bool all_listed = true;
 	struct artifact_blob artifacts[ARTIFACTS_MAX];
 	*ret_count = 0;
@@ -313,7 +318,7 @@ int artifacts_push(int root_fd, struct remote *remote, const char *subject, size
 	_cleanup_close_ int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : error_errno(err, -errno, "images: artifacts");
-	const struct pusher p = { .remote = remote, .subject = subject, .fd = fd };
+	const struct artifact_place p = { .remote = remote, .subject = subject, .fd = fd };
 	int r = fs_read_arena(fd, "index.json", IMAGE_MAX_DOCUMENT, remote->arena, &index, &len);
 	if (r == -ENOENT)
 		return 0; /* the rest of one that went with its image, which is back */
@@ -329,7 +334,9 @@ int artifacts_push(int root_fd, struct remote *remote, const char *subject, size
 	}
 	if (r == 0 && !all_listed)
 		r = send_list(&p, index, len, err);
-	*ret_count = count;
+	if (r == 0)
+		r = artifact_tags_push(&p, &tags, err);
+	*ret_count = count + tags;
 	return r;
 }
 
@@ -369,11 +376,15 @@ int artifacts_kept(int images_fd, struct arena *arena, const char *subject,
 		return error_errno(err, r, "images: artifacts");
 	kept.index.text = text;
 	r = artifacts_list(arena, kept.index.text, kept.index.len, artifacts, &count, err);
+	if (r == 0 && count == 0) { /* only cosign's tags are kept */
+		*ret = (struct artifacts_kept) { .fd = -1 };
+		return 0;
+	}
 	kept.blobs = arena_array(arena, struct artifact_blob, count * (ARTIFACT_BLOBS_MAX + 1) + 1);
 	if (r == 0 && !kept.blobs)
 		r = error_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count && r == 0; i++) {
-		r = read_blob(fd, arena, artifacts[i].digest, &text, &len, err);
+		r = artifact_read(fd, arena, artifacts[i].digest, &text, &len, err);
 		if (r == 0)
 			r = artifact_blobs(arena, text, len, subject, kept.blobs + kept.count,
 					   &more, err);

@@ -2,8 +2,10 @@
  * What is attached to an image: artifacts (signatures, bills of materials …) whose manifests name
  * its manifest as their subject (image spec 1.1). The store keeps them in
  * images/.masu/artifacts/<hex of the subject's digest>/, an image layout by itself: index.json
- * lists them as a registry's referrers API does, blobs/sha256/ has what they are made of. They go
- * with the image (engine/images.c). What is attached to an index stays in the registry.
+ * lists them as a registry's referrers API does, blobs/sha256/ has what they are made of. What
+ * cosign keeps beside an image under tags made of its digest (sha256-<hex>.sig and the like) is in
+ * tags/: a file a suffix, which says the manifest's digest. All of it goes with the image
+ * (engine/images.c). What is attached to an index stays in the registry.
  */
 #pragma once
 
@@ -75,7 +77,8 @@ int artifacts_kept(int images_fd, struct arena *arena, const char *subject,
 /* The manifests that an index of referrers lists; other kinds are left out. */
 int artifacts_list(struct arena *arena, const char *text, size_t len, struct artifact_blob *ret,
 		   size_t *ret_count, struct masu_error *err);
-/* Config and layers of an artifact's manifest; -EBADMSG where its subject is another. */
+/* Config and layers of an artifact's manifest; -EBADMSG where its subject is another than @subject
+ * (NULL: it need not have one). */
 int artifact_blobs(struct arena *arena, const char *text, size_t len, const char *subject,
 		   struct artifact_blob *ret, size_t *ret_count, struct masu_error *err);
 /* One index of all that @count indexes list, each once. */
@@ -84,6 +87,33 @@ int artifacts_merge(const struct artifacts_text *texts, size_t count, struct buf
 /* What of an index has one of these digests (NULL-terminated). */
 int artifacts_select(const struct artifacts_text *from, const char *const *digests, struct buf *out,
 		     struct masu_error *err);
+
+/* ---- between artifacts.c and artifact_tags.c ---- */
+
+struct artifact_place {
+	struct remote *remote;
+	const char *subject;
+	int fd; /* of the layout */
+};
+
+/* The blobs of a manifest that came, and it, into the layout; @subject as for artifact_blobs(). */
+int artifact_keep(const struct artifact_place *p, const struct remote_document *manifest,
+		  const char *subject, struct masu_error *err);
+/* A manifest of the layout @dir, checked against its digest. */
+int artifact_read(int dir, struct arena *arena, const char *digest, char **ret_text,
+		  size_t *ret_len, struct masu_error *err);
+int artifact_send_blobs(const struct artifact_place *p, const char *text, size_t len,
+			const char *subject, struct masu_error *err);
+
+/* Takes what the registry has under cosign's tags into the layout. */
+int artifact_tags_pull(const struct artifact_place *p, size_t *ret_count, struct masu_error *err);
+/*
+ * Sends what is in tags/. Signatures and attestations that a tag there has stay beside those that
+ * come; a bill of materials that is there stays.
+ */
+int artifact_tags_push(const struct artifact_place *p, size_t *ret_count, struct masu_error *err);
+/* Whether @tag is "sha256-<hex>" with one of cosign's suffixes: of an image, and none. */
+bool artifact_tag_valid(const char *tag);
 
 /* The sandboxed halves, for fuzzing: lines of digest and size; the merged index. */
 struct artifacts_task {

@@ -44,7 +44,8 @@ int artifacts_describe_blobs(void *opaque, struct buf *out, struct masu_error *e
 	int r = json_parse(&arena, task->texts->text, task->texts->len, &document, err);
 	if (r < 0)
 		return r;
-	if (!streq(json_text(json_get(document, "subject"), "digest"), task->subject))
+	if (task->subject &&
+	    !streq(json_text(json_get(document, "subject"), "digest"), task->subject))
 		return error_set(err, -EBADMSG, "an artifact says that it is attached to another");
 	r = put_descriptor(json_get(document, "config"), out, err);
 	json_foreach (layer, json_get(document, "layers"))

@@ -354,6 +354,12 @@ static int pull_artifacts(struct pull *pull, struct masu_error *err)
 /* The image of one name, told of, and what is attached to it. */
 static int pull_named(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 {
+	if (pull->reference.tag && !pull->reference.digest &&
+	    artifact_tag_valid(pull->reference.tag))
+		return error_set(err, -EINVAL,
+				 "%s is no image but belongs to one: image verify reads it, pull "
+				 "--artifacts of the image takes it along",
+				 image_reference_familiar_full(pull->arena, &pull->reference));
 	int r = pull_one(pull, ret_fresh, err);
 	if (r == 0)
 		tell(pull);

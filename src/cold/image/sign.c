@@ -19,6 +19,7 @@ struct subject {
 	struct arena *arena;
 	struct remote remote;
 	const char *shown;		 /* as the user knows it */
+	struct image_reference identity; /* that the signatures must be of */
 	char digest[DIGEST_MAX];	 /* of its manifest, computed here */
 	char tag[96];			 /* of its signatures */
 	struct remote_document manifest; /* of the signatures; text NULL: there are none */
@@ -178,8 +179,7 @@ static int check_one(struct subject *s, const struct signature *signature, EVP_P
 		return r;
 	if (!key_verifies(key, ret->text, ret->len, signature->text))
 		return error_set(err, -EBADMSG, "a signature is not by this key");
-	return signature_payload_check(s->arena, ret->text, ret->len, s->digest,
-				       &s->remote.reference, err);
+	return signature_payload_check(s->arena, ret->text, ret->len, s->digest, &s->identity, err);
 }
 
 static int verify_all(struct subject *s, EVP_PKEY *key, struct buf *out, struct masu_error *err)
@@ -220,6 +220,9 @@ static int verify_run(struct cli_context *context, void *data, int argc, char **
 		r = key_read_public(o->key, &key, err);
 	if (r == 0)
 		r = subject_open(context->arena, argv[0], false, &subject, err);
+	subject.identity = subject.remote.reference;
+	if (r == 0 && o->signed_as)
+		r = image_reference_parse(context->arena, o->signed_as, &subject.identity, err);
 	if (r == 0)
 		r = verify_all(&subject, key, &out, err);
 	if (r < 0)
@@ -228,8 +231,8 @@ static int verify_run(struct cli_context *context, void *data, int argc, char **
 		"\nVerification for %s@%s --\n"
 		"The following checks were performed on each of these signatures:\n"
 		"  - The signature is by the specified public key\n"
-		"  - It is of this digest under this name\n",
-		subject.shown, subject.digest);
+		"  - It is of this digest under %s\n",
+		subject.shown, subject.digest, o->signed_as ? o->signed_as : "this name");
 	fputs(buf_str(&out), stdout);
 	return 0;
 }

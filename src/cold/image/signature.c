@@ -125,14 +125,26 @@ static void write_layer(struct json_writer *w, const struct signature *s)
 	json_end_object(w);
 }
 
+static bool is_among(const struct json *layers, const struct json *wanted)
+{
+	json_foreach (layer, layers)
+		if (streq(json_text(layer, "digest"), json_text(wanted, "digest")) &&
+		    streq(json_text(json_get(layer, "annotations"), ANNOTATION),
+			  json_text(json_get(wanted, "annotations"), ANNOTATION)))
+			return true;
+	return false;
+}
+
 static int merge(void *opaque, struct buf *out, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
 	const struct signatures_manifest *m = opaque;
-	const struct json *layers = NULL;
+	const struct json *layers = NULL, *more = NULL;
 	struct json_writer w;
 	arena_init(&arena, DOCUMENT_MEMORY);
 	int r = m->old ? parse_manifest(&arena, m->old, m->old_len, &layers, err) : 0;
+	if (r == 0 && m->more)
+		r = parse_manifest(&arena, m->more, m->more_len, &more, err);
 	if (r < 0)
 		return r;
 	json_writer_init(&w, out, false);
@@ -149,7 +161,11 @@ static int merge(void *opaque, struct buf *out, struct masu_error *err)
 	json_begin_array(&w);
 	json_foreach (layer, layers)
 		json_put_value(&w, layer);
-	write_layer(&w, m->added);
+	json_foreach (layer, more)
+		if (!is_among(layers, layer))
+			json_put_value(&w, layer);
+	if (m->added)
+		write_layer(&w, m->added);
 	json_end_array(&w);
 	json_end_object(&w);
 	return buf_error(out);

@@ -38,12 +38,12 @@ int signatures_read(struct arena *arena, const char *text, size_t len, struct si
 /* The config that goes with these payloads. */
 int signatures_config(const struct signature *signatures, size_t count, struct buf *out);
 /*
- * The manifest with @added behind what @old (NULL: there is none) has, which is kept as it is.
- * Written in a box.
+ * The manifest with @added (NULL: none) and those layers of @more (NULL: none) that it has not
+ * itself behind what @old (NULL: there is none) has, which is kept as it is. Written in a box.
  */
 struct signatures_manifest {
-	const char *old;
-	size_t old_len;
+	const char *old, *more;
+	size_t old_len, more_len;
 	const struct signature *added;
 	const char *config_digest;
 	uint64_t config_size;
