@@ -459,6 +459,19 @@ int engine_network_disconnect(struct engine *engine, const struct container *con
 	return result;
 }
 
+void engine_network_drop_orphans(struct engine *engine, const struct container *container)
+{
+	struct network_config single;
+	const struct network_config *networks;
+	size_t count = config_networks(&container->config, &single, &networks);
+	struct masu_error err = { 0 };
+	for (size_t i = 0; i < count; i++)
+		if ((streq(networks[i].name, "bridge") || !network_driver(networks[i].name)) &&
+		    network_drop_orphans(engine->root_fd, engine->run_fd, networks[i].name,
+					 container->id, NULL, &err) < 0)
+			log_debug("%s", err.message);
+}
+
 int engine_network_rename(struct engine *engine, struct arena *arena,
 			  const struct container *container, struct masu_error *err)
 {

@@ -65,6 +65,9 @@ int engine_network_change(struct engine *engine, struct arena *arena, struct con
 /* The server of port @port of the first endpoint listens on the host (network_ops.direct). */
 int engine_network_direct(struct engine *engine, struct container *container, size_t port,
 			  unsigned families, struct masu_error *err);
+/* What a monitor that was killed has connected and could not write down, while nobody else connects
+ * the container. What cannot be taken back now goes with the namespace. */
+void engine_network_drop_orphans(struct engine *engine, const struct container *container);
 /* Gives back what connect took; idempotent, also where the namespace is gone. */
 int engine_network_disconnect(struct engine *engine, const struct container *container,
 			      struct masu_error *err);

@@ -181,6 +181,7 @@ int recover_container(struct engine *engine, struct arena *arena, struct contain
 	r = container_cgroup_open(engine, arena, &now, &cgroup, err);
 	if (r == 0)
 		r = container_cleanup(engine, arena, &now, cgroup, err);
+	engine_network_drop_orphans(engine, &now);
 	if (r == 0 && untold)
 		event_released(engine, &now);
 	if (r == 0 && goes) {

@@ -87,6 +87,23 @@ unused" ]
 	m network rm used
 }
 
+@test "what a start connected that was killed before it could write that down goes with the container" {
+	m network create unfinished >/dev/null
+	up c1 --network unfinished
+	local live holder
+	live=$MASU_RUNROOT/containers/$(field c1 .Id)/live.json
+	# As such a start leaves it; somebody keeps the namespace, and so the interface, a while longer.
+	nsenter --net="/proc/$(field c1 .State.Pid)/ns/net" sleep 60 3>&- 4>&- &
+	holder=$!
+	wait_until 5 [ "/proc/$holder/ns/net" -ef "/proc/$(field c1 .State.Pid)/ns/net" ]
+	kill -KILL "$(jq .MonitorPid "$live")"
+	jq -c 'del(.Endpoints)' "$live" >"$live.new"
+	mv "$live.new" "$live"
+	m rm -f c1 >/dev/null
+	m network rm unfinished
+	kill "$holder"
+}
+
 @test "networks are kept apart; each has its containers reach each other and the outside" {
 	m network create na >/dev/null
 	m network create --ipv6 nb >/dev/null
