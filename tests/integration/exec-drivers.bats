@@ -136,6 +136,7 @@ killed_monitor() {
 		/proc/self/fd
 		4
 	EOF
+	[ "$(m_run --rm --exec lxc --network host --pid host --ipc host busybox:local sh -c 'echo up; [ $$ = 1 ]; echo $?')" = $'up\n1' ]
 	for refused in "--device /dev/fuse" "--sysctl kernel.panic=1" "--network host --sysctl net.ipv4.ip_forward=1"; do
 		# shellcheck disable=SC2086
 		run -125 m_run --rm --exec lxc $refused busybox:local true

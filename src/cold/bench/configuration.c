@@ -1,6 +1,7 @@
 #include "cold/bench/configuration.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -134,6 +135,12 @@ void configuration_arguments(const struct configuration *configuration, struct a
 		} else {
 			words_add(ret, words.list[i]);
 		}
+	}
+	/* Debian's need not be installed: its files are enough. */
+	const char *kernel = configuration->machine ? getenv("MASU_BENCH_KERNEL") : NULL;
+	if (kernel && *kernel) {
+		words_add(ret, "--kernel");
+		words_add(ret, kernel);
 	}
 	ret->overflow |= words.overflow;
 }

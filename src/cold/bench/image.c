@@ -182,6 +182,8 @@ int place_need_image(struct place *place, const struct configuration *configurat
 		return 0;
 	if (r < 0)
 		return error_errno(err, r, "image");
+	if (configuration->maker == MAKER_DOCKER && (r = place_need_docker(place, err)) < 0)
+		return r;
 	words_add(&words, "import");
 	words_add(&words, place->archive);
 	words_add(&words, PLACE_IMAGE);

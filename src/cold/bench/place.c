@@ -93,6 +93,15 @@ static int lo_up(void)
 	return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
 }
 
+/* crun refuses a hybrid layout with a controller in the cgroup2 tree, which nobody here uses. Where
+ * there is none, or it is all of the machine's, there is nothing to hide. */
+static void hide_controllers(void)
+{
+	static const char file[] = "/sys/fs/cgroup/unified/cgroup.controllers";
+	if (access(file, F_OK) == 0)
+		mount("/dev/null", file, NULL, MS_BIND, NULL);
+}
+
 /* Both namespaces: the process stays in the host's. */
 static int make_namespaces(struct place *place, struct masu_error *err)
 {
@@ -104,6 +113,7 @@ static int make_namespaces(struct place *place, struct masu_error *err)
 	/* Every engine keeps its live state in /run; none may see the machine's. */
 	if (mount("tmpfs", "/run", "tmpfs", 0, "mode=755") < 0)
 		return error_errno(err, -errno, "/run");
+	hide_controllers();
 	_cleanup_close_ int host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	int r = lo_up();
 	if (r < 0 || unshare(CLONE_NEWNET) < 0)
@@ -226,6 +236,7 @@ void place_close(struct place *place)
 {
 	place_stop(place);
 	spawn_stop(place->registry);
+	spawn_stop(place->docker);
 	if (place->scratch) {
 		detach_below(place->scratch);
 		const char *argv[] = { "rm", "-rf", "--one-file-system", place->scratch, NULL };

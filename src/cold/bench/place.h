@@ -23,6 +23,7 @@ struct place {
 	struct arena *arena;
 	const char *scratch; /* all of this is below it */
 	const char *rootfs;  /* the files that every column runs */
+	const char *plain;   /* the same at another path, once it is needed */
 	const char *archive; /* the same as a tar archive, from which images are made */
 	const char *masu;    /* the program */
 	const char *probe;
@@ -39,6 +40,7 @@ struct place {
 	const char *serving_name;
 	pid_t serving_pid;
 	pid_t registry;		/* for pulls; 0: none was needed */
+	pid_t docker;		/* its daemon, likewise */
 	struct buf out, errors; /* of the last command */
 };
 
@@ -88,6 +90,9 @@ int place_wait_port(struct place *place, const char *host, unsigned short port, 
 /* Runs a program of the root without a container, where clients are. */
 int place_ask(struct place *place, const char *const *argv, int cpu, double limit,
 	      struct masu_error *err);
+
+/* daemon.c: starts a dockerd with a store of its own, once. */
+int place_need_docker(struct place *place, struct masu_error *err);
 
 /* Runs a program of the host. Fails where the status is not 0. */
 int place_host(struct place *place, const char *const *argv, double limit, double *ret_wall,

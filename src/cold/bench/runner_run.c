@@ -27,7 +27,8 @@ struct course {
 
 static bool wants_metric(const struct runner *runner, const struct metric *metric)
 {
-	return runner->settings.full || !metric->full;
+	return (runner->settings.full || !metric->full) &&
+	       (runner->settings.paper || !metric->paper);
 }
 
 static int add_rows(struct runner *runner, struct course *course, struct masu_error *err)

@@ -93,8 +93,8 @@ void settings_note(const struct settings *settings, struct model *model)
 		model_add_note(
 			model,
 			"The paper's parameters, scaled: loads of 10 s for 60 s, a file of 1 GiB "
-			"for 16 GB, 200,000 rows for 2,000,000, threads by the CPUs that are "
-			"here; Linpack is an LU factorisation of our own beside hpcc's.");
+			"for 16 GB, 200,000 rows for 2,000,000; Linpack is an LU factorisation of "
+			"our own beside hpcc's.");
 	if (settings->least < 6)
 		model_add_note(model, "Fewer than six rounds: intervals are wide or missing.");
 }

@@ -10,7 +10,7 @@
 #include "cold/bench/model.h"
 #include "cold/bench/place.h"
 
-#define WORKLOAD_METRICS_MAX 16
+#define WORKLOAD_METRICS_MAX 32
 
 /* How much is asked of the machine; from the profile. */
 struct settings {
@@ -28,7 +28,8 @@ struct settings {
 struct metric {
 	const char *name, *title, *unit;
 	enum model_better better;
-	bool full; /* not part of --quick */
+	bool full;  /* not part of --quick */
+	bool paper; /* of --profile paper alone */
 };
 
 struct sample {

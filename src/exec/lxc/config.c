@@ -206,8 +206,9 @@ static int put_namespaces(struct buf *out, const struct exec_request *request,
 		if (ns->path && strpbrk(ns->path, "\n"))
 			return error_set(err, -EINVAL, "a namespace's path has a line break");
 	}
+	/* What is not kept is made: then these, too. */
 	if (keep.len)
-		buf_printf(out, "lxc.namespace.keep =%s\n", buf_str(&keep));
+		buf_printf(out, "lxc.namespace.keep =%s user time\n", buf_str(&keep));
 	return buf_error(&keep) < 0 ? error_set(err, -ENOMEM, "out of memory") : 0;
 }
 
