@@ -86,13 +86,28 @@ refused() {
 	keep "{\"identitytoken\": \"$REFRESH\"}"
 	m pull -q $FRONT/login/box:1
 	mkdir "$BATS_TEST_TMPDIR/bin"
-	printf '#!/bin/sh\necho %s\n' "'{\"Username\": \"<token>\", \"Secret\": \"$REFRESH\"}'" >"$BATS_TEST_TMPDIR/bin/docker-credential-test"
+	# It ends its input before masu has written there what it asks for.
+	printf '#!/bin/sh\nexec <&-\necho %s\n' "'{\"Username\": \"<token>\", \"Secret\": \"$REFRESH\"}'" >"$BATS_TEST_TMPDIR/bin/docker-credential-test"
 	chmod +x "$BATS_TEST_TMPDIR/bin/docker-credential-test"
 	echo '{"credsStore": "test"}' >"$DOCKER_CONFIG/config.json"
 	PATH=$BATS_TEST_TMPDIR/bin:$PATH m pull -q $FRONT/login/box:1
 	keep '{"identitytoken": "stale"}'
 	m rmi $FRONT/login/box:1
 	refused login/box:1 "the login is no longer good; log in again with: masu login"
+}
+
+@test "a login to a part of a registry is for that part" {
+	m login -u user --password-stdin $FRONT <<<secret
+	echo "{\"auths\": {\"$FRONT/login/box\": {\"identitytoken\": \"$REFRESH\"}, \"$FRONT/login\": {\"identitytoken\": \"stale\"},
+		\"$FRONT/good\": {\"identitytoken\": \"stale\"}}}" >"$DOCKER_CONFIG/config.json"
+	m pull -q $FRONT/login/box:1
+	run -1 m pull -q $FRONT/login/layers:1
+	[[ "$output" == *"no longer good"* ]]
+	# Another part: nothing is known of it.
+	: >"$LOG"
+	run -1 m pull -q $FRONT/denied/box:1
+	[ "$(asked denied)" = 1 ]
+	! grep -q refresh_token "$LOG"
 }
 
 @test "refresh tokens that are good once: the next one is used" {

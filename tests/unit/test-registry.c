@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "cold/image/document.h"
 #include "cold/registry/challenge.h"
+#include "cold/registry/failure.h"
 #include "cold/registry/registry.h"
 #include "cold/image/search.h"
 #include "cold/image/tags.h"
@@ -207,6 +208,122 @@ static void bad_registries_conf_names_the_line(void **state)
 	}
 }
 
+static const char parts[] =
+	"[[registry]]\nprefix = \"a.example/team\"\nlocation = \"b.test/cache\"\n"
+	"[[registry]]\nprefix = \"a.example\"\nlocation = \"c.test\"\n"
+	"mirror-by-digest-only = true\n"
+	"[[registry.mirror]]\nlocation = \"m.test\"\n"
+	"pull-from-mirror = \"tag-only\"\n";
+
+static void the_longest_prefix_holds(void **state)
+{
+	static const struct {
+		const char *name, *location;
+	} cases[] = {
+		{ "a.example/team/app", "b.test/cache" },
+		{ "a.example/team", "b.test/cache" },
+		{ "a.example/teams/app", "c.test" },
+		{ "a.example/x", "c.test" },
+		{ "a.example", "c.test" },
+		{ "a.example:5000/team/app", NULL },
+		{ "b.a.example/team/app", NULL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_arena_ struct arena arena;
+		struct registry_rule rule = { 0 };
+		arena_init(&arena, 0);
+		assert_int_equal(registries_conf_parse(parts, strlen(parts), cases[i].name, &arena,
+						       &rule, NULL),
+				 0);
+		assert_int_equal(rule.found, cases[i].location != NULL);
+		if (cases[i].location)
+			assert_string_equal(rule.location, cases[i].location);
+	}
+	/* A later file changes what an earlier one says. */
+	static const char later[] = "[[registry]]\nlocation = \"a.example\"\nblocked = true\n";
+	_cleanup_arena_ struct arena arena;
+	struct registry_rule rule = { 0 };
+	arena_init(&arena, 0);
+	registries_conf_parse(parts, strlen(parts), "a.example/x", &arena, &rule, NULL);
+	assert_true(rule.digests_only);
+	assert_int_equal(rule.mirror_use[0], REGISTRY_FOR_TAGS);
+	registries_conf_parse(later, strlen(later), "a.example/x", &arena, &rule, NULL);
+	assert_true(rule.blocked && !rule.digests_only);
+	assert_int_equal(rule.mirror_count, 0);
+}
+
+static void names_are_translated(void **state)
+{
+	static const struct {
+		const char *from, *to, *head, *text, *there;
+	} cases[] = {
+		{ "", "", "/v2/", "/v2/a/b/tags/list", "/v2/a/b/tags/list" },
+		{ "", "hub", "/v2/", "/v2/a/b/tags/list", "/v2/hub/a/b/tags/list" },
+		{ "a", "", "/v2/", "/v2/a/b/tags/list", "/v2/b/tags/list" },
+		{ "a/b", "x", "/v2/", "/v2/a/b/tags/list", "/v2/x/tags/list" },
+		{ "a", "x/y", "/v2/", "/v2/ab/tags/list", "/v2/ab/tags/list" },
+		{ "a/b", "x", "repository:", "repository:a/b:pull,push", "repository:x:pull,push" },
+		{ "", "hub", "repository:", "registry:catalog:*", "registry:catalog:*" },
+		{ "", "hub", "/v2/", "/v2/", "/v2/" },
+		{ "", "hub", "", "a/b", "hub/a/b" },
+		{ "", "hub", "", "", "" },
+	};
+	char out[64];
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct registry_endpoint at = { .from = cases[i].from, .to = cases[i].to };
+		assert_int_equal(registry_translate(&at, cases[i].head, cases[i].text, false, out,
+						    sizeof(out)),
+				 0);
+		assert_string_equal(out, cases[i].there);
+		/* And back. */
+		assert_int_equal(registry_translate(&at, cases[i].head, cases[i].there, true, out,
+						    sizeof(out)),
+				 0);
+		assert_string_equal(out, cases[i].text);
+	}
+	const struct registry_endpoint at = { .from = "", .to = "hub" };
+	assert_int_equal(registry_translate(&at, "", "a/b", false, out, 5), -ENAMETOOLONG);
+}
+
+static void failures_say_what_to_do(void **state)
+{
+	static const char cert[] = "PEM";
+	static const struct registry_endpoint plain = { .base = "https://a.example:5000" },
+					      shows = { .base = "https://a.example:5000",
+							.cert = cert };
+	static const char required[] = "OpenSSL SSL_read: error:0A00045C:SSL routines::tlsv13 "
+				       "alert certificate required, errno 0";
+	static const struct {
+		const struct registry_endpoint *at;
+		CURLcode result;
+		const char *reason;
+		long proxy;
+		enum failure failure;
+		const char *words;
+	} cases[] = {
+		{ &plain, CURLE_RECV_ERROR, required, 0, FAILURE_CERTAIN,
+		  "it wants a client certificate" },
+		{ &shows, CURLE_RECV_ERROR, required, 0, FAILURE_CERTAIN,
+		  "it does not accept the client certificate" },
+		{ &plain, CURLE_RECV_ERROR, "Connection reset by peer", 0, FAILURE_CUT,
+		  "Connection reset" },
+		{ &plain, CURLE_PEER_FAILED_VERIFICATION, "SSL certificate problem", 0,
+		  FAILURE_UNREACHED, "/etc/docker/certs.d/a.example:5000/ca.crt" },
+		{ &plain, CURLE_RECV_ERROR, "", 407, FAILURE_CERTAIN, "user name and password" },
+		{ &plain, CURLE_RECV_ERROR, "", 403, FAILURE_CERTAIN, "NO_PROXY" },
+		{ &plain, CURLE_RECV_ERROR, "", 502, FAILURE_UNREACHED, "status 502" },
+		{ &plain, CURLE_COULDNT_RESOLVE_HOST, "", 0, FAILURE_UNREACHED, "a.example" },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[MASU_ERROR_MAX];
+		assert_int_equal(failure_judge(cases[i].at, cases[i].result, cases[i].reason,
+					       cases[i].proxy, text, sizeof(text)),
+				 cases[i].failure);
+		if (!strstr(text, cases[i].words))
+			fail_msg("%s is not in: %s", cases[i].words, text);
+	}
+}
+
 /* ---- documents: the sandboxed half, without its sandbox ---- */
 
 static int describe(const char *text, const char *type, struct buf *out, struct masu_error *err)
@@ -316,6 +433,9 @@ int main(void)
 		cmocka_unit_test(credentials_stay_with_their_site),
 		cmocka_unit_test(registries_conf_is_read),
 		cmocka_unit_test(bad_registries_conf_names_the_line),
+		cmocka_unit_test(the_longest_prefix_holds),
+		cmocka_unit_test(names_are_translated),
+		cmocka_unit_test(failures_say_what_to_do),
 		cmocka_unit_test(documents_are_described),
 		cmocka_unit_test(hostile_documents_are_refused),
 		cmocka_unit_test(platforms_are_parsed),

@@ -162,7 +162,7 @@ static int logout(struct cli_context *context, void *data, int argc, char **argv
 	struct registry_credentials known = { 0 };
 	if (!domain)
 		return error_set(err, -ENOMEM, "out of memory");
-	int r = registry_credentials_find(context->arena, domain, &known, err);
+	int r = registry_credentials_find(context->arena, domain, NULL, &known, err);
 	if (r < 0)
 		return r;
 	if (!known.username && !known.identity_token) {

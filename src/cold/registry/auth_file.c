@@ -25,18 +25,31 @@ const char *registry_auth_key(const char *domain)
 	return streq(domain, "docker.io") ? DOCKER_IO_KEY : domain;
 }
 
-/* "https://index.docker.io/v1/" and "registry.example/v2/" name the host in them. */
-static bool key_matches(const char *key, const char *domain)
+/*
+ * How well a key fits: 0 not at all, 1 the registry, more the longer the part of @path (NULL: none)
+ * that it names, as podman keeps logins to a part of a registry ("registry.example/team").
+ * "https://index.docker.io/v1/" and "registry.example/v2/" name the host alone.
+ */
+static size_t key_fits(const char *key, const char *domain, const char *path)
 {
 	if (streq(key, registry_auth_key(domain)))
-		return true;
+		return 1;
 	const char *rest = str_after(key, "https://");
 	if (!rest)
 		rest = str_after(key, "http://");
+	bool url = rest != NULL;
 	if (!rest)
 		rest = key;
 	size_t len = strcspn(rest, "/");
-	return strlen(domain) == len && strncmp(rest, domain, len) == 0;
+	if (strlen(domain) != len || strncmp(rest, domain, len) != 0)
+		return 0;
+	const char *part = rest[len] ? rest + len + 1 : "";
+	if (url || !*part || streq(part, "v1/") || streq(part, "v2/"))
+		return 1;
+	len = strlen(part);
+	bool below =
+		path && strncmp(path, part, len) == 0 && (path[len] == '\0' || path[len] == '/');
+	return below ? 1 + len : 0;
 }
 
 /* ---- the files ---- */
@@ -132,7 +145,7 @@ static const char *helper_for(const struct json *document, const char *domain)
 {
 	const char *name = NULL;
 	json_foreach (item, json_get(document, "credHelpers"))
-		if (key_matches(item->key, domain) && json_string(item, &name))
+		if (key_fits(item->key, domain, NULL) && json_string(item, &name))
 			return name;
 	json_string(json_get(document, "credsStore"), &name);
 	return name && *name ? name : NULL;
@@ -167,7 +180,23 @@ static int ask_helper(struct arena *arena, const char *helper, const char *domai
 	return 0;
 }
 
-int registry_credentials_find(struct arena *arena, const char *domain,
+/* The entry that fits best; the first of several. */
+static const struct json *find_entry(const struct json *document, const char *domain,
+				     const char *path)
+{
+	const struct json *best = NULL;
+	size_t most = 0;
+	json_foreach (entry, json_get(document, "auths")) {
+		size_t fits = key_fits(entry->key, domain, path);
+		if (fits <= most)
+			continue;
+		most = fits;
+		best = entry;
+	}
+	return best;
+}
+
+int registry_credentials_find(struct arena *arena, const char *domain, const char *path,
 			      struct registry_credentials *ret, struct masu_error *err)
 {
 	const char *files[3];
@@ -177,13 +206,14 @@ int registry_credentials_find(struct arena *arena, const char *domain,
 	for (size_t i = 0; i < count && r == 0; i++) {
 		const struct json *document;
 		r = read_document(arena, files[i], &document, err);
-		const char *helper = r == 0 ? helper_for(document, domain) : NULL;
+		if (r < 0)
+			break;
+		const char *helper = helper_for(document, domain);
+		const struct json *entry = find_entry(document, domain, path);
 		if (helper)
 			r = ask_helper(arena, helper, domain, &found, err);
-		json_foreach (entry, r == 0 ? json_get(document, "auths") : NULL)
-			if (!found.username && !found.identity_token &&
-			    key_matches(entry->key, domain))
-				r = r == 0 ? entry_read(arena, entry, &found, err) : r;
+		if (r == 0 && entry && !found.username && !found.identity_token)
+			r = entry_read(arena, entry, &found, err);
 		if (found.username || found.identity_token)
 			break;
 	}
@@ -221,7 +251,7 @@ static void document_write(struct json_writer *w, struct arena *arena, const str
 	json_key(w, "auths");
 	json_begin_object(w);
 	json_foreach (entry, json_get(document, "auths")) {
-		if (key_matches(entry->key, domain))
+		if (key_fits(entry->key, domain, NULL))
 			continue;
 		json_key(w, entry->key);
 		json_put_value(w, entry);

@@ -19,6 +19,7 @@
 #define REGISTRIES_CONF "/etc/containers/registries.conf"
 #define CONF_DIRECTORY	"/etc/containers/registries.conf.d"
 #define CONF_FILES_MAX	256
+#define NAME_MAX_BYTES	1024
 
 struct opening {
 	struct arena *arena;
@@ -250,11 +251,19 @@ static int add_endpoints(struct opening *o)
 /* A mirror has credentials of its own, under its own name. */
 static int find_credentials(struct opening *o, struct registry_endpoint *endpoint)
 {
-	const char *name = o->domain;
+	char own[NAME_MAX_BYTES];
+	const char *domain = o->domain, *path = strchr(o->name, '/');
+	path = path ? path + 1 : NULL;
 	if (endpoint->mirror) {
-		name = strstr(endpoint->base, "://") + 3;
-		name = arena_strndup(o->arena, name, strcspn(name, "/"));
+		const char *host = strstr(endpoint->base, "://") + 3;
+		domain = arena_strndup(o->arena, host, strcspn(host, "/"));
+		int r = path ? registry_translate(endpoint, "", path, false, own, sizeof(own)) : 0;
+		if (r < 0)
+			return error_errno(o->err, r, "%s", o->name);
+		path = path ? own : NULL;
 	}
+	const char *name =
+		domain ? arena_printf(o->arena, "%s/%s", domain, path ? path : "") : NULL;
 	if (!name)
 		return error_set(o->err, -ENOMEM, "out of memory");
 	/* HTTPS and HTTP at one place are one name: a helper is asked once. */
@@ -262,7 +271,7 @@ static int find_credentials(struct opening *o, struct registry_endpoint *endpoin
 		endpoint->credentials = o->known;
 		return 0;
 	}
-	int r = registry_credentials_find(o->arena, name, &endpoint->credentials, o->err);
+	int r = registry_credentials_find(o->arena, domain, path, &endpoint->credentials, o->err);
 	o->known_name = name;
 	o->known = endpoint->credentials;
 	return r;

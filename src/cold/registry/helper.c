@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -33,10 +34,21 @@ static int start(const char *program, const char *verb, int in, int out, pid_t *
 	return -r;
 }
 
-static int converse(int to, int from, const char *input, struct buf *out)
+/* A helper that does not read what it is told and has ended already may still answer. */
+static int tell(int to, const char *input)
 {
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	struct sigaction before;
+	sigaction(SIGPIPE, &ignore, &before);
 	/* What is sent is smaller than a pipe, so it cannot block. */
 	int r = fs_write_all(to, input, strlen(input));
+	sigaction(SIGPIPE, &before, NULL);
+	return r == -EPIPE ? 0 : r;
+}
+
+static int converse(int to, int from, const char *input, struct buf *out)
+{
+	int r = tell(to, input);
 	close(to);
 	for (;;) {
 		if (buf_reserve(out, 4096) < 0)
@@ -45,7 +57,7 @@ static int converse(int to, int from, const char *input, struct buf *out)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return n < 0 ? -errno : r == -EPIPE ? 0 : r;
+			return n < 0 ? -errno : r;
 		out->len += (size_t)n;
 	}
 }

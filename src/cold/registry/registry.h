@@ -71,8 +71,11 @@ int registry_allow_insecure(struct arena *arena, struct registry *registry, stru
 /* The key docker keeps a registry's credentials under: the domain, docker.io's is a URL. */
 const char *registry_auth_key(const char *domain);
 
-/* Credentials of @domain from files and helpers; all NULL where there are none. */
-int registry_credentials_find(struct arena *arena, const char *domain,
+/*
+ * Credentials of @domain, or of the part of it that @path (NULL: none) is in, from files and
+ * helpers; all NULL where there are none.
+ */
+int registry_credentials_find(struct arena *arena, const char *domain, const char *path,
 			      struct registry_credentials *ret, struct masu_error *err);
 /*
  * Keeps or (@credentials NULL) forgets credentials: with the helper that config.json names, else in
