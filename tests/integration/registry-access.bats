@@ -101,6 +101,25 @@ pulled() { # name
 	pulled $HERE:5443/pushed:1
 }
 
+@test "the system's authorities: asked for by their hash, and in the bundle where that has more" {
+	local own system=$BATS_TEST_TMPDIR/certs
+	mkdir "$system"
+	mount --bind "$system" /etc/ssl/certs
+	for own in "" ca.crt=other.crt; do
+		certs docker $HERE:5443 client.cert=ours.cert client.key=ours.key $own
+		cp "$CERTS/other.crt" "$system/ca-certificates.crt"
+		refused $HERE:5443/box:1 "certificate"
+		cp "$CERTS/ca.crt" "$system/ours.pem"
+		refused $HERE:5443/box:1 "certificate" # which nobody finds there
+		openssl rehash "$system"
+		pulled $HERE:5443/box:1
+		rm "$system"/*.0 "$system/ours.pem"
+		cat "$CERTS/ca.crt" >>"$system/ca-certificates.crt"
+		pulled $HERE:5443/box:1
+	done
+	umount /etc/ssl/certs
+}
+
 @test "certificates that do not work: without key, with another's key, by another authority" {
 	certs docker $HERE:5443 ca.crt=ca.crt client.cert=ours.cert
 	refused $HERE:5443/box:1 "/etc/docker/certs.d/$HERE:5443: client.cert is there without client.key"

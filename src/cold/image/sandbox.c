@@ -282,9 +282,14 @@ static int confine(int root, struct masu_error *err)
 static int confine_to_names(struct masu_error *err)
 {
 	static const char *const readable[] = {
-		"/etc",		  "/usr/lib", "/usr/share/ca-certificates",
-		"/lib",		  "/lib64",   "/run/systemd/resolve",
-		"/run/resolvconf"
+		"/etc",
+		"/usr/lib",
+		"/usr/share/ca-certificates",
+		"/usr/local/share/ca-certificates",
+		"/lib",
+		"/lib64",
+		"/run/systemd/resolve",
+		"/run/resolvconf",
 	};
 	int abi = landlock_abi();
 	if (abi == 0) {

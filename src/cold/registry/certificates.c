@@ -85,6 +85,7 @@ static int read_authorities(const struct directory *d, struct registry_endpoint 
 			r = append(d, d->names[i], &all);
 	if (r < 0 || !all.len)
 		return r;
+	endpoint->ca_own_len = all.len;
 	r = append(d, SYSTEM_BUNDLE, &all);
 	endpoint->ca =
 		r < 0 || buf_error(&all) < 0 ? NULL : arena_strndup(d->arena, all.data, all.len);

@@ -208,6 +208,15 @@ static void end_one(struct loop *loop, CURL *easy, CURLcode result)
 	}
 }
 
+/* Nothing has been sent or has come yet. */
+static bool again_with_bundle(struct loop *loop, CURL *easy, CURLcode result)
+{
+	if (result != CURLE_PEER_FAILED_VERIFICATION || !session_believe_more(&loop->session, easy))
+		return false;
+	curl_multi_remove_handle(loop->multi, easy);
+	return curl_multi_add_handle(loop->multi, easy) == CURLM_OK;
+}
+
 static bool end_done(struct loop *loop)
 {
 	int left;
@@ -216,6 +225,8 @@ static bool end_done(struct loop *loop)
 	while ((message = curl_multi_info_read(loop->multi, &left))) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
+		if (again_with_bundle(loop, message->easy_handle, message->data.result))
+			return true;
 		end_one(loop, message->easy_handle, message->data.result);
 		any = true;
 	}

@@ -32,6 +32,7 @@ struct registry_endpoint {
 	bool insecure;		     /* the certificate is not checked */
 	const char *ca, *cert, *key; /* PEM; NULL: none */
 	size_t ca_len, cert_len, key_len;
+	size_t ca_own_len; /* of ca, without the system's authorities that follow */
 	struct registry_credentials credentials;
 };
 

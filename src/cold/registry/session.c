@@ -18,6 +18,46 @@ static void set_blob(CURL *easy, CURLoption option, const char *data, size_t len
 		curl_easy_setopt(easy, option, &blob);
 }
 
+/*
+ * Reading the system's bundle of authorities, 140 of them, takes OpenSSL 3 some 20 ms of processor
+ * time for each connection; its directory, where they are named by a hash, it asks for the one that
+ * it needs. Where that does not lead to belief, because the directory is not hashed or not all that
+ * is believed is in it, the bundle has the last word (session_believe_more()).
+ */
+static bool bundle_wanted;
+#define IN_DIRECTORY "directory" /* CURLOPT_PRIVATE; for an endpoint's own authorities, those */
+
+static void set_authorities(CURL *easy, const struct registry_endpoint *endpoint)
+{
+	bool directory = !bundle_wanted && curl_version_info(CURLVERSION_NOW)->capath;
+	if (endpoint->ca)
+		set_blob(easy, CURLOPT_CAINFO_BLOB, endpoint->ca,
+			 directory ? endpoint->ca_own_len : endpoint->ca_len);
+	else if (directory)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+	if (directory)
+		curl_easy_setopt(easy, CURLOPT_PRIVATE, endpoint->ca ? endpoint->ca : IN_DIRECTORY);
+}
+
+bool session_believe_more(const struct session *session, CURL *easy)
+{
+	char *mark = NULL;
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &mark);
+	if (!mark)
+		return false;
+	bundle_wanted = true;
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
+	for (size_t i = 0; i < session->registry->count; i++) {
+		const struct registry_endpoint *endpoint = &session->registry->endpoints[i];
+		if (endpoint->ca == mark) {
+			set_blob(easy, CURLOPT_CAINFO_BLOB, endpoint->ca, endpoint->ca_len);
+			return true;
+		}
+	}
+	curl_easy_setopt(easy, CURLOPT_CAINFO, curl_version_info(CURLVERSION_NOW)->cainfo);
+	return true;
+}
+
 void session_prepare(CURL *easy, const struct registry_endpoint *endpoint, const char *url)
 {
 	/* Nobody is led from HTTPS to something that anyone on the way can change. */
@@ -35,7 +75,7 @@ void session_prepare(CURL *easy, const struct registry_endpoint *endpoint, const
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
-	set_blob(easy, CURLOPT_CAINFO_BLOB, endpoint->ca, endpoint->ca_len);
+	set_authorities(easy, endpoint);
 	set_blob(easy, CURLOPT_SSLCERT_BLOB, endpoint->cert, endpoint->cert_len);
 	set_blob(easy, CURLOPT_SSLKEY_BLOB, endpoint->key, endpoint->key_len);
 }

@@ -289,6 +289,7 @@ static struct registry_endpoint elsewhere(const struct transfer *t,
 	other.insecure = at->insecure;
 	other.ca = at->ca;
 	other.ca_len = at->ca_len;
+	other.ca_own_len = at->ca_own_len;
 	return other;
 }
 
@@ -331,7 +332,6 @@ int transfer_begin(struct session *session, struct transfer *t)
 	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
 	return r;
 }
 

@@ -119,6 +119,11 @@ struct session {
 /* Options that every request to @endpoint has. @url is copied. */
 void session_prepare(CURL *easy, const struct registry_endpoint *endpoint, const char *url);
 /*
+ * For a request whose server could not be verified: whether it is worth another try, with all the
+ * system's authorities, which the request then has, and every later one.
+ */
+bool session_believe_more(const struct session *session, CURL *easy);
+/*
  * Puts the credentials that @endpoint wants for @scope on the request. The number of the token that
  * it got, or SESSION_BASIC; 0: none.
  */
