@@ -8,7 +8,9 @@
 
 #include "base/str.h"
 #include "cli/command.h"
+#include "cli/commands.h"
 #include "cli/sealed.h"
+#include "storage/config.h"
 
 int cli_libexec_dir(const struct cli_context *context, char *ret, size_t size)
 {
@@ -42,6 +44,24 @@ static int exec_libexec(struct cli_context *context, const char *program, char *
 		return error_set(err, -ENOMEM, "out of memory");
 	execv(path, argv);
 	return error_errno(err, -errno, "%s: cannot start; is masu installed completely?", path);
+}
+
+int cli_pass_storage_options(const struct global_options *options, struct masu_error *err)
+{
+	char text[STORAGE_OPTIONS_MAX] = "";
+	size_t len = 0;
+	if (!options->storage_opts.count)
+		return 0;
+	if (!options->storage_driver)
+		return error_set(err, -EINVAL, "--storage-opt needs --storage-driver");
+	for (size_t i = 0; i < options->storage_opts.count; i++) {
+		int r = str_format(text + len, sizeof(text) - len, "%s%s", len ? "\n" : "",
+				   options->storage_opts.items[i]);
+		if (r < 0)
+			return error_set(err, r, "--storage-opt: too long");
+		len = strlen(text);
+	}
+	return setenv(STORAGE_OPTIONS_VARIABLE, text, 1) < 0 ? -ENOMEM : 0;
 }
 
 int cli_exec_cold(struct cli_context *context, const char *program, int argc, char **argv,

@@ -10,6 +10,8 @@ static const struct cli_option global_options[] = {
 		"Where live state is kept (MASU_RUNROOT)"),
 	CLI_OPT(struct global_options, storage_driver, "storage-driver", 0, CLI_STRING, "string",
 		"How --root keeps layers and containers (MASU_STORAGE_DRIVER)"),
+	CLI_OPT(struct global_options, storage_opts, "storage-opt", 0, CLI_LIST, "list",
+		"Options of that storage driver, when --root gets it"),
 	CLI_OPT(struct global_options, debug, "debug", 'D', CLI_BOOL, NULL, "Log what is done"),
 	CLI_OPT(struct global_options, trace_timing, "trace-timing", 0, CLI_BOOL, NULL,
 		"Print how long each phase took"),

@@ -6,8 +6,12 @@
 
 struct global_options {
 	const char *root, *runroot, *storage_driver;
+	struct cli_list storage_opts;
 	bool debug, trace_timing, version;
 };
+
+/* --storage-opt goes to whoever sets the root up, by the environment (storage/config.h). */
+int cli_pass_storage_options(const struct global_options *options, struct masu_error *err);
 
 extern const struct cli_command root_command;	/* "masu" with all its verbs */
 extern const struct cli_command global_command; /* only the flags before the verb */

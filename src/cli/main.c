@@ -42,7 +42,8 @@ static int parse_globals(struct cli_context *context, int argc, char **argv)
 	int count;
 	bool help;
 	if (cli_parse(context->arena, &global_command, "masu", argc, argv, &options, &count,
-		      &positional, &help, &err) < 0) {
+		      &positional, &help, &err) < 0 ||
+	    cli_pass_storage_options(&options, &err) < 0) {
 		fprintf(stderr, "masu: %s\n", err.message);
 		return -1;
 	}

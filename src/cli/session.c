@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,7 +33,8 @@ static int settle_storage(struct cli_context *context, struct engine *engine,
 	struct storage_config config;
 	if (CLI_IS_HOT) {
 		bool here = storage_driver(engine->storage_driver) && !engine->storage_leaving &&
-			    (!wanted || streq(wanted, engine->storage_driver));
+			    (!wanted || streq(wanted, engine->storage_driver)) &&
+			    !getenv(STORAGE_OPTIONS_VARIABLE);
 		return here ? 0 : cli_exec_more(context, err);
 	}
 	int r = wanted ? storage_choose(engine->root_fd, wanted, &config, err) : 0;

@@ -74,6 +74,8 @@ const struct cli_option storage_format_option_table[STORAGE_FORMAT_OPTION_COUNT]
 const struct cli_option storage_migrate_option_table[STORAGE_MIGRATE_OPTION_COUNT] = {
 	CLI_OPT(struct storage_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
 		"Do not tell what is being moved"),
+	CLI_OPT(struct storage_options, storage_opts, "storage-opt", 0, CLI_LIST, "list",
+		"Options of the new storage driver"),
 };
 
 const struct cli_option storage_bench_option_table[STORAGE_BENCH_OPTION_COUNT] = {

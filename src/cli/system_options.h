@@ -50,9 +50,10 @@ extern const struct cli_option system_prune_option_table[SYSTEM_PRUNE_OPTION_COU
 struct storage_options {
 	const char *format;
 	bool quiet;
+	struct cli_list storage_opts;
 };
 #define STORAGE_FORMAT_OPTION_COUNT  1
-#define STORAGE_MIGRATE_OPTION_COUNT 1
+#define STORAGE_MIGRATE_OPTION_COUNT 2
 extern const struct cli_option storage_format_option_table[STORAGE_FORMAT_OPTION_COUNT];
 extern const struct cli_option storage_migrate_option_table[STORAGE_MIGRATE_OPTION_COUNT];
 

@@ -447,6 +447,16 @@ static int check_index(struct images_check *c, struct masu_error *err)
 	return 0;
 }
 
+/* What a driver has beside layers. */
+static void fault_found(void *opaque, const char *what, const char *remedy, bool mended, int result)
+{
+	struct images_check *c = opaque;
+	if (mended)
+		check_mended(c->check, "storage", remedy, result, "%s", what);
+	else
+		check_found(c->check, "storage", remedy, "%s", what);
+}
+
 int check_images(struct check *check, struct masu_error *err)
 {
 	struct images_check c = { .check = check };
@@ -459,6 +469,8 @@ int check_images(struct check *check, struct masu_error *err)
 		r = error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = check_index(&c, err);
+	if (r == 0 && c.ops->check)
+		r = c.ops->check(c.storage, check->repair, fault_found, &c, err);
 	/* Without the lock, which load takes. */
 	if (r == 0)
 		unpack_all(&c);

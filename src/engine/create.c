@@ -214,6 +214,7 @@ static void undo(struct engine *engine, const struct container *container)
 	if (container->name)
 		name_release(engine, container->name, container->id);
 	volumes_remove_anonymous(engine, container);
+	container_drop_layer(engine, container, NULL);
 	store_abandon(engine, container->id);
 	trash_empty(engine->root_fd, 64);
 }

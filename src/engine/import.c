@@ -320,5 +320,6 @@ void import_abandon(struct engine *engine, const struct container *container)
 	/* It may have come to its place, and then could not be made durable. */
 	store_discard(engine, container->id, NULL);
 	name_release(engine, container->name, container->id);
+	container_drop_layer(engine, container, NULL);
 	store_abandon(engine, container->id);
 }

@@ -81,19 +81,26 @@ int container_cleanup(struct engine *engine, struct arena *arena, struct contain
 	return result;
 }
 
-int container_discard(struct engine *engine, struct arena *arena, struct container *container,
-		      struct masu_error *err)
+int container_drop_layer(struct engine *engine, const struct container *container,
+			 struct masu_error *err)
 {
 	const struct storage_ops *ops;
 	struct storage *storage;
-	if (container->config.auto_remove)
-		volumes_remove_anonymous(engine, container);
 	int r = engine_storage(engine, &ops, &storage, err);
-	/* One rename, and it is gone; its name goes next, by container_let_go(). */
-	if (r == 0)
-		r = store_discard(engine, container->id, err);
 	if (r == 0 && (!ops->within_container || container->config.storage_option_count))
 		r = ops->remove(storage, container->id, container->dir_fd, err);
+	return r;
+}
+
+int container_discard(struct engine *engine, struct arena *arena, struct container *container,
+		      struct masu_error *err)
+{
+	if (container->config.auto_remove)
+		volumes_remove_anonymous(engine, container);
+	/* One rename, and it is gone; its name goes next, by container_let_go(). */
+	int r = store_discard(engine, container->id, err);
+	if (r == 0)
+		r = container_drop_layer(engine, container, err);
 	if (r == 0)
 		event_container(engine, container, "destroy", NULL, 0);
 	return r;

@@ -235,7 +235,8 @@ static int remove_layers(struct migration *m, struct arena *arena, struct masu_e
 	return r;
 }
 
-static int begin(struct migration *m, const char *driver, struct masu_error *err)
+static int begin(struct migration *m, const char *driver, const char *options,
+		 struct masu_error *err)
 {
 	const char *reason = "it does not work here";
 	struct storage_config *config = &m->config;
@@ -257,11 +258,15 @@ static int begin(struct migration *m, const char *driver, struct masu_error *err
 		return error_set(err, -EOPNOTSUPP, "storage driver %s: %s", driver, reason);
 	if (m->from == m->to)
 		return 0;
+	bool goes_on = *config->leaving;
 	str_format(config->leaving, sizeof(config->leaving), "%s", m->from->name);
 	str_format(config->driver, sizeof(config->driver), "%s", m->to->name);
 	str_format(config->reason, sizeof(config->reason), "it was migrated to, from %s",
 		   m->from->name);
-	r = storage_config_write(m->engine->root_fd, config, err);
+	if (!goes_on)
+		r = storage_set_up(m->engine->root_fd, options, config, err);
+	if (r == 0)
+		r = storage_config_write(m->engine->root_fd, config, err);
 	if (r == 0)
 		r = m->from->open(m->engine->root_fd, &m->from_storage, err);
 	if (r == 0)
@@ -277,12 +282,14 @@ static int move_all(struct migration *m, struct arena *arena, const struct listi
 		r = move_container(m, arena, list->ids[i], err);
 	if (r == 0)
 		r = remove_layers(m, arena, err);
+	if (r == 0 && m->from->retire)
+		r = m->from->retire(m->from_storage, err);
 	m->config.leaving[0] = '\0';
 	return r < 0 ? r : storage_config_write(m->engine->root_fd, &m->config, err);
 }
 
-int engine_storage_migrate(struct engine *engine, const char *driver, storage_progress progress,
-			   void *opaque, struct masu_error *err)
+int engine_storage_migrate(struct engine *engine, const char *driver, const char *options,
+			   storage_progress progress, void *opaque, struct masu_error *err)
 {
 	_cleanup_arena_ struct arena arena;
 	struct migration m = { .engine = engine, .progress = progress, .opaque = opaque };
@@ -293,7 +300,7 @@ int engine_storage_migrate(struct engine *engine, const char *driver, storage_pr
 		return error_set(err, -EBUSY, "%s: another migration is at work", engine->root);
 	int r = engine_each(engine, true, check_container, &list, err);
 	if (r == 0)
-		r = begin(&m, driver, err);
+		r = begin(&m, driver, options, err);
 	if (r == 0 && m.from != m.to)
 		r = move_all(&m, &arena, &list, err);
 	if (m.from_storage)

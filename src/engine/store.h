@@ -124,6 +124,9 @@ int container_cleanup(struct engine *engine, struct arena *arena, struct contain
  * volumes. The caller holds its lock, or is its monitor, and lets go of the name with
  * name_release(); that may wait, since a name that leads nowhere is free already.
  */
+/* What of the writable layer is not gone with the container's directory. */
+int container_drop_layer(struct engine *engine, const struct container *container,
+			 struct masu_error *err);
 int container_discard(struct engine *engine, struct arena *arena, struct container *container,
 		      struct masu_error *err);
 /* Lets go of a discarded container's name, then of its files. */

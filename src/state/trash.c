@@ -191,7 +191,14 @@ static int empty_locked(struct deletion *d)
 	return r;
 }
 
-int trash_empty(int root_fd, size_t max_entries)
+static void (*also)(int root_fd);
+
+void trash_also(void (*fn)(int root_fd))
+{
+	also = fn;
+}
+
+static int empty(int root_fd, size_t max_entries)
 {
 	_cleanup_close_ int fd = openat(root_fd, TRASH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -214,5 +221,13 @@ int trash_empty(int root_fd, size_t max_entries)
 		r = empty_locked(&d);
 		flock(fd, LOCK_UN);
 	} while (r == 0 && d.left != 0 && fstat(fd, &st) == 0 && st.st_nlink > 2);
+	return r;
+}
+
+int trash_empty(int root_fd, size_t max_entries)
+{
+	int r = empty(root_fd, max_entries);
+	if (also)
+		also(root_fd);
 	return r;
 }

@@ -18,3 +18,7 @@ int trash_move(int root_fd, int dirfd, const char *name, const char *trash_name)
  * is gone, by image commands at their end, by `masu rm` with a bound.
  */
 int trash_empty(int root_fd, size_t max_entries);
+
+/* What is deleted behind with the trash, and is not in it: @fn is called by every trash_empty()
+ * of this process from now on, at its end. */
+void trash_also(void (*fn)(int root_fd));

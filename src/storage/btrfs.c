@@ -26,28 +26,28 @@ static bool supported(int root_fd, const char **reason)
 	return false;
 }
 
-static int make(int dir, const char *name, int from, struct masu_error *err)
+static int make(struct storage *s, int dir, int from, struct masu_error *err)
 {
-	struct btrfs_ioctl_vol_args_v2 args = { .fd = from };
-	int r = str_format(args.name, sizeof(args.name), "%s", name);
+	_cleanup_close_ int below = -1;
+	int r = from < 0 ? 0 : whole_open_place(s, from, true, &below);
+	struct btrfs_ioctl_vol_args_v2 args = { .fd = below, .name = OVERLAY_ROOT };
 	if (r == 0)
 		r = ioctl(dir, from < 0 ? BTRFS_IOC_SUBVOL_CREATE_V2 : BTRFS_IOC_SNAP_CREATE_V2,
 			  &args) < 0
 			    ? -errno
 			    : 0;
-	return r < 0 ? error_errno(err, r, "subvolume %s", name) : 0;
+	return r < 0 ? error_errno(err, r, "subvolume") : 0;
 }
 
 /* Nobody writes to a layer, and a snapshot of it can be written to. */
-static int seal(int dir, const char *name, struct masu_error *err)
+static int seal(int root, struct masu_error *err)
 {
 	uint64_t flags = 0;
-	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, BTRFS_IOC_SUBVOL_GETFLAGS, &flags) < 0)
-		return error_errno(err, -errno, "subvolume %s", name);
+	if (ioctl(root, BTRFS_IOC_SUBVOL_GETFLAGS, &flags) < 0)
+		return error_errno(err, -errno, "subvolume");
 	flags |= BTRFS_SUBVOL_RDONLY;
-	if (ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags) < 0)
-		return error_errno(err, -errno, "subvolume %s: read-only", name);
+	if (ioctl(root, BTRFS_IOC_SUBVOL_SETFLAGS, &flags) < 0)
+		return error_errno(err, -errno, "subvolume: read-only");
 	return 0;
 }
 
@@ -64,7 +64,7 @@ static int start_counting(int fd)
 	return ioctl(fd, BTRFS_IOC_QUOTA_RESCAN_WAIT) < 0 ? -errno : 0;
 }
 
-static int limit(int dir, uint64_t bytes, struct masu_error *err)
+static int limit(struct storage *s, int dir, uint64_t bytes, struct masu_error *err)
 {
 	struct btrfs_ioctl_qgroup_limit_args args = {
 		.lim = { .flags = BTRFS_QGROUP_LIMIT_MAX_EXCL, .max_excl = bytes },

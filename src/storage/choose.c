@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -111,6 +112,19 @@ static int take_first(int root_fd, struct storage_config *config, struct masu_er
 	return error_set(err, -EOPNOTSUPP, "no storage driver works in --root; overlay: %s", why);
 }
 
+int storage_set_up(int root_fd, const char *options, struct storage_config *config,
+		   struct masu_error *err)
+{
+	const struct storage_ops *ops = storage_driver(config->driver);
+	if (!ops->setup && *options)
+		return error_set(err, -EINVAL,
+				 "--storage-opt %.*s: storage driver %s has no options",
+				 (int)strcspn(options, "\n"), options, config->driver);
+	if (str_format(config->options, sizeof(config->options), "%s", options) < 0)
+		return error_set(err, -E2BIG, "--storage-opt: too many, or too long");
+	return ops->setup ? ops->setup(root_fd, options, err) : 0;
+}
+
 int storage_would_choose(int root_fd, struct storage_config *ret, struct masu_error *err)
 {
 	int r = storage_config_read(root_fd, ret, err);
@@ -131,6 +145,12 @@ int storage_choose(int root_fd, const char *wanted, struct storage_config *ret,
 	if (r < 0)
 		return r;
 	bool settled = config.recorded || is_used(root_fd);
+	const char *options = wanted ? getenv(STORAGE_OPTIONS_VARIABLE) : NULL;
+	if (settled && options && *options && !streq(options, config.options))
+		return error_set(err, -EEXIST,
+				 "--storage-opt: the storage driver of this --root has its options "
+				 "since it was chosen; give them to a new --root, or to \"masu "
+				 "storage migrate\"");
 	if (settled && wanted && !streq(wanted, config.driver)) {
 		if (!storage_driver(wanted))
 			return unknown(wanted, err);
@@ -142,6 +162,8 @@ int storage_choose(int root_fd, const char *wanted, struct storage_config *ret,
 	if (!settled) {
 		r = wanted ? take_wanted(root_fd, wanted, &config, err)
 			   : take_first(root_fd, &config, err);
+		if (r == 0)
+			r = storage_set_up(root_fd, options ? options : "", &config, err);
 		if (r == 0)
 			r = storage_config_write(root_fd, &config, err);
 		config.recorded = true;

@@ -33,9 +33,20 @@ bool storage_config_option(const struct storage_config *config, const char *key,
 			   size_t size);
 
 /*
+ * What a driver needs before the record says that the root has it, with its options (@options:
+ * KEY=VALUE, one a line), which are noted in @config. Not in the hot program.
+ */
+int storage_set_up(int root_fd, const char *options, struct storage_config *config,
+		   struct masu_error *err);
+
+/* Where who asks for a driver says its options: as in storage_set_up(). */
+#define STORAGE_OPTIONS_VARIABLE "MASU_STORAGE_OPTS"
+
+/*
  * The driver that is wanted (NULL: none in particular) as the root's: its own, where it has one and
  * nothing else is wanted (-EEXIST); else what is wanted, or the first that works here, which is
- * recorded with the reason. Not in the hot program.
+ * recorded with the reason. The options of a wanted driver are in the environment
+ * (STORAGE_OPTIONS_VARIABLE); they are the root's, once and for all. Not in the hot program.
  */
 int storage_choose(int root_fd, const char *wanted, struct storage_config *ret,
 		   struct masu_error *err);

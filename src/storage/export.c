@@ -11,8 +11,11 @@ storage_exporter storage_exporter_of(const char *driver)
 	} exporters[] = {
 		{ "overlay", overlay_export },
 #ifndef MASU_HOT
-		{ "aufs", aufs_export },       { "btrfs", whole_export },
-		{ "erofs", overlay_export },   { "fuse-overlayfs", overlay_export },
+		{ "aufs", aufs_export },
+		{ "btrfs", whole_export },
+		{ "devicemapper", whole_export },
+		{ "erofs", overlay_export },
+		{ "fuse-overlayfs", overlay_export },
 		{ "vfs", whole_export },
 #endif
 	};

@@ -30,6 +30,9 @@ struct storage {
 	int (*finish)(struct storage *s, const struct storage_layer *layer, int staged_fd,
 		      struct storage_total *ret_total, struct masu_error *err); /* or NULL */
 	const struct whole_ops *whole;
+	/* Opens the files of a place (whole.h) that are not in its root/; or NULL. */
+	int (*open_tree)(struct storage *s, int place, bool layer, int *ret_fd);
+	void *driver;	   /* the driver's own, or NULL */
 	bool opaque_files; /* a directory may be opaque by a file, too (fuse_overlayfs.c) */
 	/* All layers up to @top as one mounted tree, if there is one (erofs.c); or NULL. */
 	int (*merged)(struct storage *s, const char *top, int *ret_fd);

@@ -52,12 +52,18 @@ int overlay_layer_open(struct storage *s, const char *name, int *ret_fd)
 			   s->whole && !staged ? OVERLAY_ROOT : OVERLAY_DIFF);
 	if (r < 0)
 		return r;
+	if (s->open_tree && !staged)
+		*strrchr(path, '/') = '\0';
 	int fd = openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && s->open_tree && !staged) {
+		_cleanup_close_ int place = fd;
+		return s->open_tree(s, place, true, ret_fd);
+	}
 	if (fd >= 0) {
 		*ret_fd = fd;
 		return 0;
 	}
-	if (errno != ENOENT)
+	if (errno != ENOENT || s->open_tree)
 		return -errno;
 	*strrchr(path, '/') = '\0';
 	_cleanup_close_ int layer =

@@ -13,6 +13,7 @@ static const struct storage_ops *const drivers[] = {
 #ifndef MASU_HOT
 	&aufs_ops,
 	&btrfs_ops,
+	&devicemapper_ops,
 	&erofs_ops,
 	&fuse_overlayfs_ops,
 	&vfs_ops,

@@ -71,6 +71,16 @@ struct storage_paths {
 	const char *upper, *work;
 };
 
+/* What a driver's devices take their blocks from. */
+struct storage_pool {
+	char name[256], filesystem[8];
+	uint64_t data_used, data_total, metadata_used, metadata_total; /* bytes */
+};
+
+/* What is wrong besides the layers. @mended: repair does that, and @result is how it went. */
+typedef void (*storage_fault)(void *opaque, const char *what, const char *remedy, bool mended,
+			      int result);
+
 struct storage_ops {
 	const char *name;
 	/* Drivers of one family keep layers and containers alike and in the same place; NULL:
@@ -83,6 +93,14 @@ struct storage_ops {
 	bool whole_layers;
 	/* Whether the driver works on this root; *reason (static) says why not. */
 	bool (*supported)(int root_fd, const char **reason);
+	/*
+	 * The root gets this driver, for good when its record says so: @options (KEY=VALUE, one a
+	 * line) are the driver's own. NULL slot: it has none, and needs nothing. May start
+	 * programs.
+	 */
+	int (*setup)(int root_fd, const char *options, struct masu_error *err);
+	/* The root has another driver now, and nothing of this one's any more. May be NULL. */
+	int (*retire)(struct storage *s, struct masu_error *err);
 	/* @root_fd must stay open as long as the storage. */
 	int (*open)(int root_fd, struct storage **ret, struct masu_error *err);
 	void (*close)(struct storage *storage);
@@ -169,6 +187,11 @@ struct storage_ops {
 		     struct arena *arena, struct storage_paths *ret);
 	/* Bytes and inodes of the writable layer. */
 	int (*usage)(struct storage *s, int container_fd, uint64_t *ret_bytes, uint64_t *ret_inodes,
+		     struct masu_error *err);
+	/* NULL slots: it keeps everything in the root's filesystem, where there is no more to see.
+	 */
+	int (*pool)(struct storage *s, struct storage_pool *ret, struct masu_error *err);
+	int (*check)(struct storage *s, bool repair, storage_fault fault, void *opaque,
 		     struct masu_error *err);
 };
 

@@ -20,6 +20,7 @@ struct usage {
 	bool writable; /* a layer of overlay's, see has_no_content() */
 	uint64_t bytes, inodes;
 	uint64_t parts; /* of bytes, in 2^-32 */
+	uint64_t taken; /* on the disk */
 };
 
 static int add_below(struct usage *usage, int fd, unsigned depth);
@@ -39,6 +40,7 @@ static int add_entry(struct usage *usage, int dirfd, const char *name, unsigned 
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	usage->inodes++;
+	usage->taken += (uint64_t)st.st_blocks * 512 / (st.st_nlink ? st.st_nlink : 1);
 	/* All names of a file are below the same directory, so their shares add up to its size. */
 	if (S_ISREG(st.st_mode) && st.st_size > 0 && st.st_nlink > 0 &&
 	    !(usage->writable && has_no_content(dirfd, name, &st))) {
@@ -74,7 +76,7 @@ static int add_below(struct usage *usage, int fd, unsigned depth)
 }
 
 static int sum_up(int dirfd, const char *name, bool writable, uint64_t *ret_bytes,
-		  uint64_t *ret_inodes)
+		  uint64_t *ret_inodes, uint64_t *ret_taken)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
@@ -91,15 +93,23 @@ static int sum_up(int dirfd, const char *name, bool writable, uint64_t *ret_byte
 		return r;
 	*ret_bytes = usage.bytes + ((usage.parts + (1u << 31)) >> 32);
 	*ret_inodes = usage.inodes;
+	if (ret_taken)
+		*ret_taken = usage.taken;
 	return 0;
 }
 
 int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes)
 {
-	return sum_up(dirfd, name, false, ret_bytes, ret_inodes);
+	return sum_up(dirfd, name, false, ret_bytes, ret_inodes, NULL);
 }
 
 int storage_usage_writable(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes)
 {
-	return sum_up(dirfd, name, true, ret_bytes, ret_inodes);
+	return sum_up(dirfd, name, true, ret_bytes, ret_inodes, NULL);
+}
+
+int storage_usage_taken(int dirfd, const char *name, uint64_t *ret_taken)
+{
+	uint64_t bytes, inodes;
+	return sum_up(dirfd, name, false, &bytes, &inodes, ret_taken);
 }

@@ -15,3 +15,6 @@ int storage_usage(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *re
  * nothing. Asks for extended attributes, which the unpacker's sandbox does not allow.
  */
 int storage_usage_writable(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes);
+
+/* What it takes on the disk, roughly: holes and directories as they are kept. */
+int storage_usage_taken(int dirfd, const char *name, uint64_t *ret_taken);

@@ -13,14 +13,17 @@
 #include "storage/whole.h"
 #include "sys/project_quota.h"
 
-static int make(int dir, const char *name, int from, struct masu_error *err)
+static int make(struct storage *s, int dir, int from, struct masu_error *err)
 {
-	if (mkdirat(dir, name, 0755) < 0)
-		return error_errno(err, -errno, "%s", name);
-	_cleanup_close_ int to = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (to < 0)
-		return error_errno(err, -errno, "%s", name);
-	return from < 0 ? 0 : whole_copy(from, to, err);
+	_cleanup_close_ int below = -1, to = -1;
+	int r = mkdirat(dir, OVERLAY_ROOT, 0755) < 0 ? -errno : 0;
+	if (r == 0)
+		r = whole_open_place(s, dir, false, &to);
+	if (r == 0 && from >= 0)
+		r = whole_open_place(s, from, true, &below);
+	if (r < 0)
+		return error_errno(err, r, OVERLAY_ROOT);
+	return from < 0 ? 0 : whole_copy(below, to, err);
 }
 
 /* A number of blocks that all of the container takes, since all is its own. */

@@ -33,32 +33,59 @@ int whole_copy(int from, int to, struct masu_error *err)
 
 /* ---- layers ---- */
 
+int whole_open_place(struct storage *s, int place, bool layer, int *ret_fd)
+{
+	if (s->whole->look)
+		return s->whole->look(s, place, layer, ret_fd);
+	int fd = openat(place, OVERLAY_ROOT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_layer_place(struct storage *s, const char *chain_id, int *ret_fd)
+{
+	if (!overlay_chain_id_valid(chain_id))
+		return -EINVAL;
+	int fd = openat(s->layers_fd, chain_id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
 /* diff/ onto a copy of what is below it. diff/ stays until the commit: its maker's lock is on it.
  */
 static int finish(struct storage *s, const struct storage_layer *layer, int staged_fd,
 		  struct storage_total *ret_total, struct masu_error *err)
 {
 	_cleanup_tree_applier_ struct tree_applier *applier = NULL;
-	_cleanup_close_ int parent = -1;
-	int r = layer->parent ? overlay_layer_open(s, layer->parent, &parent) : 0;
+	_cleanup_close_ int parent = -1, root = -1;
+	int r = layer->parent ? open_layer_place(s, layer->parent, &parent) : 0;
 	if (r < 0)
 		return error_errno(err, r, "the layer below");
-	r = s->whole->make(staged_fd, OVERLAY_ROOT, parent, err);
-	_cleanup_close_ int root =
-		r < 0 ? -1 : openat(staged_fd, OVERLAY_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_ int diff =
-		openat(staged_fd, OVERLAY_DIFF, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint64_t taken;
+	if (s->whole->room && (r = storage_usage_taken(staged_fd, OVERLAY_DIFF, &taken)) < 0)
+		return error_errno(err, r, "staging");
+	if (s->whole->room)
+		r = s->whole->room(s, taken, err);
+	if (r == 0)
+		r = s->whole->make(s, staged_fd, parent, err);
 	if (r < 0)
 		return r;
-	if (root < 0 || diff < 0)
-		return error_errno(err, -errno, "staging");
+	_cleanup_close_ int diff =
+		openat(staged_fd, OVERLAY_DIFF, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = diff < 0 ? -errno : whole_open_place(s, staged_fd, false, &root);
+	if (r < 0)
+		return error_errno(err, r, "staging");
 	r = tree_applier_new(root, &applier, err);
 	if (r == 0)
 		r = overlay_tell_layer(diff, tree_applier_sink(applier), err);
 	if (r == 0 && (r = storage_usage(root, ".", &ret_total->bytes, &ret_total->inodes)) < 0)
 		error_errno(err, r, "the layer's size");
 	if (r == 0 && s->whole->seal)
-		r = s->whole->seal(staged_fd, OVERLAY_ROOT, err);
+		r = s->whole->seal(root, err);
 	if (r == 0 && (r = tree_empty_directory(diff)) < 0)
 		error_errno(err, r, "staging");
 	return r;
@@ -72,6 +99,7 @@ int whole_open(const struct whole_ops *whole, int root_fd, struct storage **ret,
 		return r;
 	(*ret)->whole = whole;
 	(*ret)->finish = finish;
+	(*ret)->open_tree = whole->look;
 	return 0;
 }
 
@@ -133,11 +161,13 @@ int whole_create(struct storage *s, const struct storage_mount_request *r, struc
 {
 	struct storage_total total = { 0 };
 	_cleanup_close_ int top = -1;
-	int result = top_of(r) ? overlay_layer_open(s, top_of(r), &top) : 0;
+	int result = top_of(r) ? open_layer_place(s, top_of(r), &top) : 0;
 	if (result == 0 && top_of(r))
 		result = overlay_layer_total(s, top_of(r), &total);
 	if (result < 0)
 		return missing_layer(r, result, err);
+	if (s->whole->room && (result = s->whole->room(s, 0, err)) < 0)
+		return error_wrap(err, "container %.12s", r->container_id);
 	if (mkdirat(r->container_fd, s->whole->name, 0700) < 0)
 		return error_errno(err, -errno, "container %.12s: writable layer", r->container_id);
 	_cleanup_close_ int dir =
@@ -147,9 +177,9 @@ int whole_create(struct storage *s, const struct storage_mount_request *r, struc
 	if (r->size && s->whole->limit_all)
 		result = s->whole->limit_all(dir, r->size + total.bytes, err);
 	if (result == 0)
-		result = s->whole->make(dir, OVERLAY_ROOT, top, err);
+		result = s->whole->make(s, dir, top, err);
 	if (result == 0 && r->size && s->whole->limit)
-		result = s->whole->limit(dir, r->size, err);
+		result = s->whole->limit(s, dir, r->size, err);
 	if (result == 0 && (result = write_base(dir, &total)) < 0)
 		error_errno(err, result, "writable layer");
 	return result < 0 ? error_wrap(err, "container %.12s", r->container_id) : 0;
@@ -163,12 +193,10 @@ int whole_open_container(struct storage *s, int container_fd, int *ret_fd,
 		openat(container_fd, s->whole->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 || fstatat(dir, BASE, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	int fd = openat(dir, OVERLAY_ROOT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	*ret_fd = fd;
-	*ret_since = st.st_mtim;
-	return 0;
+	int r = whole_open_place(s, dir, false, ret_fd);
+	if (r == 0)
+		*ret_since = st.st_mtim;
+	return r;
 }
 
 /* A mount of its own with nothing of how the filesystem under it is mounted, as overlay's is. */
@@ -192,27 +220,43 @@ static int open_empty(struct storage *s)
 	return fd < 0 ? -errno : fd;
 }
 
+/* As a mount of its own: @place is a container's, or a layer's to be read alone. */
+static int mount_place(struct storage *s, int place, bool readonly, int *ret_fd,
+		       struct masu_error *err)
+{
+	_cleanup_close_ int root = -1;
+	if (s->whole->attach)
+		return s->whole->attach(s, place, readonly, ret_fd, err);
+	int r = whole_open_place(s, place, readonly, &root);
+	if (r == 0)
+		r = clone_tree(root, readonly);
+	if (r < 0)
+		return error_errno(err, r, "writable layer");
+	*ret_fd = r;
+	return 0;
+}
+
 int whole_mount(struct storage *s, const struct storage_mount_request *r, int *ret_fd,
 		struct masu_error *err)
 {
 	bool readonly = r->flags & STORAGE_READONLY;
-	struct timespec since;
-	_cleanup_close_ int root = -1;
+	_cleanup_close_ int place = -1;
 	int result = 0;
-	if (!readonly)
-		result = whole_open_container(s, r->container_fd, &root, &since);
-	else if (top_of(r))
-		result = overlay_layer_open(s, top_of(r), &root);
-	else
-		result = root = open_empty(s);
-	if (readonly && top_of(r) && result < 0)
+	if (readonly && top_of(r) && (result = open_layer_place(s, top_of(r), &place)) < 0)
 		return missing_layer(r, result, err);
-	if (result >= 0)
-		result = clone_tree(root, readonly);
-	if (result < 0)
-		return error_errno(err, result, "container %.12s: writable layer", r->container_id);
-	*ret_fd = result;
-	return 0;
+	if (readonly && !top_of(r)) {
+		_cleanup_close_ int empty = open_empty(s);
+		result = empty < 0 ? empty : clone_tree(empty, true);
+		if (result >= 0)
+			*ret_fd = result;
+		return result < 0 ? error_errno(err, result, "image without layers") : 0;
+	}
+	if (!readonly)
+		place = openat(r->container_fd, s->whole->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (place < 0)
+		return error_errno(err, -errno, "container %.12s: writable layer", r->container_id);
+	result = mount_place(s, place, readonly, ret_fd, err);
+	return result < 0 ? error_wrap(err, "container %.12s", r->container_id) : 0;
 }
 
 int whole_remove(struct storage *s, const char *container_id, int container_fd,
@@ -233,11 +277,14 @@ int whole_usage(struct storage *s, int container_fd, uint64_t *ret_bytes, uint64
 		struct masu_error *err)
 {
 	struct storage_total base = { 0 }, now = { 0 };
+	_cleanup_close_ int root = -1;
 	_cleanup_close_ int dir =
 		openat(container_fd, s->whole->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = dir < 0 ? -errno : read_base(dir, &base);
 	if (r == 0)
-		r = storage_usage(dir, OVERLAY_ROOT, &now.bytes, &now.inodes);
+		r = whole_open_place(s, dir, false, &root);
+	if (r == 0)
+		r = storage_usage(root, ".", &now.bytes, &now.inodes);
 	if (r < 0)
 		return error_errno(err, r, "size of the writable layer");
 	*ret_bytes = now.bytes > base.bytes ? now.bytes - base.bytes : 0;

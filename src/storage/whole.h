@@ -11,16 +11,26 @@
 struct whole_ops {
 	const char *name;   /* of the driver, and of its directory in a container's */
 	const char *layers; /* "layers/<driver>" */
-	/* Makes @name in directory @dir: a copy of the tree @from, or an empty one (-1). */
-	int (*make)(int dir, const char *name, int from, struct masu_error *err);
-	/* A layer's tree is complete; NULL: nothing is to be done. */
-	int (*seal)(int dir, const char *name, struct masu_error *err);
+	/*
+	 * Makes the tree of place (directory) @dir: a copy of that of place @from, or an empty one
+	 * (-1). It is root/ in the place, unless there is a look().
+	 */
+	int (*make)(struct storage *s, int dir, int from, struct masu_error *err);
+	/* The tree of a place to look into, and as a detached mount. @layer: of a committed layer,
+	 * which nobody writes to. NULL: it is root/. */
+	int (*look)(struct storage *s, int place, bool layer, int *ret_fd);
+	int (*attach)(struct storage *s, int place, bool layer, int *ret_fd,
+		      struct masu_error *err);
+	/* Whether so many bytes more can be kept, besides what a tree itself takes; may be NULL. */
+	int (*room)(struct storage *s, uint64_t bytes, struct masu_error *err);
+	/* A layer's tree @root is complete; NULL: nothing is to be done. */
+	int (*seal)(int root, struct masu_error *err);
 	/*
 	 * What may be written to a container, whose directory @dir is: before its tree is made,
 	 * @bytes of which the tree takes some, or after, @bytes besides. One slot is NULL.
 	 */
 	int (*limit_all)(int dir, uint64_t bytes, struct masu_error *err);
-	int (*limit)(int dir, uint64_t bytes, struct masu_error *err);
+	int (*limit)(struct storage *s, int dir, uint64_t bytes, struct masu_error *err);
 	/* Gives up what limit_all() took; may be NULL. */
 	void (*unlimit)(int dir);
 };
@@ -42,6 +52,8 @@ int whole_usage(struct storage *s, int container_fd, uint64_t *ret_bytes, uint64
 int whole_paths(const struct whole_ops *whole, const char *root, const char *container_id,
 		const char *const *chain_ids, struct arena *arena, struct storage_paths *ret);
 
+/* The tree of a place, to look into. */
+int whole_open_place(struct storage *s, int place, bool layer, int *ret_fd);
 /* Opens a container's root; *ret_since: when it was made. */
 int whole_open_container(struct storage *s, int container_fd, int *ret_fd,
 			 struct timespec *ret_since);

@@ -18,6 +18,7 @@
 static const char *const summaries[][2] = {
 	{ "aufs", "overlay's predecessor, for kernels patched with it" },
 	{ "btrfs", "a subvolume for each layer, a snapshot for each container" },
+	{ "devicemapper", "a thin device for each layer, a snapshot for each container" },
 	{ "erofs", "an image is one read-only EROFS, overlay on top" },
 	{ "fuse-overlayfs", "overlay by a process for each container" },
 	{ "overlay", "the kernel's overlay: layers are shared" },
@@ -102,6 +103,24 @@ static void put_filesystem(struct json_writer *w, int root_fd)
 	json_field_string(w, "Size", human_size((uint64_t)fs.f_blocks * fs.f_frsize, text));
 }
 
+static int put_pool(struct json_writer *w, const struct storage_ops *ops, struct storage *storage,
+		    const struct storage_config *config, struct masu_error *err)
+{
+	struct storage_pool pool;
+	char text[HUMAN_MAX];
+	/* One that is not there yet. */
+	int r = config->recorded ? ops->pool(storage, &pool, err) : -ENOENT;
+	json_field_string(w, "Pool", r == 0 ? pool.name : "");
+	if (r < 0)
+		return config->recorded ? r : 0;
+	json_field_string(w, "PoolFilesystem", pool.filesystem);
+	json_field_string(w, "DataUsed", human_size(pool.data_used, text));
+	json_field_string(w, "DataTotal", human_size(pool.data_total, text));
+	json_field_string(w, "MetadataUsed", human_size(pool.metadata_used, text));
+	json_field_string(w, "MetadataTotal", human_size(pool.metadata_total, text));
+	return 0;
+}
+
 static int write_info(struct json_writer *w, struct arena *arena, struct engine *engine,
 		      struct masu_error *err)
 {
@@ -124,10 +143,14 @@ static int write_info(struct json_writer *w, struct arena *arena, struct engine 
 	if (r < 0)
 		return r;
 	json_field_u64(w, "Layers", count_layers(arena, ops, storage, &bytes));
-	ops->close(storage);
 	json_field_string(w, "LayerSize", human_size(bytes, text));
+	if (ops->pool)
+		r = put_pool(w, ops, storage, &config, err);
+	else
+		json_field_string(w, "Pool", "");
+	ops->close(storage);
 	put_filesystem(w, engine->root_fd);
-	return 0;
+	return r;
 }
 
 static int info_run(struct cli_context *context, void *pointer, int argc, char **argv,
@@ -137,6 +160,9 @@ static int info_run(struct cli_context *context, void *pointer, int argc, char *
 		"Driver: {{.Driver}}\nChosen because: {{.Reason}}\n"
 		"{{if .Leaving}}Migration not finished, from: {{.Leaving}}\n{{end}}"
 		"Root: {{.Root}}\nLayers: {{.Layers}} ({{.LayerSize}})\n"
+		"{{if .Pool}}Pool: {{.Pool}}, {{.PoolFilesystem}}\n"
+		"Pool data: {{.DataUsed}} used of {{.DataTotal}}\n"
+		"Pool metadata: {{.MetadataUsed}} used of {{.MetadataTotal}}\n{{end}}"
 		"Filesystem: {{.Free}} free of {{.Size}}";
 	const struct storage_options *options = pointer;
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
@@ -197,10 +223,17 @@ static void tell(void *opaque, const char *what, const char *name)
 static int migrate_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		       struct masu_error *err)
 {
+	const struct storage_options *options = pointer;
 	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
+	_cleanup_buf_ struct buf words;
+	buf_init(&words, STORAGE_OPTIONS_MAX);
+	for (size_t i = 0; i < options->storage_opts.count; i++)
+		buf_printf(&words, "%s%s", i ? "\n" : "", options->storage_opts.items[i]);
+	if (buf_error(&words))
+		return error_set(err, -E2BIG, "--storage-opt: too long");
 	int r = session_open(context, &engine, err);
 	if (r == 0)
-		r = engine_storage_migrate(&engine, argv[0], tell, pointer, err);
+		r = engine_storage_migrate(&engine, argv[0], buf_str(&words), tell, pointer, err);
 	if (r < 0)
 		return r;
 	fflush(stdout);
