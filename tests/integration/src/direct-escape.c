@@ -1,8 +1,10 @@
 /*
  * Inside a container whose port 80 is direct: tries to get from the socket that listens on the
  * host, or from a connection it accepted, into the host's network. Says "held" or "breached", with
- * what happened. Usage: direct-escape WAY PORT    PORT: of a server on the host's loopback, which
- * nobody published direct-escape listen      only listens, and accepts for ever
+ * what happened.
+ *	direct-escape WAY PORT [FAMILY]	PORT: of a server on the host's loopback, which nobody
+ *published; FAMILY: 4, 6, or "mapped": IPv4 by a socket of IPv6 direct-escape listen
+ *only listens, and accepts for ever
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,11 +18,50 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static struct sockaddr_in to(const char *ip, int port)
+enum { V4, V6, MAPPED } family = V4;
+
+struct target {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} address;
+	socklen_t size;
+};
+
+/* An address of either family, as sockets of this one have it. */
+static struct target to(const char *ip4, const char *ip6, int port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	inet_pton(AF_INET, ip, &address.sin_addr);
-	return address;
+	char mapped[64];
+	struct target target = { .size = sizeof(target.address.v6) };
+	if (family == V4) {
+		target.address.v4 = (struct sockaddr_in) { .sin_family = AF_INET,
+							   .sin_port = htons((uint16_t)port) };
+		inet_pton(AF_INET, ip4, &target.address.v4.sin_addr);
+		target.size = sizeof(target.address.v4);
+		return target;
+	}
+	snprintf(mapped, sizeof(mapped), "::ffff:%s", ip4);
+	target.address.v6 = (struct sockaddr_in6) { .sin6_family = AF_INET6,
+						    .sin6_port = htons((uint16_t)port) };
+	inet_pton(AF_INET6, family == MAPPED ? mapped : ip6, &target.address.v6.sin6_addr);
+	return target;
+}
+
+/* A socket bound to every address of both families, or of IPv4 alone. */
+static int bound(int type)
+{
+	struct target any = { .address.v6.sin6_family = AF_INET6,
+			      .address.v6.sin6_port = htons(80),
+			      .size = sizeof(any.address.v6) };
+	int fd = socket(family == V4 ? AF_INET : AF_INET6, type, 0);
+	if (family == V4)
+		any = to("0.0.0.0", NULL, 80);
+	if (bind(fd, &any.address.any, any.size) < 0) {
+		perror("bind");
+		exit(1);
+	}
+	return fd;
 }
 
 /* And waits, so that the container can be looked at. */
@@ -32,28 +73,16 @@ static int verdict(int breached, const char *what)
 	return 0;
 }
 
-static int datagrams(void)
+static int sends(int fd, const char *ip4, const char *ip6, int port, int flags)
 {
-	const struct sockaddr_in any = to("0.0.0.0", 80);
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0) {
-		perror("bind");
-		exit(1);
-	}
-	return fd;
-}
-
-static int sends(int fd, const char *ip, int port)
-{
-	const struct sockaddr_in target = to(ip, port);
-	return sendto(fd, "x", 1, 0, (const struct sockaddr *)&target, sizeof(target)) == 1;
+	const struct target target = to(ip4, ip6, port);
+	return sendto(fd, "x", 1, flags, &target.address.any, target.size) == 1;
 }
 
 static int server(void)
 {
-	const struct sockaddr_in any = to("0.0.0.0", 80);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (bind(fd, (const struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 5) < 0) {
+	int fd = bound(SOCK_STREAM);
+	if (listen(fd, 5) < 0) {
 		perror("listen");
 		exit(1);
 	}
@@ -69,22 +98,24 @@ static void disconnect(int fd)
 
 static int reaches(int fd, int port)
 {
-	const struct sockaddr_in target = to("127.0.0.1", port);
-	return connect(fd, (const struct sockaddr *)&target, sizeof(target)) == 0;
-}
-
-static int reaches_by_fastopen(int fd, int port)
-{
-	const struct sockaddr_in target = to("127.0.0.1", port);
-	return sendto(fd, "x", 1, MSG_FASTOPEN, (const struct sockaddr *)&target, sizeof(target)) ==
-	       1;
+	const struct target target = to("127.0.0.1", "::1", port);
+	return connect(fd, &target.address.any, target.size) == 0;
 }
 
 /* An accepted connection does not hold its port, so that it could be bound to any other. */
 static int binds(int fd)
 {
-	const struct sockaddr_in target = to("0.0.0.0", 2222);
-	return bind(fd, (const struct sockaddr *)&target, sizeof(target)) == 0;
+	const struct target target = to("0.0.0.0", "::", 2222);
+	return bind(fd, &target.address.any, target.size) == 0;
+}
+
+/* A connection by IPv4 of an IPv6 socket becomes one of an IPv4 socket (ipv6(7), IPV6_ADDRFORM). */
+static void become_ipv4(int fd)
+{
+	const int four = AF_INET;
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_ADDRFORM, &four, sizeof(four)) < 0)
+		perror("IPV6_ADDRFORM");
+	family = V4;
 }
 
 static int changes_interface(int fd)
@@ -175,14 +206,18 @@ int main(int argc, char **argv)
 {
 	const char *way = argc > 1 ? argv[1] : "listen";
 	int port = argc > 2 ? atoi(argv[2]) : 0, udp = strncmp(way, "udp-", 4) == 0;
+	if (argc > 3)
+		family = strcmp(argv[3], "6") == 0 ? V6 : strcmp(argv[3], "4") == 0 ? V4 : MAPPED;
 	if (strcmp(way, "received-connect") == 0) {
 		int received = receive();
 		disconnect(received);
 		return verdict(reaches(received, port), way);
 	}
-	int fd = udp ? datagrams() : server();
+	int fd = udp ? bound(SOCK_DGRAM) : server();
 	if (strcmp(way, "udp-send") == 0)
-		return verdict(sends(fd, "127.0.0.1", port) || sends(fd, "10.9.0.2", port), way);
+		return verdict(sends(fd, "127.0.0.1", "::1", port, 0) ||
+				       sends(fd, "10.9.0.2", "fd09::2", port, 0),
+			       way);
 	if (strcmp(way, "udp-connect") == 0)
 		return verdict(reaches(fd, port), way);
 	if (strcmp(way, "udp-options") == 0 || strcmp(way, "options") == 0)
@@ -207,12 +242,14 @@ int main(int argc, char **argv)
 		pass(fd);
 	if (strcmp(way, "options") == 0)
 		return verdict(takes_options(fd) > 0, way);
+	if (strcmp(way, "addrform") == 0)
+		become_ipv4(fd);
 	disconnect(fd);
 	errno = 0;
-	if (strcmp(way, "connect") == 0)
+	if (strcmp(way, "connect") == 0 || strcmp(way, "addrform") == 0)
 		return verdict(reaches(fd, port), way);
 	if (strcmp(way, "fastopen") == 0)
-		return verdict(reaches_by_fastopen(fd, port), way);
+		return verdict(sends(fd, "127.0.0.1", "::1", port, MSG_FASTOPEN), way);
 	if (strcmp(way, "bind") == 0)
 		return verdict(binds(fd), way);
 	if (strcmp(way, "autobind") == 0)
