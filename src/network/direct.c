@@ -309,7 +309,7 @@ static void list_ports(const struct direct *direct, struct guard_port ret[GUARD_
 {
 	for (size_t i = 0; i < direct->count; i++) {
 		const struct network_port *port = &direct->ports[i].port;
-		bool at_gateway = !port->host_ip_set || direct->ports[i].inside_fd >= 0;
+		bool at_gateway = !port_is_at_one(port) || direct->ports[i].inside_fd >= 0;
 		ret[i] = (struct guard_port) {
 			.protocol = port->protocol == NETWORK_UDP ? IPPROTO_UDP : IPPROTO_TCP,
 			.container_port = port->container_port,
@@ -348,6 +348,13 @@ int direct_moved(struct direct *direct, const struct network_endpoint *endpoint)
 static int reuse(int fd, int on)
 {
 	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+/* A server of both families whose port is published by IPv6 alone. */
+static int leave_ipv4(int fd)
+{
+	static const int on = 1;
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0 ? -errno : 0;
 }
 
 /* Connections to the container's address, which is none of the host's, come to it too
@@ -424,6 +431,8 @@ static bool substitute(struct direct *direct, const struct call *call, const uni
 	if (r == 0 && !direct->guard.attached)
 		r = guard_update(direct);
 	host_address(&port->port, bound, families, &address);
+	if (r == 0 && families == NETWORK_DIRECT_V6)
+		r = leave_ipv4(twin);
 	if (r == 0)
 		r = bind_and_listen(direct, port, twin, &address, call->backlog);
 	if (r == -EADDRINUSE && before & families) {

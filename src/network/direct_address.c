@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "network/direct_guard.h"
+#include "network/port.h"
 #include "sys/bpf.h"
 #include "sys/netlink.h"
 
@@ -206,7 +207,7 @@ static void emit_port(struct bpf_code *code, const struct layout *layout,
 {
 	uint32_t address[4], flag = 0;
 	memcpy(address, &port->host_ip, sizeof(address));
-	if (port->host_ip_set)
+	if (port_is_at_one(port))
 		flag = layout->words == 1 && address[0] == htonl(INADDR_LOOPBACK) ? MARK_LOOPBACK
 										  : MARK_ADDRESS;
 	for (unsigned i = 0; flag == MARK_ADDRESS && i < layout->words; i++) {

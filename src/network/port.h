@@ -24,6 +24,9 @@ void port_release(const char *id);
  * -ENOENT. */
 int port_held(const char *id, size_t index);
 
+/* Whether it is published at one address of the host; 0.0.0.0 and :: are every one of a family. */
+bool port_is_at_one(const struct network_port *port);
+
 /* Docker's refusal of a port that is taken. */
 int port_conflict(const struct network_port *port, struct masu_error *err);
 

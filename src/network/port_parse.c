@@ -57,6 +57,13 @@ static int parse_host_ip(char *text, struct network_port *port)
 	return inet_pton(port->host_family, text, &port->host_ip) == 1 ? 0 : -EINVAL;
 }
 
+bool port_is_at_one(const struct network_port *port)
+{
+	return port->host_ip_set &&
+	       (port->host_family == AF_INET ? port->host_ip.v4.s_addr != htonl(INADDR_ANY)
+					     : !IN6_IS_ADDR_UNSPECIFIED(&port->host_ip.v6));
+}
+
 /* Whether both would listen on some same address: no address is every one, and so is 0.0.0.0 or ::
  * within its family. */
 static bool overlap(const struct network_port *a, const struct network_port *b)

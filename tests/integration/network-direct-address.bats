@@ -144,6 +144,28 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	run -7 curl -s --max-time 1 "http://$v4/page"
 }
 
+@test "every address of one family: 0.0.0.0, and ::" {
+	web -p 0.0.0.0:8080:80,mode=direct
+	other
+	wait_until 5 is direct
+	[ "$(ip netns exec lan curl -fs --max-time 2 http://10.9.0.1:8080/page)" = served ]
+	[ "$(get "http://$(address web IPAddress)/page")" = served ]
+	[ "$(m exec web timeout 3 wget -qO- http://127.0.0.1/page)" = served ]
+	run -7 curl -s --max-time 1 'http://[::1]:8080/page'
+	m rm -f web >/dev/null
+	web -p '[::]:8080:80,mode=direct'
+	wait_until 5 is direct
+	[ "$(ip netns exec lan curl -fs --max-time 2 'http://[fd09::1]:8080/page')" = served ]
+	[ "$(get "http://[$(address web GlobalIPv6Address)]/page")" = served ]
+	[ "$(m exec web timeout 3 wget -qO- 'http://[::1]/page')" = served ]
+	run -7 curl -s --max-time 1 http://127.0.0.1:8080/page
+	# Translated, the same addresses.
+	m rm -f web >/dev/null
+	web -p 0.0.0.0:8080:80 -p '[::]:8081:80'
+	wait_until 5 ip netns exec lan curl -fs --max-time 2 http://10.9.0.1:8080/page
+	[ "$(ip netns exec lan curl -fs --max-time 2 'http://[fd09::1]:8081/page')" = served ]
+}
+
 @test "by name in a network of one's own, and after another container took the address" {
 	m network create front >/dev/null
 	web --network front -p 8080:80,mode=direct
