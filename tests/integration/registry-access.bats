@@ -154,6 +154,15 @@ pulled() { # name
 	done
 }
 
+@test "proxies of docker's daemon.json go before those of the environment" {
+	export HTTP_PROXY=http://$HERE:9 NO_PROXY=plain.example
+	jq -n --arg proxy http://$HERE:3128 '{"insecure-registries": ["plain.example:5000"],
+		proxies: {"http-proxy": $proxy, "https-proxy": $proxy, "no-proxy": "other.example"}}' >/etc/docker/daemon.json
+	m pull -q plain.example:5000/box:1
+	grep -q "^3128 CONNECT plain.example:5000$" "$LOG"
+	grep -q "^3128 GET http://plain.example:5000/v2/" "$LOG"
+}
+
 @test "no proxy for this machine, nor for what NO_PROXY names: hosts, domains, networks" {
 	export HTTPS_PROXY=http://$HERE:9 HTTP_PROXY=http://$HERE:9 # nobody is there
 	pulled $REG/box:1

@@ -286,4 +286,6 @@ signatures() { # name
 	run -1 m pull --artifacts "$REG/more:1"
 	[[ "$output" == *"what is attached to $REG/more:1: "* ]]
 	find "$MASU_ROOT/images/.masu/artifacts" -type f | sort | cmp - "$BATS_TEST_TMPDIR/before"
+	m image prune -af
+	[ -z "$(ls "$MASU_ROOT/images/.masu/artifacts")" ]
 }

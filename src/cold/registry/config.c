@@ -277,6 +277,15 @@ static int find_credentials(struct opening *o, struct registry_endpoint *endpoin
 	return r;
 }
 
+/* daemon.json's go before the environment's, as with dockerd. */
+static void read_proxies(const struct opening *o)
+{
+	const struct json *proxies = json_get(o->daemon, "proxies");
+	json_string(json_get(proxies, "http-proxy"), &o->registry->http_proxy);
+	json_string(json_get(proxies, "https-proxy"), &o->registry->https_proxy);
+	json_string(json_get(proxies, "no-proxy"), &o->registry->no_proxy);
+}
+
 int registry_open(struct arena *arena, const struct image_reference *reference,
 		  struct registry *ret, struct masu_error *err)
 {
@@ -298,6 +307,7 @@ int registry_open(struct arena *arena, const struct image_reference *reference,
 		return error_set(err, -EPERM, "registry %s is blocked in " REGISTRIES_CONF, domain);
 	if (r == 0)
 		r = add_endpoints(&o);
+	read_proxies(&o);
 	for (size_t i = 0; i < registry.count && r == 0; i++) {
 		r = registry_certificates_read(arena, &registry.endpoints[i], err);
 		if (r == 0)

@@ -20,17 +20,22 @@ struct fetcher {
 };
 
 /*
- * As docker's HTTP client (Go) has it, beyond what libcurl does by itself: HTTP_PROXY in capitals
- * too, and this machine without a proxy.
+ * As docker has it, beyond what libcurl does by itself: daemon.json's proxies, HTTP_PROXY in
+ * capitals too, and this machine without a proxy.
  */
-static int settle_proxies(void)
+static int settle_proxies(const struct registry *registry)
 {
 	char list[8192];
-	const char *plain = getenv("http_proxy"), *capital = getenv("HTTP_PROXY");
-	const char *direct = getenv("no_proxy");
+	const char *plain = registry->http_proxy, *secure = registry->https_proxy;
+	const char *direct = registry->no_proxy;
+	if (!plain && !getenv("http_proxy"))
+		plain = getenv("HTTP_PROXY");
+	if (!direct)
+		direct = getenv("no_proxy");
 	if (!direct)
 		direct = getenv("NO_PROXY");
-	if (!plain && capital && setenv("http_proxy", capital, 1) < 0)
+	if ((plain && setenv("http_proxy", plain, 1) < 0) ||
+	    (secure && setenv("https_proxy", secure, 1) < 0))
 		return -errno;
 	if (direct && streq(direct, "*"))
 		return 0;
@@ -44,7 +49,7 @@ static _Noreturn void run_fetcher(int socket, const struct registry *registry)
 	struct masu_error err = { 0 };
 	struct fetch_reply failed = { .type = FETCH_DONE };
 	signal(SIGPIPE, SIG_IGN);
-	int r = settle_proxies();
+	int r = settle_proxies(registry);
 	if (r == 0)
 		r = sandbox_fetcher(&socket, 1, &err);
 	if (r == 0)

@@ -6,7 +6,7 @@
  * the administrator's files, in Docker's and Podman's places:
  *
  * - $DOCKER_CONFIG/config.json (~/.docker), $REGISTRY_AUTH_FILE: credentials, credential helpers;
- * - /etc/docker/daemon.json: registry-mirrors, insecure-registries;
+ * - /etc/docker/daemon.json: registry-mirrors, insecure-registries, proxies;
  * - /etc/containers/registries.conf and registries.conf.d/: mirrors, other places, what is blocked;
  * - /etc/docker/certs.d/<domain>/, /etc/containers/certs.d/: *.crt, and a *.cert with its *.key.
  */
@@ -42,6 +42,8 @@ struct registry {
 	const char *domain;
 	struct registry_endpoint *endpoints;
 	size_t count;
+	/* Of daemon.json; NULL: what the environment says. */
+	const char *http_proxy, *https_proxy, *no_proxy;
 };
 
 /*
