@@ -57,7 +57,12 @@ int bridge_choose_modes(struct bridge *bridge, const char *libexec, struct netwo
 			error_set(&why, -EOPNOTSUPP, "it translates TCP and UDP only");
 		} else if (!tried) {
 			tried = true;
-			have = bridge_programs(bridge) || make_programs(bridge, libexec, &why) == 0;
+			have = bridge_programs(bridge);
+			/* Interfaces that came since. */
+			if (have)
+				(void)tcx_spread(bridge->route_fd, bridge->nft_fd, 0);
+			else
+				have = make_programs(bridge, libexec, &why) == 0;
 		}
 		port->bpf = have && tcx_takes(port);
 		if (by_name && !port->bpf)

@@ -166,15 +166,16 @@ static int attach_link(void *opaque, const struct link_facts *link)
 	if (kind < 0 || all->in[kind] < 0 || link->has_master ||
 	    (uint32_t)link->index == all->setup->bridge)
 		return 0;
-	if (is_near(all, link))
+	bool in = has_program(link->index, TCX_INGRESS, all->setup->programs[kind]);
+	if (!in && is_near(all, link))
 		r = bpf_map_put(all->near_fd, &link->index, &link->index, 0);
-	if (r == 0 && !has_program(link->index, TCX_INGRESS, all->setup->programs[kind]))
+	if (r == 0 && !in)
 		r = attach_to(link->index, TCX_INGRESS, all->in[kind]);
 	if (r == 0 && all->out[kind] >= 0 &&
 	    !has_program(link->index, TCX_EGRESS, all->setup->programs_out[kind]))
 		r = attach_to(link->index, TCX_EGRESS, all->out[kind]);
-	/* One that has just gone needs none. */
-	return r == -ENODEV ? 0 : r;
+	/* One that has just gone needs none, and one may have got it from somebody else. */
+	return r == -ENODEV || r == -EEXIST ? 0 : r;
 }
 
 struct spreading {

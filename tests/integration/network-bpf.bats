@@ -116,6 +116,64 @@ unprogram() { local program; for program in "$@"; do "$TCX" detach "$program"; d
 	[ "$status" -eq 1 ]
 }
 
+@test "an interface that comes later has the ports from the next container that publishes; another default route changes nothing" {
+	container c1 8080:80,mode=bpf
+	serve c1 tcp 80
+	ip link add later type veth peer name eth1 netns lan
+	ip addr add 10.99.0.1/24 dev later
+	ip link set later up
+	ip -n lan addr add 10.99.0.2/24 dev eth1
+	ip -n lan link set eth1 up
+	run from lan ask tcp 10.99.0.1 8080
+	[ "$status" -eq 1 ]
+	container c2 8081:80,mode=bpf
+	[ "$(from lan ask tcp 10.99.0.1 8080)" = "c1 10.99.0.2" ]
+	# The host's way out leads there from now on: what comes in, and what goes out with its address.
+	ip route replace default via 10.99.0.2
+	serve lan tcp 9000
+	[ "$(from lan ask tcp 10.9.0.1 8080)" = "c1 10.9.0.2" ]
+	[ "$(from lan ask tcp 10.99.0.1 8080)" = "c1 10.99.0.2" ]
+	ip -n lan addr add 10.98.0.1/32 dev lo
+	[ "$(from c1 ask tcp 10.98.0.1 9000)" = "lan 10.99.0.1" ]
+	ip route del default
+	ip link del later
+}
+
+# What a container's monitor makes is killed with it; the container's namespace goes with its processes.
+again() { # name: in a new namespace of that name
+	ip netns del "$1"
+	wait_until 10 no_cables
+	ip netns add "$1"
+}
+no_cables() { ! ip -o link show type veth | grep -q "master masu"; }
+
+@test "killed between any two steps of installing, it leaves nothing that keeps the next one from working" {
+	local stepper=$BATS_TEST_TMPDIR/stepper total at step connect
+	gcc -O1 -Wall -D_GNU_SOURCE "$REPO/tests/torture/stepper.c" -o "$stepper"
+	export ASAN_OPTIONS=detect_leaks=0 # it does not work in a traced process
+	connect=("$DRIVER" "$ROOT" "$RUN" connect c1 /run/netns/c1 - 8080:80,mode=bpf)
+	ip netns add c1
+	spaces+=(c1)
+	total=$("$stepper" count "${connect[@]}" 3>&1 >/dev/null 2>/dev/null)
+	[ "$total" -gt 60 ]
+	# A dozen of them, others each time; with POINTS=0 each.
+	step=1
+	[ "${POINTS:-12}" -eq 0 ] || step=$((total / ${POINTS:-12}))
+	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
+		drive disconnect c1
+		drive retire 0
+		again c1
+		"$stepper" kill $at "${connect[@]}" >/dev/null 2>&1 || true
+		again c1
+		"${connect[@]}" >/dev/null || { echo "killed at $at of $total"; false; }
+		[ "$("$TCX" list | sort | uniq -c | grep -v "^ *1 ")" = "" ] || { echo "killed at $at of $total"; "$TCX" list; false; }
+		serve c1 tcp 80
+		[ "$(from lan ask tcp 10.9.0.1 8080)" = "c1 10.9.0.2" ] || { echo "killed at $at of $total"; false; }
+		kill "${pids[-1]}"
+		unset "pids[-1]"
+	done
+}
+
 @test "a port on one address is only there; one on 127.0.0.1 is the host's alone" {
 	container c1 127.0.0.1:8080:80,mode=bpf 10.9.0.1:8081:80,mode=bpf "[fd09::1]:8082:80,mode=bpf"
 	serve c1 tcp 80
