@@ -125,6 +125,13 @@ until_shown() { # name, template, value
 			$(until_shown masu-sweep '{{.RestartCount}}{{.State.Status}}' 2exited) && '$MASU' rm masu-sweep"
 }
 
+@test "a restart in place with connections without packets" {
+	[ "$(printf '%s\n' 6.13 "$(uname -r)" | sort -V | head -n 1)" = 6.13 ] || skip "needs Linux 6.13"
+	sweep "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --network-opt accel=sockmap --restart on-failure:1 --network none --cgroup-parent '$PARENT' busybox:local false &&
+			$(until_shown masu-sweep '{{.RestartCount}}{{.State.Status}}' 1exited) && '$MASU' rm masu-sweep"
+}
+
 @test "health checks and what follows them" {
 	sweep "'$MASU' rm -f masu-sweep" \
 		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --health-cmd false --health-interval 20ms --health-retries 2 --health-on-failure kill --network none --cgroup-parent '$PARENT' busybox:local sleep 600 &&
