@@ -82,6 +82,9 @@ int overlay_layer_restore(struct storage *s, const char *chain_id);
  * -EUCLEAN: that is no index.
  */
 int overlay_erofs_mount(int index_fd, int tar_fd, int *ret_fd);
+/* Whether it reads the tar around the page cache: where the filesystem below can do that and the
+ * tar is not in memory anyway. */
+bool overlay_erofs_direct(int tar_fd);
 /*
  * The mounted root of a layer that is kept as its tar, as an O_PATH descriptor. -ENOENT where there
  * is no such layer or it is kept as a directory.

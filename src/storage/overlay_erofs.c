@@ -42,6 +42,9 @@ int overlay_erofs_mount(int index_fd, int tar_fd, int *ret_fd)
 	int r = fs < 0 ? fs : set_file(fs, "source", index_fd);
 	if (r == 0)
 		r = set_file(fs, "device", tar_fd);
+	/* Kernels that do not know the word (before 6.15) read through the cache. */
+	if (r == 0 && overlay_erofs_direct(tar_fd))
+		sys_fsconfig(fs, FSCONFIG_SET_FLAG, "directio", NULL, 0);
 	if (r == 0)
 		r = sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	/* What the kernel calls invalid is not what masu wrote. */

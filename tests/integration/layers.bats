@@ -171,6 +171,23 @@ layer_files() {
 	[ -z "$output" ]
 }
 
+@test "a tar that is not in memory is read around the cache: no byte is there twice" {
+	local layer size=8388608
+	mkdir "$BATS_TEST_TMPDIR/big"
+	cp "$BUSYBOX" "$BATS_TEST_TMPDIR/big/cat"
+	head -c $size /dev/urandom >"$BATS_TEST_TMPDIR/big/file"
+	tar -C "$BATS_TEST_TMPDIR/big" -cf "$BATS_TEST_TMPDIR/big.tar" .
+	m import $EROFS "$BATS_TEST_TMPDIR/big.tar" big:1 >/dev/null
+	layer=$(ls -d "$MASU_ROOT"/layers/overlay/????????*)
+	sync -f "$layer"
+	dd if="$layer/tar" iflag=nocache count=0 2>/dev/null
+	[ "$(fincore -nbo RES "$layer/tar" | tr -d ' ')" = 0 ] || skip "the filesystem keeps files in memory"
+	m_run --rm big:1 /cat /file | cmp - "$BATS_TEST_TMPDIR/big/file"
+	grep -F "$layer/fs " /proc/self/mountinfo | grep -q ',directio' || skip "kernel or filesystem cannot read around the cache"
+	[ "$(fincore -nbo RES "$layer/fs/file" | tr -d ' ')" = $size ]
+	[ "$(fincore -nbo RES "$layer/tar" | tr -d ' ')" -lt $((size / 8)) ]
+}
+
 @test "a mount that a killed removal left goes with the trash" {
 	local layer
 	m import $EROFS "$IN/tree.tar" box:1 >/dev/null
