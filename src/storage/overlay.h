@@ -60,6 +60,9 @@ int overlay_layer_prepare(struct storage *s, const char *parent, int *ret_fd,
 			  char ret_staging[STORAGE_STAGING_MAX], struct masu_error *err);
 int overlay_layer_commit(struct storage *s, const struct storage_layer *layer, const char *staging,
 			 struct masu_error *err);
+int overlay_layer_seal(struct storage *s, const struct storage_layer *layer, const char *staging,
+		       struct masu_error *err);
+int overlay_layer_settle(struct storage *s);
 int overlay_layer_indexed(struct storage *s, const char *staging, int tar_fd,
 			  struct storage_indexed *ret, struct masu_error *err);
 int overlay_layer_try(int index_fd, int tar_fd);
@@ -150,6 +153,8 @@ int overlay_trash_name(const char *chain_id, char ret[128]);
 	.close = overlay_close,                                                                    \
 	.layer_prepare = overlay_layer_prepare,                                                    \
 	.layer_commit = overlay_layer_commit,                                                      \
+	.layer_seal = overlay_layer_seal,                                                          \
+	.layer_settle = overlay_layer_settle,                                                      \
 	.layer_indexed = overlay_layer_indexed,                                                    \
 	.layer_try = overlay_layer_try,                                                            \
 	.layer_format = overlay_layer_format,                                                      \

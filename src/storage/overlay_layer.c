@@ -184,25 +184,52 @@ static int write_record(int staged, const struct storage_layer *layer,
 	return r < 0 ? r : fs_write_atomic(staged, OVERLAY_RECORD, out.data, out.len, 0600, false);
 }
 
+/* The staging directory of a layer that is to be committed, and its path below the layers. */
+static int open_staged(struct storage *s, const struct storage_layer *layer, const char *staging,
+		       char ret_path[128], struct masu_error *err)
+{
+	int r = str_format(ret_path, 128, OVERLAY_STAGING "/%s", staging);
+	if (r < 0 || !overlay_chain_id_valid(layer->chain_id))
+		return error_set(err, -EINVAL, "layer %s: not a chain id", layer->chain_id);
+	int fd = openat(s->layers_fd, ret_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? error_errno(err, -errno, "layer %.12s: staging %s", layer->chain_id,
+				    staging)
+		      : fd;
+}
+
+int overlay_layer_seal(struct storage *s, const struct storage_layer *layer, const char *staging,
+		       struct masu_error *err)
+{
+	char path[128];
+	_cleanup_close_ int staged = open_staged(s, layer, staging, path, err);
+	if (staged < 0)
+		return staged;
+	int r = write_record(staged, layer, NULL);
+	return r < 0 ? error_errno(err, r, "layer %.12s: cannot be committed", layer->chain_id) : 0;
+}
+
+int overlay_layer_settle(struct storage *s)
+{
+	return fs_fsync_dir(s->layers_fd);
+}
+
 int overlay_layer_commit(struct storage *s, const struct storage_layer *layer, const char *staging,
 			 struct masu_error *err)
 {
 	char path[128];
 	const char *chain_id = layer->chain_id;
-	int r = str_format(path, sizeof(path), OVERLAY_STAGING "/%s", staging);
-	if (r < 0 || !overlay_chain_id_valid(chain_id))
-		return error_set(err, -EINVAL, "layer %s: not a chain id", chain_id);
-	_cleanup_close_ int staged =
-		openat(s->layers_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int staged = open_staged(s, layer, staging, path, err);
 	if (staged < 0)
-		return error_errno(err, -errno, "layer %.12s: staging %s", chain_id, staging);
+		return staged;
 	struct storage_total total;
+	int r = 0;
 	if (s->finish && (r = s->finish(s, layer, staged, &total, err)) < 0)
 		return error_wrap(err, "layer %.12s: cannot be committed", chain_id);
-	r = write_record(staged, layer, s->finish ? &total : NULL);
+	if (!layer->sealed)
+		r = write_record(staged, layer, s->finish ? &total : NULL);
 	/* Everything the layer is made of, then its name, then the directory that holds the name.
 	 */
-	if (r == 0 && syncfs(staged) < 0)
+	if (r == 0 && !layer->sealed && syncfs(staged) < 0)
 		r = -errno;
 	if (r == 0 && renameat(s->layers_fd, path, s->layers_fd, chain_id) < 0)
 		r = -errno;
@@ -211,7 +238,7 @@ int overlay_layer_commit(struct storage *s, const struct storage_layer *layer, c
 	/* Empty by now: it was there for its lock. */
 	if (r == 0 && s->whole)
 		unlinkat(staged, OVERLAY_DIFF, AT_REMOVEDIR);
-	if (r == 0)
+	if (r == 0 && !layer->sealed)
 		r = fs_fsync_dir(s->layers_fd);
 	return r < 0 ? error_errno(err, r, "layer %.12s: cannot be committed", chain_id) : 0;
 }

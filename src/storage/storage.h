@@ -40,6 +40,7 @@ struct storage_layer {
 	uint64_t size;		       /* bytes of its regular files */
 	/* STORAGE_EROFS: "sha256:..." of both files; NULL otherwise. */
 	const char *tar_digest, *index_digest;
+	bool sealed; /* layer_seal() has been called, and the filesystem synced since */
 };
 
 /* The files of a STORAGE_EROFS layer in staging. */
@@ -117,6 +118,14 @@ struct storage_ops {
 			     char ret_staging[STORAGE_STAGING_MAX], struct masu_error *err);
 	int (*layer_commit)(struct storage *s, const struct storage_layer *layer,
 			    const char *staging, struct masu_error *err);
+	/*
+	 * Several layers with one sync: layer_seal() for each, which writes what commit would; the
+	 * caller's syncfs(2); layer_commit() for each with layer->sealed, which only gives the
+	 * name; and layer_settle(), which makes the names durable. NULL slots: one by one.
+	 */
+	int (*layer_seal)(struct storage *s, const struct storage_layer *layer, const char *staging,
+			  struct masu_error *err);
+	int (*layer_settle)(struct storage *s);
 	/*
 	 * What prepare made becomes a place for a layer that is kept as its tar: two files in the
 	 * place of the directory. @tar_fd: a file that is the uncompressed tar already and gets a

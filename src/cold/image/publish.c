@@ -75,6 +75,33 @@ static int publish_blobs(struct image_builder *b, int images_fd, const struct bu
 	return dir < 0 ? -errno : fs_fsync_dir(dir);
 }
 
+static struct storage_layer describe_layer(const struct image_builder *b,
+					   const struct built_layer *layer)
+{
+	return (struct storage_layer) {
+		.chain_id = layer->chain_id,
+		.parent = *layer->parent ? layer->parent : NULL,
+		.size = layer->size,
+		.tar_digest = *layer->index_digest ? layer->diff_id : NULL,
+		.index_digest = *layer->index_digest ? layer->index_digest : NULL,
+		.sealed = b->ops->layer_seal != NULL,
+	};
+}
+
+/* What the layers have on the disk is complete before the one sync that is for all of them. */
+static int seal_layers(struct image_builder *b, const struct built_image *image,
+		       struct masu_error *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < image->layer_count && r == 0 && b->ops->layer_seal; i++) {
+		const struct built_layer *layer = &image->layers[i];
+		const struct storage_layer sealed = describe_layer(b, layer);
+		if (layer->unpacked)
+			r = b->ops->layer_seal(b->storage, &sealed, layer->staging, err);
+	}
+	return r;
+}
+
 static int publish_layers(struct image_builder *b, struct built_image *image,
 			  struct masu_error *err)
 {
@@ -82,13 +109,7 @@ static int publish_layers(struct image_builder *b, struct built_image *image,
 		struct built_layer *layer = &image->layers[i];
 		if (!layer->unpacked)
 			continue;
-		const struct storage_layer commit = {
-			.chain_id = layer->chain_id,
-			.parent = *layer->parent ? layer->parent : NULL,
-			.size = layer->size,
-			.tar_digest = *layer->index_digest ? layer->diff_id : NULL,
-			.index_digest = *layer->index_digest ? layer->index_digest : NULL,
-		};
+		const struct storage_layer commit = describe_layer(b, layer);
 		int r = b->ops->layer_commit(b->storage, &commit, layer->staging, err);
 		if (r < 0)
 			return r;
@@ -147,11 +168,18 @@ static int check_all(struct image_builder *b, int images_fd, const struct built_
 static int publish(struct image_builder *b, int images_fd, struct image_index *index,
 		   struct built_image *images, size_t count, struct masu_error *err)
 {
-	int r = publish_blobs(b, images_fd, images, count);
+	int r = 0;
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = seal_layers(b, &images[i], err);
+	if (r < 0)
+		return r;
+	r = publish_blobs(b, images_fd, images, count);
 	if (r < 0)
 		return error_errno(err, r, "images: blobs cannot be written");
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = publish_layers(b, &images[i], err);
+	if (r == 0 && b->ops->layer_settle && b->ops->layer_settle(b->storage) < 0)
+		r = error_errno(err, -EIO, "layers: cannot be committed");
 	for (size_t i = 0; i < count && r == 0; i++)
 		if (index_image(index, &images[i]) < 0)
 			r = error_set(err, -ENOMEM, "out of memory");
