@@ -24,7 +24,6 @@ static const struct configuration table[] = {
 	  "%publish,mode=auto" },
 	{ "routed", "routed network, translated port", MAKER_MASU, AXIS_NETWORK,
 	  "--network bench-routed %publish", .before = "network create -d routed bench-routed" },
-	{ "proxy", "bridge, port by a proxy", MAKER_MASU, AXIS_NETWORK, "%publish,mode=proxy" },
 	{ "volume", "data in a volume", MAKER_MASU, AXIS_STORAGE, HOST "%volume", true },
 	{ "nat-volume", "translated port, volume", MAKER_MASU, AXIS_STORAGE | AXIS_NETWORK,
 	  "%publish %volume" },

@@ -122,7 +122,7 @@ static int serve(struct launch *launch, struct exec_container *container, const 
 		 const struct exec_request *first, struct masu_error *err)
 {
 	struct sync_message message = { 0 };
-	int r = 0;
+	int r = 0, gone = 0;
 	while (r == 0 && message.kind != SYNC_READY) {
 		r = sync_receive(launch->link, &message, err);
 		if (r == -EPIPE)
@@ -138,13 +138,17 @@ static int serve(struct launch *launch, struct exec_container *container, const 
 		r = proc_of_pidfd(container->pidfd, &container->pid);
 		if (r == 0)
 			r = proc_child_start_time(container->pid, &container->start_time);
-		if (r < 0)
-			return error_errno(err, r, "the container's process");
+		/* One that has ended since has said why: that is what comes next. */
+		if (r < 0) {
+			gone = r;
+			r = 0;
+			continue;
+		}
 		trace_mark("process of liblxc");
 		if (first && first->on_namespaces)
 			r = first->on_namespaces(first->opaque, container->pid, err);
 	}
-	return r;
+	return r == 0 && gone < 0 ? error_errno(err, gone, "the container's process") : r;
 }
 
 /* Lets it execve; the end of the stream means that it did. */
