@@ -23,6 +23,7 @@ enum vm_frame_type {
 	VM_INPUT_END,
 	VM_SIGNAL, /* a byte */
 	VM_SIZE,   /* of the terminal: rows, columns, two bytes each, little endian */
+	VM_BEGIN,  /* records of a process follow; what others have left of theirs is none of it */
 	/* From the guest. */
 	VM_HELLO = 32, /* on the first port: its init runs */
 	VM_STARTED,

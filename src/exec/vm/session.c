@@ -78,7 +78,9 @@ static int send_rights(int fd, const struct oci_process *process)
 int session_process(int fd, const struct oci_process *process)
 {
 	char mask[16];
-	int r = send_all(fd, VM_ARG, process->args);
+	int r = session_send(fd, VM_BEGIN, NULL, 0);
+	if (r == 0)
+		r = send_all(fd, VM_ARG, process->args);
 	if (r == 0)
 		r = send_all(fd, VM_ENV, process->env);
 	if (r == 0)

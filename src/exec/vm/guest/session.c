@@ -18,7 +18,7 @@ static struct session {
 	struct port port;
 	struct wish wish;
 	struct process process;
-	bool first, running, ended, input_ends;
+	bool first, begun, running, ended, input_ends;
 	int signal_fd, status;
 	char pending[PENDING_MAX]; /* input that the process has not taken */
 	size_t pending_len;
@@ -84,7 +84,7 @@ static void set_size(struct session *s, const char *data)
 
 static void take_record(struct session *s, char *data)
 {
-	if (wish_record(&s->wish, data[0], data + 1) || !s->first)
+	if ((s->begun && wish_record(&s->wish, data[0], data + 1)) || !s->first)
 		return;
 	int r = setup_record(data[0], data + 1);
 	if (r < 0)
@@ -94,15 +94,23 @@ static void take_record(struct session *s, char *data)
 static void take_frame(struct session *s, const struct vm_frame *frame, char *data)
 {
 	switch (frame->type) {
+	case VM_BEGIN:
+		s->begun = !s->running;
+		if (s->begun)
+			memset(&s->wish, 0, sizeof(s->wish));
+		break;
 	case VM_RECORD:
 		if (!s->running)
 			take_record(s, data);
 		break;
 	case VM_RUN:
-		if (s->running)
-			port_failed(&s->port, VM_STATUS_BUSY, "the port", EBUSY);
-		else
+		/* What began while the last one ran has lost records, even if that has ended since.
+		 */
+		if (s->begun)
 			start(s);
+		else
+			port_failed(&s->port, VM_STATUS_BUSY, "the port", EBUSY);
+		s->begun = false;
 		break;
 	case VM_INPUT:
 		if (s->pending_len + frame->len <= sizeof(s->pending)) {
@@ -187,8 +195,6 @@ static void step(struct session *s)
 	while (s->pending_len <= sizeof(s->pending) - VM_FRAME_MAX &&
 	       (got = port_next(&s->port, &frame, &data)) > 0)
 		take_frame(s, &frame, data);
-	if (got < 0 && !s->running && s->wish.len)
-		memset(&s->wish, 0, sizeof(s->wish)); /* of somebody who went away */
 	bool watch_input = s->running && s->pending_len && s->process.in >= 0;
 	struct pollfd fds[] = {
 		{ .fd = s->signal_fd, .events = POLLIN },
