@@ -24,21 +24,14 @@ int image_document_read(int dirfd, const char *path, struct arena *arena, const 
 		return -EINVAL;
 	if (st.st_size > IMAGE_MAX_DOCUMENT)
 		return -EFBIG;
-	size_t size = (size_t)st.st_size, len = 0;
-	char *text = arena_alloc(arena, size + 1);
+	char *text = arena_alloc(arena, (size_t)st.st_size + 1);
 	if (!text)
 		return -ENOMEM;
-	while (len < size) {
-		ssize_t got = read(fd, text + len, size - len);
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		if (got == 0)
-			break;
-		if (got > 0)
-			len += (size_t)got;
-	}
+	ssize_t len = fs_read_full(fd, text, (size_t)st.st_size);
+	if (len < 0)
+		return (int)len;
 	*ret_text = text;
-	*ret_len = len;
+	*ret_len = (size_t)len;
 	return 0;
 }
 

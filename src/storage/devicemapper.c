@@ -138,12 +138,8 @@ static int restore_layer(struct storage *s, const char *chain_id)
 {
 	struct dm_device_record device;
 	struct dm_pool *pool = s->driver;
-	char trash[128], path[160];
-	if (!overlay_chain_id_valid(chain_id))
-		return -EINVAL;
-	int r = overlay_trash_name(chain_id, trash);
-	if (r == 0)
-		r = str_format(path, sizeof(path), "trash/%s", trash);
+	char path[160];
+	int r = overlay_trash_path(chain_id, path);
 	if (r == 0)
 		r = device_of(s->root_fd, path, &device);
 	if (r == 0 && pool->dir_fd < 0)
@@ -236,14 +232,20 @@ static int retire(struct storage *s, struct masu_error *err)
 	return r < 0 ? r : dm_retire(pool, err);
 }
 
+static int pool_status_of(struct storage *s, struct dm_pool **ret,
+			  struct dm_pool_status *ret_status, uint64_t *ret_block,
+			  struct masu_error *err)
+{
+	int r = pool_of(s, ret, err);
+	return r < 0 ? r : dm_pool_status(*ret, ret_status, ret_block, err);
+}
+
 static int tell_pool(struct storage *s, struct storage_pool *ret, struct masu_error *err)
 {
 	struct dm_pool_status status;
 	struct dm_pool *pool;
 	uint64_t block;
-	int r = pool_of(s, &pool, err);
-	if (r == 0)
-		r = dm_pool_status(pool, &status, &block, err);
+	int r = pool_status_of(s, &pool, &status, &block, err);
 	if (r < 0)
 		return r;
 	*ret = (struct storage_pool) { .data_used = status.data_used * block,
@@ -278,9 +280,7 @@ static int check(struct storage *s, bool repair, storage_fault fault, void *opaq
 	struct dm_pool_status status;
 	struct dm_pool *pool;
 	uint64_t block;
-	int r = pool_of(s, &pool, err);
-	if (r == 0)
-		r = dm_pool_status(pool, &status, &block, err);
+	int r = pool_status_of(s, &pool, &status, &block, err);
 	if (r < 0)
 		return r;
 	if (status.mode != DM_POOL_WRITE || status.needs_check)

@@ -182,14 +182,9 @@ static int activate(struct dm_pool *pool, const struct dm_device_record *device,
 	const struct dm_target target = { .name = name };
 	char params[DM_PARAMS_MAX];
 	bool live;
-	int r = dm_status(pool->control, &target, ret_dev, &live);
-	if (r == 0 && live)
-		return 0;
-	if (r == 0) /* whoever made it was killed */
-		dm_remove(pool->control, &target, false);
-	r = dm_create(pool->control, name);
-	if (r < 0)
-		return r;
+	int r = dm_find_or_create(pool->control, &target, ret_dev);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	r = dm_thin_table_write(pool->dev, device->id, params);
 	if (r == 0)
 		r = dm_load(pool->control, &target, device->sectors, "thin", params, false);

@@ -158,6 +158,17 @@ int dm_status(int control, const struct dm_target *target, dev_t *ret_dev, bool 
 	return 0;
 }
 
+int dm_find_or_create(int control, const struct dm_target *target, dev_t *ret_dev)
+{
+	bool live;
+	int r = dm_status(control, target, ret_dev, &live);
+	if (r == 0 && live)
+		return 1;
+	if (r == 0) /* whoever made it was killed */
+		dm_remove(control, target, false);
+	return dm_create(control, target->name);
+}
+
 int dm_line(int control, const struct dm_target *target, const char *type, bool table,
 	    uint64_t *ret_sectors, char *ret)
 {

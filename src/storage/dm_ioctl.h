@@ -57,6 +57,8 @@ int dm_resume(int control, const struct dm_target *target);
 int dm_remove(int control, const struct dm_target *target, bool when_unused);
 /* *ret_live: it has a table that works. */
 int dm_status(int control, const struct dm_target *target, dev_t *ret_dev, bool *ret_live);
+/* 1: it is there and works, *ret_dev; 0: it has been made, without a table. */
+int dm_find_or_create(int control, const struct dm_target *target, dev_t *ret_dev);
 /* The status line of its one target of @type (or, @table, its table's); ret of DM_PARAMS_MAX. */
 int dm_line(int control, const struct dm_target *target, const char *type, bool table,
 	    uint64_t *ret_sectors, char *ret);

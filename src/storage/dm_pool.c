@@ -160,14 +160,9 @@ static int make(struct dm_pool *pool, const char *name, dev_t *ret_dev, struct m
 {
 	const struct dm_target target = { .name = name };
 	bool live;
-	int r = dm_status(pool->control, &target, ret_dev, &live);
-	if (r == 0 && live)
-		return 0;
-	if (r == 0) /* whoever made it was killed */
-		dm_remove(pool->control, &target, false);
-	r = dm_create(pool->control, name);
-	if (r < 0)
-		return error_errno(err, r, "device mapper: %s", name);
+	int r = dm_find_or_create(pool->control, &target, ret_dev);
+	if (r != 0)
+		return r < 0 ? error_errno(err, r, "device mapper: %s", name) : 0;
 	r = load(pool, &target, err);
 	if (r == 0 && (r = dm_resume(pool->control, &target)) < 0)
 		error_errno(err, r, "device mapper: %s (dmesg says why)", name);

@@ -144,6 +144,8 @@ bool overlay_has_xattr(int dir, const char *name, const char *xattr);
 
 /* The name of a removed layer in <root>/trash; @ret of 128 bytes. */
 int overlay_trash_name(const char *chain_id, char ret[128]);
+/* The same below the root; -EINVAL: not a chain id. */
+int overlay_trash_path(const char *chain_id, char ret[160]);
 
 /* clang-format off */
 /* What drivers share that keep layers and containers as overlay does. */

@@ -36,6 +36,15 @@ int overlay_trash_name(const char *chain_id, char ret[128])
 	return str_format(ret, 128, "layer-%s", chain_id);
 }
 
+int overlay_trash_path(const char *chain_id, char ret[160])
+{
+	char name[128];
+	if (!overlay_chain_id_valid(chain_id))
+		return -EINVAL;
+	int r = overlay_trash_name(chain_id, name);
+	return r < 0 ? r : str_format(ret, 160, "trash/%s", name);
+}
+
 static bool layer_name_valid(const char *name)
 {
 	return overlay_chain_id_valid(name) ||
@@ -438,12 +447,8 @@ int overlay_layer_remove(struct storage *s, const char *chain_id, struct masu_er
 
 int overlay_layer_restore(struct storage *s, const char *chain_id)
 {
-	char trash[128], path[160];
-	if (!overlay_chain_id_valid(chain_id))
-		return -EINVAL;
-	int r = overlay_trash_name(chain_id, trash);
-	if (r == 0)
-		r = str_format(path, sizeof(path), "trash/%s", trash);
+	char path[160];
+	int r = overlay_trash_path(chain_id, path);
 	if (r == 0 && renameat(s->root_fd, path, s->layers_fd, chain_id) < 0)
 		r = -errno;
 	return r;

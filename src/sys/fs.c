@@ -260,6 +260,21 @@ int fs_read_at(int dirfd, const char *path, size_t limit, struct buf *ret)
 	return read_limited(fd, limit, ret);
 }
 
+ssize_t fs_read_full(int fd, void *buffer, size_t size)
+{
+	size_t len = 0;
+	while (len < size) {
+		ssize_t got = read(fd, (char *)buffer + len, size - len);
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			break;
+		if (got > 0)
+			len += (size_t)got;
+	}
+	return (ssize_t)len;
+}
+
 int fs_read_arena(int dirfd, const char *path, size_t limit, struct arena *arena, char **ret,
 		  size_t *ret_len)
 {
@@ -282,18 +297,11 @@ int fs_read_arena(int dirfd, const char *path, size_t limit, struct arena *arena
 	if (!text)
 		return -ENOMEM;
 	memcpy(text, head, len < size ? len : size);
-	while (len < size) {
-		ssize_t got = read(fd, text + len, size - len);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		len += (size_t)got;
-	}
+	ssize_t rest = len < size ? fs_read_full(fd, text + len, size - len) : 0;
+	if (rest < 0)
+		return (int)rest;
 	*ret = text;
-	*ret_len = len;
+	*ret_len = len + (size_t)rest;
 	return 0;
 }
 

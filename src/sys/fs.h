@@ -76,6 +76,9 @@ DIR *fs_opendir_at(int dirfd, const char *path);
 /* One write(2) of @text to an existing file (kernel files); O_WRONLY, no O_CREAT, no O_TRUNC. */
 int fs_write_at(int dirfd, const char *path, const char *text);
 
+/* Reads up to @size bytes, fewer only at the end, restarting on EINTR and short reads; how many. */
+ssize_t fs_read_full(int fd, void *buffer, size_t size);
+
 /* Writes all of @len bytes, restarting on EINTR and short writes. */
 int fs_write_all(int fd, const void *data, size_t len);
 

@@ -4,15 +4,9 @@
 bats_require_minimum_version 1.5.0
 
 setup_file() {
-	load ../lib/oracle.bash
-	export MASU_ROOT=$BATS_FILE_TMPDIR/lib MASU_RUNROOT=$BATS_FILE_TMPDIR/run
-	local root=$BATS_FILE_TMPDIR/rootfs
-	mkdir "$root"
-	make_busybox_root "$root"
-	cc -O1 -D_GNU_SOURCE -static -o "$root/bin/direct-servers" "$REPO/tests/integration/src/direct-servers.c"
-	tar -C "$root" -c . | "$MASU" import - busybox:local
-	load ../lib/lan.bash
-	lan_make 6
+	load ../lib/direct.bash
+	direct_root direct-servers
+	direct_ready
 }
 
 setup() {

@@ -4,20 +4,10 @@
 bats_require_minimum_version 1.5.0
 
 setup_file() {
-	load ../lib/oracle.bash
-	export MASU_ROOT=$BATS_FILE_TMPDIR/lib MASU_RUNROOT=$BATS_FILE_TMPDIR/run
-	local root=$BATS_FILE_TMPDIR/rootfs
-	mkdir "$root"
-	make_busybox_root "$root"
-	# Debian's programs, from the host, with -v /usr:/usr:ro.
-	mkdir "$root/usr"
-	ln -s usr/lib "$root/lib"
-	ln -s usr/lib64 "$root/lib64"
-	cc -O1 -D_GNU_SOURCE -static -o "$root/bin/direct-escape" "$REPO/tests/integration/src/direct-escape.c"
-	cc -O1 -D_GNU_SOURCE -static -o "$root/bin/direct-servers" "$REPO/tests/integration/src/direct-servers.c"
-	tar -C "$root" -c . | "$MASU" import - busybox:local
-	load ../lib/lan.bash
-	lan_make 6
+	load ../lib/direct.bash
+	direct_root direct-escape direct-servers
+	direct_host_programs
+	direct_ready
 }
 
 setup() {

@@ -6,18 +6,11 @@
 bats_require_minimum_version 1.5.0
 
 setup_file() {
-	load ../lib/oracle.bash
-	export MASU_ROOT=$BATS_FILE_TMPDIR/lib MASU_RUNROOT=$BATS_FILE_TMPDIR/run
-	local root=$BATS_FILE_TMPDIR/rootfs
-	mkdir "$root"
-	make_busybox_root "$root"
-	mkdir "$root/usr"
+	load ../lib/direct.bash
+	direct_root
+	direct_host_programs
 	rm -rf "$root/sbin"
-	ln -s usr/lib "$root/lib"
-	ln -s usr/lib64 "$root/lib64"
-	tar -C "$root" -c . | "$MASU" import - busybox:local
-	load ../lib/lan.bash
-	lan_make 6
+	direct_ready
 }
 
 setup() {

@@ -222,29 +222,14 @@ int staging_store_bytes(struct staging *staging, const void *data, size_t len,
 	return 0;
 }
 
-static ssize_t read_full(int fd, uint8_t *buffer, size_t size)
-{
-	size_t len = 0;
-	while (len < size) {
-		ssize_t got = read(fd, buffer + len, size - len);
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		if (got == 0)
-			break;
-		if (got > 0)
-			len += (size_t)got;
-	}
-	return (ssize_t)len;
-}
-
 static bool same_bytes(int a, int b)
 {
 	_cleanup_free_ uint8_t *left = malloc(COMPARE_SIZE), *right = malloc(COMPARE_SIZE);
 	if (!left || !right)
 		return false;
 	for (;;) {
-		ssize_t len = read_full(a, left, COMPARE_SIZE);
-		if (len < 0 || read_full(b, right, COMPARE_SIZE) != len ||
+		ssize_t len = fs_read_full(a, left, COMPARE_SIZE);
+		if (len < 0 || fs_read_full(b, right, COMPARE_SIZE) != len ||
 		    memcmp(left, right, (size_t)len) != 0)
 			return false;
 		if (len == 0)

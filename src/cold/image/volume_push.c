@@ -95,16 +95,8 @@ static int store(struct pushing *p, const void *data, size_t len, struct masu_er
 /* 1: all of it; 0: the end; -EPIPE: in the middle of something. */
 static int read_all(int fd, void *to, size_t len)
 {
-	size_t done = 0;
-	while (done < len) {
-		ssize_t got = read(fd, (char *)to + done, len - done);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : done ? -EPIPE : 0;
-		done += (size_t)got;
-	}
-	return 1;
+	ssize_t got = fs_read_full(fd, to, len);
+	return got < 0 ? (int)got : (size_t)got == len ? 1 : got ? -EPIPE : 0;
 }
 
 static int store_all(struct pushing *p, int fd, struct masu_error *err)

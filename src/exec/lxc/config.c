@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "exec/lxc/lxc.h"
+#include "exec/more/program.h"
 #include "exec/native/namespaces.h"
 #include "exec/native/sysctl.h"
 #include "sys/fs.h"
@@ -19,14 +20,9 @@ int lxc_dir_open(const char *state_dir, struct lxc_dir *ret, struct masu_error *
 	static const char *const dirs[] = { LXC_PATH, LXC_ROOTFS };
 	*ret = (struct lxc_dir) { .fd = -1 };
 	arena_init(&ret->arena, 0);
-	ret->path = arena_printf(&ret->arena, "%s/lxc", state_dir);
-	if (!ret->path)
-		return error_set(err, -ENOMEM, "out of memory");
-	if (mkdir(ret->path, 0700) < 0 && errno != EEXIST)
-		return error_errno(err, -errno, "%s", ret->path);
-	ret->fd = open(ret->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ret->fd = driver_directory(state_dir, "lxc", &ret->arena, &ret->path, err);
 	if (ret->fd < 0)
-		return error_errno(err, -errno, "%s", ret->path);
+		return ret->fd;
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		if (mkdirat(ret->fd, dirs[i], 0700) < 0 && errno != EEXIST)
 			return error_errno(err, -errno, "%s/%s", ret->path, dirs[i]);

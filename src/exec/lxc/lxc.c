@@ -359,9 +359,7 @@ static int lxc_exec(const struct exec_process_request *request, struct exec_cont
 	r = attach(&launch, request, &process, err);
 	program_adopt(false, NULL);
 	if (r < 0) {
-		if (process.pid > 0)
-			reap_killed(&process);
-		exec_container_close(&process);
+		reap_failed(&process);
 		return r;
 	}
 	*ret = process;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,4 +116,19 @@ int program_read_pid(int dir_fd, const char *name, pid_t *ret_pid, int *ret_pidf
 	*ret_pid = (pid_t)pid;
 	*ret_pidfd = pidfd;
 	return 0;
+}
+
+int driver_directory(const char *state_dir, const char *name, struct arena *arena,
+		     const char **ret_path, struct masu_error *err)
+{
+	const char *path = arena_printf(arena, "%s/%s", state_dir, name);
+	if (!path)
+		return error_set(err, -ENOMEM, "out of memory");
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_errno(err, -errno, "%s", path);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(err, -errno, "%s", path);
+	*ret_path = path;
+	return fd;
 }

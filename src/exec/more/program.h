@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/arena.h"
 #include "base/error.h"
 
 struct program {
@@ -29,6 +30,13 @@ int program_run(const struct program *program, struct masu_error *err);
  * container's first process, which a runtime leaves behind, is waited for by who asked for it.
  */
 int program_adopt(bool on, struct masu_error *err);
+
+/*
+ * Opens the driver's directory of a container, making it where it is missing: "<state_dir>/@name",
+ * with its path in @arena. The descriptor is the caller's.
+ */
+int driver_directory(const char *state_dir, const char *name, struct arena *arena,
+		     const char **ret_path, struct masu_error *err);
 
 /* The pid that a program has written to @name below @dir_fd, and a pidfd of it. */
 int program_read_pid(int dir_fd, const char *name, pid_t *ret_pid, int *ret_pidfd,

@@ -385,8 +385,7 @@ int native_create(const struct exec_request *request, struct exec_container *ret
 	if (r == 0)
 		r = accompany(&plan, &container, err);
 	if (r < 0) {
-		reap_killed(&container);
-		exec_container_close(&container);
+		reap_failed(&container);
 		return r;
 	}
 	container.gate_fd = take_fd(&plan.parent_sync);

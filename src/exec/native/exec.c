@@ -302,8 +302,7 @@ int native_exec(const struct exec_process_request *request, struct exec_containe
 		r = accompany(&plan, &process, err);
 	trace_mark("executed");
 	if (r < 0) {
-		reap_killed(&process);
-		exec_container_close(&process);
+		reap_failed(&process);
 		return r;
 	}
 	*ret = process;

@@ -8,5 +8,6 @@ struct exec_container;
 /* waitpid() without being disturbed by signals. */
 void reap_pid(pid_t pid);
 
-/* SIGKILLs the process of a creation that failed and waits for its end. */
-void reap_killed(const struct exec_container *container);
+/* Of a creation that failed: SIGKILLs its process, where there is one, waits for its end, and
+ * closes what is held of it. */
+void reap_failed(struct exec_container *container);

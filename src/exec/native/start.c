@@ -28,13 +28,14 @@ void reap_pid(pid_t pid)
 		;
 }
 
-void reap_killed(const struct exec_container *container)
+void reap_failed(struct exec_container *container)
 {
 	if (container->pidfd >= 0)
 		(void)sys_pidfd_send_signal(container->pidfd, SIGKILL);
 	if (container->pid > 0)
 		while (waitpid(container->pid, NULL, __WALL) < 0 && errno == EINTR)
 			;
+	exec_container_close(container);
 }
 
 int native_detach(struct exec_container *container, struct masu_error *err)

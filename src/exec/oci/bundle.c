@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "exec/more/program.h"
 #include "exec/oci/names.h"
 #include "json/json.h"
 #include "sys/fs.h"
@@ -18,14 +19,9 @@ int oci_dir_open(const char *state_dir, struct oci_dir *ret, struct masu_error *
 {
 	*ret = (struct oci_dir) { .fd = -1 };
 	arena_init(&ret->arena, 0);
-	ret->path = arena_printf(&ret->arena, "%s/oci", state_dir);
-	if (!ret->path)
-		return error_set(err, -ENOMEM, "out of memory");
-	if (mkdir(ret->path, 0700) < 0 && errno != EEXIST)
-		return error_errno(err, -errno, "%s", ret->path);
-	ret->fd = open(ret->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ret->fd = driver_directory(state_dir, "oci", &ret->arena, &ret->path, err);
 	if (ret->fd < 0)
-		return error_errno(err, -errno, "%s", ret->path);
+		return ret->fd;
 	return str_format(ret->short_path, sizeof(ret->short_path), "/proc/%d/fd/%d", getpid(),
 			  ret->fd);
 }

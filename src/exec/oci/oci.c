@@ -190,9 +190,7 @@ static int oci_create(const struct exec_request *request, struct exec_container 
 	r = make(&call, request, &container, err);
 	program_adopt(false, NULL);
 	if (r < 0) {
-		if (container.pid > 0)
-			reap_killed(&container);
-		exec_container_close(&container);
+		reap_failed(&container);
 		oci_forget(request->driver, request->id, request->state_dir);
 		return r;
 	}
@@ -259,9 +257,7 @@ static int oci_exec(const struct exec_process_request *request, struct exec_cont
 		return r;
 	r = run_process(&call, request, &process, err);
 	if (r < 0) {
-		if (process.pid > 0)
-			reap_killed(&process);
-		exec_container_close(&process);
+		reap_failed(&process);
 		return r;
 	}
 	*ret = process;

@@ -164,9 +164,7 @@ static int vm_create(const struct exec_request *request, struct exec_container *
 	if (r == 0 && request->on_namespaces)
 		r = request->on_namespaces(request->opaque, container.pid, err);
 	if (r < 0) {
-		if (container.pid > 0)
-			reap_killed(&container);
-		exec_container_close(&container);
+		reap_failed(&container);
 		return r;
 	}
 	*ret = container;
