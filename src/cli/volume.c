@@ -296,45 +296,6 @@ static const struct cli_command rm = {
 	.max_args = -1,
 };
 
-/* ---- rename ---- */
-
-static int rename_run(struct cli_context *context, void *pointer, int argc, char **argv,
-		      struct masu_error *err)
-{
-	_cleanup_engine_ struct engine engine = ENGINE_CLOSED;
-	struct container *list = NULL;
-	size_t count = 0;
-	int r = session_open(context, &engine, err);
-	/* Nobody begins to use it meanwhile. */
-	if (r == 0)
-		r = engine_volumes_lock(&engine, true, err);
-	if (r == 0)
-		r = engine_list(&engine, context->arena, true, &list, &count, err);
-	const struct container *user = r < 0 ? NULL : volume_user(list, count, argv[0]);
-	if (user)
-		r = error_set(err, -EBUSY,
-			      "rename %.200s: volume is in use - [%s]; a container's record names "
-			      "its volumes: remove the container first",
-			      argv[0], user->id);
-	if (r == 0)
-		r = volume_rename(engine.root_fd, engine.root, context->arena, argv[0], argv[1],
-				  err);
-	if (r == 0)
-		event_volume(&engine, argv[1], "rename");
-	engine_volumes_unlock(&engine);
-	return r;
-}
-
-static const struct cli_command rename_verb = {
-	.name = "rename",
-	.aliases = "mv",
-	.synopsis = "VOLUME NEW_NAME",
-	.summary = "Rename a volume that no container uses",
-	CLI_MORE(rename_run),
-	.min_args = 2,
-	.max_args = 2,
-};
-
 /* clang-format off */
 static const struct cli_command *const volume_verbs[] = {
 	&volume_clone_command,
@@ -346,7 +307,7 @@ static const struct cli_command *const volume_verbs[] = {
 	&volume_prune_command,
 	&volume_pull_command,
 	&volume_push_command,
-	&rename_verb,
+	&volume_rename_command,
 	&volume_restore_command,
 	&rm,
 	&volume_snapshot_command,

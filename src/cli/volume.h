@@ -20,6 +20,6 @@ int inspect_print(struct arena *arena, const char *format, const struct json *co
 const struct container *volume_user(const struct container *list, size_t count, const char *volume);
 
 /* Verbs of `masu volume` in files of their own. */
-extern const struct cli_command volume_ls_command;
+extern const struct cli_command volume_ls_command, volume_rename_command;
 extern const struct cli_command volume_snapshot_command, volume_snapshots_command,
 	volume_restore_command, volume_clone_command, volume_export_command, volume_import_command;

@@ -367,11 +367,24 @@ static int check_names(struct check *check, struct masu_error *err)
 
 /* ---- volumes, trash ---- */
 
+static int check_moves(struct check *check)
+{
+	int left = volume_sweep_moves(check->engine->root_fd, true);
+	int r = left > 0 && check->repair ? volume_sweep_moves(check->engine->root_fd, false) : 0;
+	if (left > 0)
+		check_mended(check, "volumes/.moving", "they are removed", r < 0 ? r : 0,
+			     "%d copies of volumes whose move to here was killed", left);
+	return left < 0 ? left : 0;
+}
+
 static int check_volumes(struct check *check, struct masu_error *err)
 {
 	const char **names;
 	size_t count;
-	int r = list(check, check->engine->root_fd, "volumes", &names, &count, err);
+	int r = check_moves(check);
+	if (r < 0)
+		return error_errno(err, r, "volumes/.moving");
+	r = list(check, check->engine->root_fd, "volumes", &names, &count, err);
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		char path[300];
 		struct volume volume;

@@ -41,6 +41,12 @@ static int remove_mark(int volume_dir)
 	return unlinkat(volume_dir, MARK, 0) < 0 ? -errno : fs_fsync_dir(volume_dir);
 }
 
+int volume_copy_mark(int from, int to, struct masu_error *err)
+{
+	int r = faccessat(from, MARK, F_OK, 0) == 0 ? set_mark(to) : 0;
+	return r < 0 ? error_errno(err, r, MARK) : 0;
+}
+
 int volume_copy_tree(int source, int target, struct masu_error *err)
 {
 	const struct tree_make_options options = { .keep_owner = true };

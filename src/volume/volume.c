@@ -22,12 +22,11 @@
 #include "sys/syscalls.h"
 #include "volume/internal.h"
 
-#define VOLUME_PATH_MAX (255 + sizeof("volumes/"))
-#define VOLUME_MODE	0711 /* what is below _data has modes of its own */
-#define DATA_MODE	0755
-#define MAKE_TRIES	8
+#define VOLUME_MODE 0711 /* what is below _data has modes of its own */
+#define DATA_MODE   0755
+#define MAKE_TRIES  8
 
-static int volume_path(const char *name, char ret[VOLUME_PATH_MAX], struct masu_error *err)
+int volume_path(const char *name, char ret[VOLUME_PATH_MAX], struct masu_error *err)
 {
 	if (!name_valid(name) || str_format(ret, VOLUME_PATH_MAX, "volumes/%s", name) < 0)
 		return error_set(err, -EINVAL,
@@ -65,7 +64,7 @@ const char *volume_now(struct arena *arena)
 	return arena_strdup(arena, text);
 }
 
-static int write_record(int dir, const struct volume *volume, struct masu_error *err)
+int volume_write_record(int dir, const struct volume *volume, struct masu_error *err)
 {
 	_cleanup_buf_ struct buf text;
 	struct json_writer w;
@@ -201,8 +200,7 @@ static int check_request(struct arena *arena, const struct volume *request, uint
 	return r;
 }
 
-/* The directories lead to the record, so they are synced after it. */
-static int sync_volume(int root_fd, int dir)
+int volume_sync(int root_fd, int dir)
 {
 	_cleanup_close_ int volumes =
 		openat(root_fd, "volumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -261,11 +259,11 @@ static int complete(int root_fd, const char *root, struct arena *arena, const ch
 						      : error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = make_data(dir, making, err);
-	if (r == 0 && (r = write_record(dir, volume, err)) < 0)
+	if (r == 0 && (r = volume_write_record(dir, volume, err)) < 0)
 		error_wrap(err, "volume %s", volume->name);
 	if (r < 0)
 		return unmake(root_fd, path, dir, r);
-	r = sync_volume(root_fd, dir);
+	r = volume_sync(root_fd, dir);
 	return r < 0 ? error_errno(err, r, "%s/%s", root, path) : 0;
 }
 
@@ -340,37 +338,6 @@ int volume_make_filled(int root_fd, const char *root, struct arena *arena,
 	return r < 0 ? r : make_somehow(root_fd, root, arena, &making, path, ret, err);
 }
 
-int volume_rename(int root_fd, const char *root, struct arena *arena, const char *from,
-		  const char *to, struct masu_error *err)
-{
-	char old_path[VOLUME_PATH_MAX], new_path[VOLUME_PATH_MAX];
-	struct volume volume;
-	int r = volume_path(from, old_path, err);
-	if (r == 0)
-		r = volume_path(to, new_path, err);
-	if (r == 0)
-		r = volume_open(root_fd, root, arena, from, &volume, NULL, err);
-	if (r < 0)
-		return r;
-	_cleanup_close_ int dir = openat(root_fd, old_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_errno(err, -errno, "volume %s", from);
-	_cleanup_close_ int lock = record_lock(dir, RECORD_LOCK_EXCLUSIVE, err);
-	if (lock < 0)
-		return lock;
-	volume.name = to;
-	volume.anonymous = false;
-	r = write_record(dir, &volume, err);
-	if (r < 0)
-		return r;
-	r = sys_renameat2(root_fd, old_path, root_fd, new_path, RENAME_NOREPLACE);
-	if (r == -EEXIST)
-		return error_set(err, r, "a volume named %s exists already", to);
-	if (r == 0)
-		r = sync_volume(root_fd, dir);
-	return r < 0 ? error_errno(err, r, "volume %s", from) : 0;
-}
-
 int volume_settle(int root_fd, const char *root, struct arena *arena, const char *name,
 		  struct masu_error *err)
 {
@@ -388,7 +355,7 @@ int volume_settle(int root_fd, const char *root, struct arena *arena, const char
 	if (lock < 0)
 		return lock;
 	volume.import = NULL;
-	return write_record(dir, &volume, err);
+	return volume_write_record(dir, &volume, err);
 }
 
 int volume_remove(int root_fd, const char *name, struct masu_error *err)

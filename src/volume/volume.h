@@ -68,12 +68,24 @@ int volume_open(int root_fd, const char *root, struct arena *arena, const char *
 		struct volume *ret, int *ret_fd, struct masu_error *err);
 /* Durable. That no container refers to it is the engine's to check. -ENOENT: "no such volume". */
 int volume_remove(int root_fd, const char *name, struct masu_error *err);
+/* A volume in one of masu's roots. */
+struct volume_place {
+	int root_fd;
+	const char *root, *name;
+};
 /*
- * Durable; a volume that was made for one container is from now on somebody's. That no container
- * refers to it is the engine's to check. -EEXIST where @to is taken.
+ * Moves the volume, with its snapshots, labels and limit; within a filesystem by one rename, else
+ * by a copy. Durable. Killed at any moment it is whole at @from, at @to, or at both. A volume that
+ * was made for one container is from now on somebody's. That no container refers to it is the
+ * engine's to see to. -EEXIST where @to is taken.
  */
-int volume_rename(int root_fd, const char *root, struct arena *arena, const char *from,
-		  const char *to, struct masu_error *err);
+int volume_move(const struct volume_place *from, const struct volume_place *to, struct arena *arena,
+		struct masu_error *err);
+/*
+ * Removes what killed moves into this root left there, with @dry only counts it: how many, or
+ * -errno. What is being moved stays.
+ */
+int volume_sweep_moves(int root_fd, bool dry);
 /* The container of volume->import exists: from now on the volume is by itself. Durable. */
 int volume_settle(int root_fd, const char *root, struct arena *arena, const char *name,
 		  struct masu_error *err);

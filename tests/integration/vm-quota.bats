@@ -31,6 +31,12 @@ setup_file() {
 		m volume snapshot small one; m run --rm --network none -v small:/data busybox:local rm /data/half
 		m volume restore small@one; m run --rm --network none -v small:/data busybox:local wc -c /data/half
 		echo "== $fs copyup"; m run --rm --network none --mount type=volume,src=first,dst=/full,volume-opt=size=4m busybox:local wc -c /full/seed
+		mkdir /beside; mount --bind /$fs /beside # rename(2) goes through no other mount
+		echo "== $fs moved"; m volume create -o size=3m travels >/dev/null; echo kept >$root/volumes/travels/_data/file
+		m volume mv --to-root /$fs/near travels; stat -f -c '%b %S' /$fs/near/volumes/travels/_data
+		masu --root /$fs/near volume mv --to-root /beside/far travels; stat -f -c '%b %S' /$fs/far/volumes/travels/_data
+		masu --root /$fs/far volume mv --to-root /run/far travels; cat /$fs/far/volumes/travels/_data/file
+		masu --root /$fs/far volume rm travels; umount /beside; rmdir /beside
 		echo "== $fs removed"; m volume rm small twin first >/dev/null; limited
 		echo "== $fs layer"; m run --name cc --network none --storage-opt size=4m busybox:local sh -c "mkdir /data; $write; stat -f -c 'root %b %S' /"
 		m inspect -f '{{json .HostConfig.StorageOpt}}' cc; limited
@@ -73,6 +79,15 @@ full='No space left on device|Disk quota exceeded'
 		said "$fs snapshot" | grep -qx 'small@one'
 		said "$fs snapshot" | grep -qx '1048576 /data/half'
 		said "$fs copyup" | grep -qx '100000 /full/seed'
+	done
+}
+
+@test "a limit goes where its volume is moved, and is refused where there are none" {
+	local fs
+	for fs in xfs ext4; do
+		[ "$(said "$fs moved" | awk 'NF == 2 && $1 + 0 > 0 { print $1 * $2 }' | tr '\n' ' ')" = "3145728 3145728 " ]
+		said "$fs moved" | grep -q 'copy to /run/far: .*no project quotas in force'
+		said "$fs moved" | grep -qx kept
 	done
 }
 
