@@ -86,6 +86,10 @@ SECTION("maps")
 struct map_definition masu_near = {
 	BPF_MAP_TYPE_HASH, sizeof(__u32), sizeof(__u32), 1024, BPF_F_NO_PREALLOC,
 };
+SECTION("maps")
+struct map_definition masu_seen = {
+	BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(struct tcx_seen), 1, BPF_F_MMAPABLE,
+};
 /* What a packet is worked on with. In a map, whose content the verifier takes for unknown, it need
  * not be followed through every combination of what a packet can be. */
 SECTION("maps")
@@ -369,6 +373,59 @@ INLINE struct tcx_setup *setup(void)
 	return map_find(&masu_setup, &zero);
 }
 
+INLINE struct tcx_seen *seen_ports(void)
+{
+	__u32 zero = 0;
+	return map_find(&masu_seen, &zero);
+}
+
+/* Packets to that port are to be looked at from now on. */
+INLINE void note_port(__u8 protocol, __u16 network_port)
+{
+	struct tcx_seen *seen = seen_ports();
+	__u32 port = __builtin_bswap16(network_port), bit = 1u << port % 32;
+	if (!seen)
+		return;
+	__u32 *word = &seen->flows[protocol == IPPROTO_UDP][port / 32];
+	if (!(*word & bit))
+		__sync_fetch_and_or(word, bit);
+}
+
+/*
+ * Whether nothing here can be about a packet that comes in: neither is its port published, nor does
+ * a connection use it. This is what almost all of the host's own packets meet, so it
+ * reads them in place and does no more than that. Of a header that is not as usual it does not
+ * know.
+ */
+INLINE int is_of_others(const struct __sk_buff *skb, __u32 l3)
+{
+	const char *at = (const char *)(long)skb->data + l3,
+		   *end = (const char *)(long)skb->data_end;
+	const struct tcx_seen *seen = seen_ports();
+	__u8 protocol;
+	const __u16 *ports;
+	if (skb->protocol == __builtin_bswap16(ETH_P_IP)) {
+		const struct ipv4 *ip = (const void *)at;
+		if (at + sizeof(*ip) + 4 > end || ip->words != 0x45 ||
+		    ip->part & __builtin_bswap16(LATER_PART | MORE_PARTS))
+			return 0;
+		protocol = ip->protocol;
+		ports = (const void *)(ip + 1);
+	} else if (skb->protocol == __builtin_bswap16(ETH_P_IPV6)) {
+		const struct ipv6 *ip = (const void *)at;
+		if (at + sizeof(*ip) + 4 > end)
+			return 0;
+		protocol = ip->next;
+		ports = (const void *)(ip + 1);
+	} else {
+		return 1;
+	}
+	if (!seen || (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP))
+		return 0;
+	__u32 udp = protocol == IPPROTO_UDP, port = __builtin_bswap16(ports[1]);
+	return !seen->published[udp][port] && !(seen->flows[udp][port / 32] >> port % 32 & 1);
+}
+
 INLINE void note(struct tcx_flow *flow, const struct packet *p)
 {
 	__u32 time = now();
@@ -378,6 +435,15 @@ INLINE void note(struct tcx_flow *flow, const struct packet *p)
 		flow->closing = 1;
 	else if (p->opens)
 		flow->closing = 0;
+}
+
+/* Connections outlive the publishing of their port; the first packet of one that nobody accepts is
+ * none yet. Of datagrams this holds for what was sent out only. */
+INLINE void note_known(struct tcx_flow *flow, const struct packet *p)
+{
+	note(flow, p);
+	if (p->key.protocol == IPPROTO_TCP && !p->opens && !p->inner3)
+		note_port(IPPROTO_TCP, p->key.destination_port);
 }
 
 INLINE int is_idle(const struct tcx_flow *flow, __u8 protocol)
@@ -407,6 +473,8 @@ INLINE void remember(const struct packet *p, struct tcx_flow *flow, __u8 back_si
 	back.way = back_way;
 	map_put(&masu_flows, &key, &back, BPF_ANY);
 	map_put(&masu_flows, &p->key, flow, BPF_ANY);
+	if (back_side == TCX_OUTSIDE)
+		note_port(key.protocol, key.destination_port);
 }
 
 INLINE void part_key(const struct packet *p, struct tcx_part_key *ret)
@@ -648,8 +716,17 @@ INLINE struct tcx_flow *find_published(const struct packet *p, struct tcx_port *
 	struct tcx_flow *flow = map_find(&masu_flows, &p->key);
 	if (!may_be_new(p))
 		return flow;
+	/* Read before the port is looked for: what changes meanwhile is looked for again. */
+	struct tcx_seen *seen = seen_ports();
+	__u32 changes = seen ? seen->changes : 0;
+	if (flow && changes && flow->checked == changes && !p->opens)
+		return flow;
 	struct tcx_port *port = find_port(p);
-	if (!port || (flow && leads_to(flow, port)))
+	if (flow && (!port || leads_to(flow, port))) {
+		flow->checked = changes;
+		return flow;
+	}
+	if (!port)
 		return flow;
 	*ret_new = port;
 	return 0;
@@ -693,7 +770,7 @@ INLINE int come_in(struct __sk_buff *skb, __u32 l3, struct packet *p, struct tcx
 		return TCX_NEXT;
 	struct tcx_flow *known = find_published(p, &port);
 	if (known) {
-		note(known, p);
+		note_known(known, p);
 		*flow = *known;
 	} else {
 		if (!port || is_group(p) || !is_local(skb, p, &p->key.destination) ||
@@ -724,11 +801,15 @@ INLINE int come_in(struct __sk_buff *skb, __u32 l3, struct packet *p, struct tcx
 
 SECTION("in") int masu_in(struct __sk_buff *skb)
 {
+	if (is_of_others(skb, ETH_HLEN))
+		return TCX_NEXT;
 	struct work *w = work();
 	return w ? come_in(skb, ETH_HLEN, &w->packet, &w->flow) : TCX_NEXT;
 }
 SECTION("in_raw") int masu_in_raw(struct __sk_buff *skb)
 {
+	if (is_of_others(skb, 0))
+		return TCX_NEXT;
 	struct work *w = work();
 	return w ? come_in(skb, 0, &w->packet, &w->flow) : TCX_NEXT;
 }
@@ -785,13 +866,35 @@ INLINE int go_out(struct __sk_buff *skb, __u32 l3, struct packet *p, struct tcx_
 	return TCX_NEXT;
 }
 
+/* Whether a packet that leaves is none of a container's, as far as a look at it in place tells. */
+INLINE int is_from_others(const struct __sk_buff *skb, __u32 l3)
+{
+	const char *at = (const char *)(long)skb->data + l3,
+		   *end = (const char *)(long)skb->data_end;
+	const struct tcx_setup *s = setup();
+	if (!s)
+		return 1;
+	if (skb->protocol == __builtin_bswap16(ETH_P_IP)) {
+		const struct ipv4 *ip = (const void *)at;
+		return at + sizeof(*ip) <= end && (ip->source & s->mask4) != s->subnet4;
+	}
+	const struct ipv6 *ip = (const void *)at;
+	if (skb->protocol != __builtin_bswap16(ETH_P_IPV6))
+		return 1;
+	return at + sizeof(*ip) <= end && !in_subnet(s, &ip->source, 1);
+}
+
 SECTION("out") int masu_out(struct __sk_buff *skb)
 {
+	if (is_from_others(skb, ETH_HLEN))
+		return TCX_NEXT;
 	struct work *w = work();
 	return w ? go_out(skb, ETH_HLEN, &w->packet, &w->flow) : TCX_NEXT;
 }
 SECTION("out_raw") int masu_out_raw(struct __sk_buff *skb)
 {
+	if (is_from_others(skb, 0))
+		return TCX_NEXT;
 	struct work *w = work();
 	return w ? go_out(skb, 0, &w->packet, &w->flow) : TCX_NEXT;
 }
@@ -805,7 +908,7 @@ INLINE int from_host(struct __sk_buff *skb, struct packet *p, struct tcx_flow *f
 		return TCX_NEXT;
 	struct tcx_flow *known = find_published(p, &port);
 	if (known) {
-		note(known, p);
+		note_known(known, p);
 		*flow = *known;
 	} else {
 		if (!port || is_group(p))
@@ -830,6 +933,8 @@ INLINE int from_host(struct __sk_buff *skb, struct packet *p, struct tcx_flow *f
 
 SECTION("lo") int masu_lo(struct __sk_buff *skb)
 {
+	if (is_of_others(skb, ETH_HLEN))
+		return TCX_NEXT;
 	struct work *w = work();
 	return w ? from_host(skb, &w->packet, &w->flow) : TCX_NEXT;
 }

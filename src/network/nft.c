@@ -130,6 +130,14 @@ static void match_subnet(struct netlink_batch *batch, int family, const void *ad
 	expr_compare(batch, NFT_CMP_EQ, value, bytes);
 }
 
+/* "ip daddr != ADDRESS" of a packet whose family is known. */
+static void unless_address(struct netlink_batch *batch, int family, const void *address)
+{
+	unsigned size = family == AF_INET ? 4 : 16, offset = family == AF_INET ? 16 : 24;
+	expr_payload(batch, NFT_PAYLOAD_NETWORK_HEADER, offset, size, NFT_REG_1);
+	expr_compare(batch, NFT_CMP_NEQ, address, size);
+}
+
 /*
  * Between two containers of a routed network nothing is translated, so no connection has to be
  * known. What goes to the gateway may be the answer to something that was.
@@ -137,17 +145,28 @@ static void match_subnet(struct netlink_batch *batch, int family, const void *ad
 static void put_untracked(struct netlink_batch *batch, const struct nft_network *network,
 			  int family, const void *gateway, uint8_t prefix)
 {
-	uint8_t whole = family == AF_INET ? 32 : 128;
 	size_t rule = begin_rule(batch, network->table, "guard");
-	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
-	match_subnet(batch, family, gateway, whole, true);
-	expr_verdict(batch, NF_ACCEPT, NULL);
-	netlink_nest_end(batch, rule);
-	rule = begin_rule(batch, network->table, "guard");
-	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
 	match_subnet(batch, family, gateway, prefix, true);
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
+	unless_address(batch, family, gateway);
 	expr_notrack(batch);
-	expr_verdict(batch, NF_ACCEPT, NULL);
+	netlink_nest_end(batch, rule);
+}
+
+/* Where BPF programs masquerade they have marked the answers that they have translated. */
+static void put_foreign(struct netlink_batch *batch, const struct nft_network *network, int family,
+			const void *gateway, uint8_t prefix)
+{
+	static const uint32_t mark = TCX_PRIORITY;
+	size_t rule = begin_rule(batch, network->table, "guard");
+	match_subnet(batch, family, gateway, prefix, true);
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_NEQ, network->bridge);
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_NEQ, "lo");
+	if (network->programs) {
+		expr_meta(batch, NFT_META_PRIORITY, NFT_REG_1);
+		expr_compare(batch, NFT_CMP_NEQ, &mark, sizeof(mark));
+	}
+	expr_verdict(batch, NF_DROP, NULL);
 	netlink_nest_end(batch, rule);
 }
 
@@ -156,8 +175,8 @@ static void put_untracked(struct netlink_batch *batch, const struct nft_network 
  *  - nobody but the host itself reaches 127.0.0.0/8 (a port published there would be reachable from
  *    the neighbours, and with route_localnet the host's own services from containers);
  *  - containers are reachable from outside through their published ports only, also for a
- *    neighbour that has a route to their subnet (moby #45610), and from other bridges not at all;
- *    where BPF programs masquerade, they have marked the answers that they have translated.
+ *    neighbour that has a route to their subnet (moby #45610), and from other bridges not at all.
+ * Every packet that comes in passes it, so each rule begins with what is not so for most of them.
  */
 static void put_guard(struct netlink_batch *batch, const struct nft_network *network)
 {
@@ -165,39 +184,18 @@ static void put_guard(struct netlink_batch *batch, const struct nft_network *net
 	const char *table = network->table;
 	put_base_chain(batch, table, "guard", "filter", NF_INET_PRE_ROUTING, -300);
 	size_t rule = begin_rule(batch, table, "guard");
-	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, "lo");
-	expr_verdict(batch, NF_ACCEPT, NULL);
-	netlink_nest_end(batch, rule);
-	rule = begin_rule(batch, table, "guard");
 	match_subnet(batch, AF_INET, loopback, 8, true);
+	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_NEQ, "lo");
 	expr_verdict(batch, NF_DROP, NULL);
 	netlink_nest_end(batch, rule);
 	if (network->routed)
 		put_untracked(batch, network, AF_INET, &network->ipv4, network->ipv4_prefix);
-	if (network->routed && network->ipv6_prefix)
-		put_untracked(batch, network, AF_INET6, &network->ipv6, network->ipv6_prefix);
-	rule = begin_rule(batch, table, "guard");
-	expr_interface(batch, NFT_META_IIFNAME, NFT_CMP_EQ, network->bridge);
-	expr_verdict(batch, NF_ACCEPT, NULL);
-	netlink_nest_end(batch, rule);
-	if (network->programs) {
-		static const uint32_t mark = TCX_PRIORITY;
-		rule = begin_rule(batch, table, "guard");
-		expr_meta(batch, NFT_META_PRIORITY, NFT_REG_1);
-		expr_compare(batch, NFT_CMP_EQ, &mark, sizeof(mark));
-		expr_verdict(batch, NF_ACCEPT, NULL);
-		netlink_nest_end(batch, rule);
-	}
-	rule = begin_rule(batch, table, "guard");
-	match_subnet(batch, AF_INET, &network->ipv4, network->ipv4_prefix, true);
-	expr_verdict(batch, NF_DROP, NULL);
-	netlink_nest_end(batch, rule);
+	put_foreign(batch, network, AF_INET, &network->ipv4, network->ipv4_prefix);
 	if (!network->ipv6_prefix)
 		return;
-	rule = begin_rule(batch, table, "guard");
-	match_subnet(batch, AF_INET6, &network->ipv6, network->ipv6_prefix, true);
-	expr_verdict(batch, NF_DROP, NULL);
-	netlink_nest_end(batch, rule);
+	if (network->routed)
+		put_untracked(batch, network, AF_INET6, &network->ipv6, network->ipv6_prefix);
+	put_foreign(batch, network, AF_INET6, &network->ipv6, network->ipv6_prefix);
 }
 
 /* "dnat ip to meta l4proto . [ip daddr .] th dport map @map": the key is built in 32-bit registers,

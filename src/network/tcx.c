@@ -85,6 +85,7 @@ static int open_maps(void *opaque, int interface, uint32_t side, int program_fd,
 		return 0;
 	tcx->ports_fd = bpf_map_by_id(found->maps[TCX_PORTS]);
 	tcx->hosts_fd = bpf_map_by_id(found->maps[TCX_HOSTS]);
+	tcx->seen_fd = bpf_map_by_id(found->maps[TCX_SEEN]);
 	tcx->masquerades = found->setup.masquerade;
 	return tcx->ports_fd < 0 || tcx->hosts_fd < 0 ? -ENOENT : 1;
 }
@@ -105,6 +106,7 @@ void tcx_close(struct tcx *tcx)
 {
 	cleanup_close(&tcx->ports_fd);
 	cleanup_close(&tcx->hosts_fd);
+	cleanup_close(&tcx->seen_fd);
 }
 
 /* ---- attaching ---- */
@@ -401,7 +403,8 @@ int tcx_install(struct bridge *bridge, const char *directory, bool masquerade, s
 	}
 	if (r < 0)
 		return r;
-	struct tcx tcx = { object.maps[TCX_PORTS], object.maps[TCX_HOSTS], masquerade };
+	struct tcx tcx = { object.maps[TCX_PORTS], object.maps[TCX_HOSTS], object.maps[TCX_SEEN],
+			   masquerade };
 	r = bpf_map_put(object.maps[TCX_SETUP], &zero, &setup, 0);
 	if (r == 0)
 		r = forwarding_loopback();
@@ -413,7 +416,7 @@ int tcx_install(struct bridge *bridge, const char *directory, bool masquerade, s
 				   "BPF programs cannot be attached to the interfaces "
 				   "(tcx, CONFIG_NET_XGRESS)");
 	}
-	object.maps[TCX_PORTS] = object.maps[TCX_HOSTS] = -1;
+	object.maps[TCX_PORTS] = object.maps[TCX_HOSTS] = object.maps[TCX_SEEN] = -1;
 	*ret = tcx;
 	return 0;
 }

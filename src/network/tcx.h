@@ -13,10 +13,10 @@ struct bridge;
 
 /* The maps of a network's programs. */
 struct tcx {
-	int ports_fd, hosts_fd;
+	int ports_fd, hosts_fd, seen_fd;
 	bool masquerades;
 };
-#define TCX_NONE ((struct tcx) { -1, -1, false })
+#define TCX_NONE ((struct tcx) { -1, -1, -1, false })
 
 /* The programs of the bridge: -ENOENT where it has none. */
 int tcx_open(int bridge_index, struct tcx *ret);

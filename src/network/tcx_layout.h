@@ -55,7 +55,8 @@ struct tcx_flow {
 	__u8 way;
 	__u8 closing; /* a TCP connection that was ended or refused */
 	__u16 zero;
-	__u32 seen; /* in units of 2^30 ns */
+	__u32 seen;    /* in units of 2^30 ns */
+	__u32 checked; /* of UDP: tcx_seen.changes when it led where its port leads */
 };
 
 /* Map "masu_parts": which flow the later fragments of a datagram belong to. */
@@ -77,6 +78,17 @@ struct tcx_setup {
 	__u32 scrubs;	   /* redirect_peer leaves the host's route behind (Linux 6.16) */
 	__u32 programs[2]; /* ids of "masu_in" and "masu_in_raw" */
 	__u32 programs_out[2];
+};
+
+/*
+ * Map "masu_seen", one entry: which ports anything here is about, so that all other packets are let
+ * go after one look. By protocol (TCP, UDP) and port in host byte order. Both sides change it with
+ * atomic instructions; what a killed process has left too high costs time and nothing else.
+ */
+struct tcx_seen {
+	__u32 changes;		    /* of the map of ports */
+	__u32 flows[2][65536 / 32]; /* bits: connections are, or were, translated */
+	__u16 published[2][65536];  /* how many elements of the map of ports there are */
 };
 
 /* What the uplink's program has let in goes by the guard of the table. */

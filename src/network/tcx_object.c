@@ -22,7 +22,7 @@
 const char *const tcx_map_names[TCX_MAPS] = {
 	[TCX_PORTS] = "masu_ports", [TCX_HOSTS] = "masu_hosts", [TCX_FLOWS] = "masu_flows",
 	[TCX_PARTS] = "masu_parts", [TCX_SETUP] = "masu_setup", [TCX_WORK] = "masu_work",
-	[TCX_NEAR] = "masu_near",
+	[TCX_NEAR] = "masu_near",   [TCX_SEEN] = "masu_seen",
 };
 
 const char *const tcx_program_names[TCX_PROGRAMS] = {

@@ -11,6 +11,7 @@ enum tcx_map {
 	TCX_SETUP,
 	TCX_WORK,
 	TCX_NEAR,
+	TCX_SEEN,
 	TCX_MAPS
 };
 extern const char *const tcx_map_names[TCX_MAPS];

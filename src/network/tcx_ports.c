@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/str.h"
 #include "network/tcx.h"
@@ -60,6 +61,26 @@ static size_t make_elements(const struct network_port *port, const struct nft_ta
 	return count;
 }
 
+/*
+ * How many elements the port has, for the programs. Counted before there is one and until there is
+ * none; who is killed in between leaves too many. Where the map is not to be had, which is so with
+ * programs of an earlier masu, these do not look at it.
+ */
+static int count_element(const struct tcx *tcx, const struct tcx_port_key *key, int change)
+{
+	if (tcx->seen_fd < 0)
+		return 0;
+	struct tcx_seen *seen =
+		mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED, tcx->seen_fd, 0);
+	if (seen == MAP_FAILED)
+		return -errno;
+	__atomic_fetch_add(&seen->published[key->protocol == IPPROTO_UDP][ntohs(key->port)],
+			   (uint16_t)change, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&seen->changes, 1, __ATOMIC_SEQ_CST);
+	munmap(seen, sizeof(*seen));
+	return 0;
+}
+
 /* Whether the port leads to the element's container. */
 static int is_ours(const struct tcx *tcx, const struct element *element)
 {
@@ -77,7 +98,12 @@ int tcx_publish(const struct tcx *tcx, const struct network_port *port,
 	int r = 0;
 	for (size_t i = 0; i < count && r == 0; i++) {
 		const struct element *element = &elements[i];
+		r = count_element(tcx, &element->key, 1);
+		if (r < 0)
+			break;
 		r = bpf_map_put(tcx->ports_fd, &element->key, &element->value, BPF_NOEXIST);
+		if (r < 0)
+			(void)count_element(tcx, &element->key, -1);
 		if (r == -EEXIST)
 			r = is_ours(tcx, element) > 0
 				    ? bpf_map_put(tcx->ports_fd, &element->key, &element->value, 0)
@@ -98,6 +124,8 @@ int tcx_unpublish(const struct tcx *tcx, const struct network_port *port,
 		if (is_ours(tcx, &elements[i]) > 0) {
 			int one = bpf_map_delete(tcx->ports_fd, &elements[i].key);
 			r = one < 0 && one != -ENOENT ? one : r;
+			if (one == 0)
+				(void)count_element(tcx, &elements[i].key, -1);
 		}
 	return r;
 }

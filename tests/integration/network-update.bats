@@ -63,15 +63,20 @@ is_free() { python3 -c 'import socket, sys; s = socket.socket(socket.AF_INET6); 
 }
 
 @test "one port of several on the same port of the container; what stays is not interrupted" {
-	web -p 8080:80 -p 8081:80 -p 8082:80
+	web -p 8080:80 -p 8081:80 -p 8082:80 -p 8083:80,mode=bpf
 	page http://127.0.0.1:8081/page
-	exec 5<>/dev/tcp/127.0.0.1/8081
-	m update --publish-rm 8080:80 --publish-rm 8082:80 web >/dev/null
+	page http://127.0.0.1:8083/page
+	exec 5<>/dev/tcp/127.0.0.1/8081 6<>/dev/tcp/127.0.0.1/8083
+	m update --publish-rm 8080:80 --publish-rm 8082:80 --publish-rm 8083:80 web >/dev/null
 	[ "$(ports)" = "80/tcp -> 0.0.0.0:8081;" ]
 	printf 'GET /page HTTP/1.0\r\n\r\n' >&5
 	grep -q served <&5
-	exec 5>&-
+	# Connections by BPF programs outlive their port as well.
+	printf 'GET /page HTTP/1.0\r\n\r\n' >&6
+	grep -q served <&6
+	exec 5>&- 6>&-
 	refused http://127.0.0.1:8080/page
+	refused http://127.0.0.1:8083/page
 }
 
 @test "a port that is taken is refused, and all is as it was" {
