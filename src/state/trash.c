@@ -8,12 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/btrfs.h>
-#include <linux/btrfs_tree.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +18,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "sys/fs.h"
+#include "sys/subvolume.h"
 #include "sys/syscalls.h"
 
 #define TRASH	  "trash"
@@ -101,25 +98,16 @@ static bool unmount_layer(int parent, const char *name)
 	       umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
 }
 
-static bool destroy_subvolume(int parent, const char *name)
-{
-	struct btrfs_ioctl_vol_args args = { 0 };
-	return fs_is_type(parent, BTRFS_SUPER_MAGIC) &&
-	       str_format(args.name, sizeof(args.name), "%s", name) == 0 &&
-	       ioctl(parent, BTRFS_IOC_SNAP_DESTROY, &args) == 0;
-}
-
 /* One that a container made others in: those go with what else is in it. */
 static int delete_subvolume(struct deletion *d, int parent, const char *name, unsigned depth)
 {
 	struct stat st;
-	if (destroy_subvolume(parent, name))
+	if (subvolume_destroy(parent, name) == 0)
 		return 0;
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (!fs_is_type(fd, BTRFS_SUPER_MAGIC) || !fs_is_type(parent, BTRFS_SUPER_MAGIC) ||
-	    fstat(fd, &st) < 0 || st.st_ino != BTRFS_FIRST_FREE_OBJECTID) {
+	if (!subvolume_is(fd) || fstat(fd, &st) < 0) {
 		close(fd);
 		return -EXDEV;
 	}
@@ -129,7 +117,7 @@ static int delete_subvolume(struct deletion *d, int parent, const char *name, un
 	d->dev = outer;
 	if (r < 0 || d->left == 0)
 		return r;
-	return destroy_subvolume(parent, name) ? 0 : -errno;
+	return subvolume_destroy(parent, name);
 }
 
 static int delete_directory(struct deletion *d, int parent, const char *name, unsigned depth)

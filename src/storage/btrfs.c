@@ -17,6 +17,7 @@
 #include "storage/drivers.h"
 #include "storage/whole.h"
 #include "sys/fs.h"
+#include "sys/subvolume.h"
 
 static bool supported(int root_fd, const char **reason)
 {
@@ -30,12 +31,8 @@ static int make(struct storage *s, int dir, int from, struct masu_error *err)
 {
 	_cleanup_close_ int below = -1;
 	int r = from < 0 ? 0 : whole_open_place(s, from, true, &below);
-	struct btrfs_ioctl_vol_args_v2 args = { .fd = below, .name = OVERLAY_ROOT };
 	if (r == 0)
-		r = ioctl(dir, from < 0 ? BTRFS_IOC_SUBVOL_CREATE_V2 : BTRFS_IOC_SNAP_CREATE_V2,
-			  &args) < 0
-			    ? -errno
-			    : 0;
+		r = subvolume_make(dir, OVERLAY_ROOT, below, false);
 	return r < 0 ? error_errno(err, r, "subvolume") : 0;
 }
 

@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "sys/fs.h"
+#include "sys/subvolume.h"
 #include "tree/make.h"
 #include "tree/walk.h"
 #include "volume/internal.h"
@@ -54,6 +56,27 @@ int volume_copy_tree(int source, int target, struct masu_error *err)
 	_cleanup_tree_maker_ struct tree_maker *maker = NULL;
 	int r = tree_maker_new(target, &options, &maker, err);
 	return r < 0 ? r : tree_scan(source, &walk, tree_maker_sink(maker), err);
+}
+
+int volume_make_data(int dir, const char *name)
+{
+	return subvolume_make(dir, name, -1, false) == 0 || mkdirat(dir, name, 0755) == 0 ? 0
+											  : -errno;
+}
+
+int volume_copy_data(int source, int dir, const char *name, bool frozen, struct masu_error *err)
+{
+	if (subvolume_is_plain(source) && subvolume_make(dir, name, source, frozen) == 0)
+		return 0;
+	int r = volume_make_data(dir, name);
+	if (r < 0)
+		return error_errno(err, r, "%s", name);
+	_cleanup_close_ int target =
+		openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (target < 0)
+		return error_errno(err, -errno, "%s", name);
+	r = volume_copy_tree(source, target, err);
+	return r == 0 && syncfs(target) < 0 ? error_errno(err, -errno, "syncfs") : r;
 }
 
 static int copy_marked(int source, int target, int volume_dir, struct masu_error *err)

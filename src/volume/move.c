@@ -14,6 +14,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "state/record.h"
+#include "state/trash.h"
 #include "sys/fs.h"
 #include "sys/project_quota.h"
 #include "sys/syscalls.h"
@@ -34,7 +35,7 @@ struct move {
 /* ---- staging ---- */
 
 /* Under the lock of MOVING. */
-static int sweep_locked(int all, bool dry)
+static int sweep_locked(int root_fd, int all, bool dry)
 {
 	_cleanup_arena_ struct arena arena;
 	const char **names;
@@ -53,8 +54,10 @@ static int sweep_locked(int all, bool dry)
 		if (dry)
 			continue;
 		project_quota_clear(dir);
-		r = fs_remove_tree(all, names[i]);
+		r = trash_move(root_fd, all, names[i], "volume-moving");
 	}
+	if (found > 0 && !dry)
+		trash_empty(root_fd, 0);
 	return r < 0 ? r : found;
 }
 
@@ -72,7 +75,7 @@ int volume_sweep_moves(int root_fd, bool dry)
 	_cleanup_close_ int all = lock_moving(root_fd);
 	if (all < 0)
 		return all == -ENOENT ? 0 : all;
-	return sweep_locked(all, dry);
+	return sweep_locked(root_fd, all, dry);
 }
 
 /* A directory of its own, locked; @ret_path is where it is below the root. */
@@ -83,7 +86,7 @@ static int stage(int root_fd, char *ret_path, size_t size, int *ret_dir, int *re
 	if (mkdirat(root_fd, MOVING, 0700) < 0 && errno != EEXIST)
 		return error_errno(err, -errno, MOVING);
 	_cleanup_close_ int all = lock_moving(root_fd);
-	int r = all < 0 ? all : sweep_locked(all, false);
+	int r = all < 0 ? all : sweep_locked(root_fd, all, false);
 	if (r >= 0)
 		r = id_random(id);
 	if (r == 0)
@@ -110,11 +113,8 @@ static int copy_data(int source, int target, struct masu_error *err)
 {
 	_cleanup_close_ int from =
 		openat(source, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (from < 0 || mkdirat(target, "_data", 0755) < 0)
-		return error_errno(err, -errno, "_data");
-	_cleanup_close_ int to =
-		openat(target, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return to < 0 ? error_errno(err, -errno, "_data") : volume_copy_tree(from, to, err);
+	return from < 0 ? error_errno(err, -errno, "_data")
+			: volume_copy_data(from, target, "_data", false, err);
 }
 
 static int copy_snapshot(const struct move *move, int from_all, int to_all, const char *name,
@@ -207,7 +207,8 @@ static int move_by_copy(struct move *move, const char *path, struct masu_error *
 		r = publish(move->to, staged, path, target, err);
 	if (r < 0) {
 		project_quota_clear(target);
-		fs_remove_tree(move->to->root_fd, staged);
+		trash_move(move->to->root_fd, move->to->root_fd, staged, "volume-moving");
+		trash_empty(move->to->root_fd, 0);
 		return r;
 	}
 	r = volume_remove(move->from->root_fd, move->from->name, err);

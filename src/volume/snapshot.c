@@ -17,6 +17,7 @@
 #include "state/record.h"
 #include "state/trash.h"
 #include "sys/fs.h"
+#include "sys/subvolume.h"
 #include "sys/syscalls.h"
 #include "tree/make.h"
 #include "tree/tar_write.h"
@@ -77,6 +78,19 @@ static int check_kind(struct arena *arena, const struct volume *volume, struct m
 			 volume->name, source.device);
 }
 
+/* What is in staging: a copy of the data, or a snapshot with one in it. */
+static int discard(int dir)
+{
+	_cleanup_close_ int staging =
+		openat(dir, STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (staging < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (subvolume_destroy(dir, STAGING) == 0)
+		return 0;
+	subvolume_destroy(staging, "_data");
+	return fs_remove_tree(dir, STAGING);
+}
+
 static int work_open(int root_fd, const char *root, struct arena *arena, const char *name,
 		     bool change, struct work *ret, struct masu_error *err)
 {
@@ -93,29 +107,8 @@ static int work_open(int root_fd, const char *root, struct arena *arena, const c
 		return error_set(err, -ENOENT, "get %s: no such volume", name);
 	if (ret->lock < 0)
 		return error_wrap(err, "volume %s", name);
-	r = fs_remove_tree(ret->dir, STAGING);
+	r = discard(ret->dir);
 	return r < 0 ? error_errno(err, r, "volume %s: what a killed copy left", name) : 0;
-}
-
-/* ---- copies ---- */
-
-static int copy_durably(int source, int target, struct masu_error *err)
-{
-	int r = volume_copy_tree(source, target, err);
-	return r == 0 && syncfs(target) < 0 ? error_errno(err, -errno, "syncfs") : r;
-}
-
-/* A copy of @source as @path in the volume's directory. */
-static int copy_to(const struct work *work, int source, const char *path, struct masu_error *err)
-{
-	if (mkdirat(work->dir, path, 0755) < 0)
-		return error_errno(err, -errno, "volume %s: %s", work->volume.name, path);
-	_cleanup_close_ int target =
-		openat(work->dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (target < 0)
-		return error_errno(err, -errno, "volume %s: %s", work->volume.name, path);
-	int r = copy_durably(source, target, err);
-	return r < 0 ? error_wrap(err, "volume %s", work->volume.name) : 0;
 }
 
 /* ---- snapshots ---- */
@@ -140,13 +133,13 @@ static int build_snapshot(struct arena *arena, const struct work *work, struct m
 		return error_set(err, -ENOMEM, "out of memory");
 	if (mkdirat(work->dir, STAGING, 0700) < 0)
 		return error_errno(err, -errno, "volume %s", work->volume.name);
-	int r = copy_to(work, work->data, STAGING "/_data", err);
-	if (r < 0)
-		return r;
 	_cleanup_close_ int dir =
 		openat(work->dir, STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return dir < 0 ? error_errno(err, -errno, "volume %s", work->volume.name)
-		       : write_snapshot_record(dir, created, err);
+	if (dir < 0)
+		return error_errno(err, -errno, "volume %s", work->volume.name);
+	int r = volume_copy_data(work->data, dir, "_data", true, err);
+	return r < 0 ? error_wrap(err, "volume %s", work->volume.name)
+		     : write_snapshot_record(dir, created, err);
 }
 
 static int publish_snapshot(const struct work *work, const char *snapshot, struct masu_error *err)
@@ -184,7 +177,7 @@ int volume_snapshot_make(int root_fd, const char *root, struct arena *arena, con
 	if (r == 0)
 		r = publish_snapshot(&work, snapshot, err);
 	if (r < 0)
-		fs_remove_tree(work.dir, STAGING);
+		discard(work.dir);
 	return r;
 }
 
@@ -261,8 +254,11 @@ int volume_restore(int root_fd, const char *root, struct arena *arena, const cha
 		       : error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = work_open(root_fd, root, arena, source, false, &from, err);
-	if (r == 0)
-		r = copy_to(&work, from.data, STAGING, err);
+	if (r == 0) {
+		r = volume_copy_data(from.data, work.dir, STAGING, false, err);
+		if (r < 0)
+			error_wrap(err, "volume %s", volume);
+	}
 	if (r == 0) {
 		r = sys_renameat2(work.dir, STAGING, work.dir, "_data", RENAME_EXCHANGE);
 		if (r == 0)
@@ -276,10 +272,10 @@ int volume_restore(int root_fd, const char *root, struct arena *arena, const cha
 	return r;
 }
 
-static int fill_from(void *data, int target, struct masu_error *err)
+static int make_from(void *data, int dir, struct masu_error *err)
 {
 	const struct work *from = data;
-	return copy_durably(from->data, target, err);
+	return volume_copy_data(from->data, dir, "_data", false, err);
 }
 
 int volume_clone(int root_fd, const char *root, struct arena *arena, const char *from,
@@ -295,7 +291,7 @@ int volume_clone(int root_fd, const char *root, struct arena *arena, const char 
 					.label_count = source.volume.label_count,
 					.options = source.volume.options,
 					.option_count = source.volume.option_count };
-	return volume_make_filled(root_fd, root, arena, &request, fill_from, &source, &made, err);
+	return volume_make_by(root_fd, root, arena, &request, make_from, &source, &made, err);
 }
 
 /* ---- archives ---- */

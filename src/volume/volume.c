@@ -23,7 +23,6 @@
 #include "volume/internal.h"
 
 #define VOLUME_MODE 0711 /* what is below _data has modes of its own */
-#define DATA_MODE   0755
 #define MAKE_TRIES  8
 
 int volume_path(const char *name, char ret[VOLUME_PATH_MAX], struct masu_error *err)
@@ -221,9 +220,10 @@ static int unmake(int root_fd, const char *path, int dir, int r)
 /* How a volume is to be made. */
 struct making {
 	const struct volume *request;
-	volume_fill fill; /* NULL: it is empty */
-	void *fill_data;
-	uint64_t size; /* bytes, 0: no limit */
+	volume_fill make; /* of _data, in the volume's directory; NULL: it is made empty */
+	volume_fill fill; /* of _data; NULL: it stays as it was made */
+	void *data;	  /* theirs */
+	uint64_t size;	  /* bytes, 0: no limit */
 };
 
 /* An empty directory, whatever a killed creation left there, and what is to be in it. */
@@ -237,8 +237,10 @@ static int make_data(int dir, const struct making *making, struct masu_error *er
 		if (r < 0)
 			return error_wrap(err, "volume %s: size", making->request->name);
 	}
-	if (r == 0 && mkdirat(dir, "_data", DATA_MODE) < 0)
-		r = -errno;
+	if (r == 0 && making->make)
+		return making->make(making->data, dir, err);
+	if (r == 0)
+		r = volume_make_data(dir, "_data");
 	if (r < 0)
 		return error_errno(err, r, "volume %s: _data", making->request->name);
 	if (!making->fill)
@@ -246,7 +248,7 @@ static int make_data(int dir, const struct making *making, struct masu_error *er
 	_cleanup_close_ int data =
 		openat(dir, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return data < 0 ? error_errno(err, -errno, "volume %s: _data", making->request->name)
-			: making->fill(making->fill_data, data, err);
+			: making->fill(making->data, data, err);
 }
 
 /* Under the volume's lock: its data directory and, last, its record. */
@@ -288,7 +290,7 @@ static int make(int root_fd, const char *root, struct arena *arena, const struct
 	}
 	/* Somebody else may have made it meanwhile. */
 	int r = read_finished(root_fd, dir, root, name, arena, ret, NULL);
-	if (r == 0 && making->fill)
+	if (r == 0 && (making->fill || making->make))
 		return error_set(err, -EEXIST, "a volume named %s exists already", name);
 	if (r != -ENOENT)
 		return r < 0 ? error_set(err, r, "volume %s: volume.json is damaged", name) : 0;
@@ -326,16 +328,29 @@ int volume_ensure(int root_fd, const char *root, struct arena *arena, const stru
 	return r == -ENOENT ? make_somehow(root_fd, root, arena, &making, path, ret, err) : r;
 }
 
+static int make_new(int root_fd, const char *root, struct arena *arena, struct making *making,
+		    struct volume *ret, struct masu_error *err)
+{
+	char path[VOLUME_PATH_MAX];
+	int r = volume_path(making->request->name, path, err);
+	if (r == 0)
+		r = check_request(arena, making->request, &making->size, err);
+	return r < 0 ? r : make_somehow(root_fd, root, arena, making, path, ret, err);
+}
+
 int volume_make_filled(int root_fd, const char *root, struct arena *arena,
 		       const struct volume *request, volume_fill fill, void *data,
 		       struct volume *ret, struct masu_error *err)
 {
-	char path[VOLUME_PATH_MAX];
-	struct making making = { .request = request, .fill = fill, .fill_data = data };
-	int r = volume_path(request->name, path, err);
-	if (r == 0)
-		r = check_request(arena, request, &making.size, err);
-	return r < 0 ? r : make_somehow(root_fd, root, arena, &making, path, ret, err);
+	struct making making = { .request = request, .fill = fill, .data = data };
+	return make_new(root_fd, root, arena, &making, ret, err);
+}
+
+int volume_make_by(int root_fd, const char *root, struct arena *arena, const struct volume *request,
+		   volume_fill make, void *data, struct volume *ret, struct masu_error *err)
+{
+	struct making making = { .request = request, .make = make, .data = data };
+	return make_new(root_fd, root, arena, &making, ret, err);
 }
 
 int volume_settle(int root_fd, const char *root, struct arena *arena, const char *name,
