@@ -3,17 +3,23 @@
 #include <math.h>
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
 #include "cold/bench/configuration.h"
+#include "cold/bench/place_internal.h"
 #include "cold/bench/show.h"
+#include "cold/bench/spawn.h"
 #include "cold/bench/stats.h"
 #include "cold/bench/workload.h"
 
@@ -339,6 +345,54 @@ static void test_workloads(void **state)
 	assert_null(workload_at(workload_count()));
 }
 
+/* ---- programs ---- */
+
+static void assert_said(const char *printed, const char *expected)
+{
+	_cleanup_buf_ struct buf text;
+	buf_init(&text, 1024);
+	buf_puts(&text, printed);
+	assert_string_equal(place_said(&text), expected);
+}
+
+static void test_what_a_program_said(void **state)
+{
+	assert_said("", "it said nothing");
+	assert_said("masu: one line\n", "one line");
+	/* A banner is no reason. */
+	assert_said("sysbench 1.0.20\n\nFATAL: unable to connect\nFATAL: more\n",
+		    "FATAL: unable to connect");
+	assert_said("starting\nready\n  \n", "ready");
+}
+
+/* A grandchild in a session of its own, as a container's first process is, ends with it. */
+static void test_stop_ends_all(void **state)
+{
+	static const char *const argv[] = { "sh", "-c",
+					    "setsid sleep 300 & echo $!; wait; :", NULL };
+	_cleanup_close_ int printed = memfd_create("log", MFD_CLOEXEC);
+	_cleanup_buf_ struct buf text;
+	struct spawn spawn = { .argv = argv, .netns = -1, .cpu = SPAWN_NOT_PINNED, .log = printed };
+	struct masu_error err = { 0 };
+	pid_t pid;
+	buf_init(&text, 1024);
+	assert_int_equal(spawn_start(&spawn, &pid, &err), 0);
+	for (int i = 0; i < 1000 && !text.len; i++) {
+		usleep(10000);
+		assert_int_equal(spawn_read(printed, &text), 0);
+	}
+	pid_t grandchild = (pid_t)strtol(buf_str(&text), NULL, 10);
+	assert_true(grandchild > 1);
+	assert_int_equal(kill(grandchild, 0), 0);
+	spawn_stop(pid);
+	/* Its new parent may not have waited for it yet: as a zombie it is gone, too. */
+	char path[64], line[256] = "";
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)grandchild);
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	if (file && fgets(line, sizeof(line), file))
+		assert_non_null(strstr(line, ") Z "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +410,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_columns, setup, teardown),
 		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_workloads),
+		cmocka_unit_test(test_what_a_program_said),
+		cmocka_unit_test(test_stop_ends_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,7 +190,9 @@ static int go_unprivileged(struct place *place)
 
 int place_open(struct place *ret, struct arena *arena, const char *parent, struct masu_error *err)
 {
-	*ret = (struct place) { .arena = arena, .client = -1, .host = HOST_ADDRESS };
+	*ret = (struct place) {
+		.arena = arena, .client = -1, .serving_log = -1, .host = HOST_ADDRESS
+	};
 	ret->unprivileged = geteuid() != 0;
 	buf_init(&ret->out, 16u << 20);
 	buf_init(&ret->errors, 16u << 20);
@@ -250,14 +252,29 @@ void place_close(struct place *place)
 	place->scratch = NULL;
 }
 
-/* The first line that says something, for a message. */
-static const char *first_line(struct buf *text)
+static bool names_failure(const char *line)
 {
-	char *line = text->data;
-	if (!line || !text->len)
-		return "it said nothing";
-	line[strcspn(line, "\n")] = '\0';
-	return str_after(line, "masu: ") ?: line;
+	static const char *const words[] = { "rror",	  "ERROR",   "FATAL",  "fatal",
+					     "ailed",	  "annot",   "denied", "refused",
+					     "not found", "No such", "nvalid" };
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strstr(line, words[i]))
+			return true;
+	return false;
+}
+
+const char *place_said(struct buf *text)
+{
+	char *rest = text->len ? text->data : NULL, *line;
+	const char *last = "it said nothing";
+	while (rest && (line = strsep(&rest, "\n"))) {
+		if (!line[strspn(line, " \t\r")])
+			continue;
+		last = str_after(line, "masu: ") ?: line;
+		if (names_failure(line))
+			break;
+	}
+	return last;
 }
 
 int place_check(struct place *place, const struct spawn_result *result, const char *what,
@@ -267,7 +284,7 @@ int place_check(struct place *place, const struct spawn_result *result, const ch
 		return 0;
 	const char *name = strrchr(what, '/') ? strrchr(what, '/') + 1 : what;
 	return error_set(err, -EIO, "%s: status %d: %.200s", name, result->status,
-			 first_line(place->errors.len ? &place->errors : &place->out));
+			 place_said(place->errors.len ? &place->errors : &place->out));
 }
 
 int place_host(struct place *place, const char *const *argv, double limit, double *ret_wall,

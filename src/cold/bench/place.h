@@ -39,6 +39,7 @@ struct place {
 	const struct configuration *serving;
 	const char *serving_name;
 	pid_t serving_pid;
+	int serving_log;	/* what a server that has no engine printed, or -1 */
 	pid_t registry;		/* for pulls; 0: none was needed */
 	pid_t docker;		/* its daemon, likewise */
 	struct buf out, errors; /* of the last command */
@@ -79,7 +80,8 @@ struct place_run {
 int place_run(struct place *place, const struct place_run *run, double *ret_wall,
 	      struct masu_error *err);
 
-/* Starts a server and waits until clients can connect to its first port. One at a time. */
+/* place_serve.c: starts a server and waits until clients can connect to its first port. One at a
+ * time. Where it does not come to answer, the error has what it said. */
 int place_serve(struct place *place, const struct place_run *run, struct masu_error *err);
 /* Ends it. Safe where nothing serves. */
 void place_stop(struct place *place);

@@ -1,13 +1,9 @@
-/* Running a program in a column: the words of each engine, servers and their clients. */
-#include <arpa/inet.h>
+/* Running a program in a column to its end: the words of each engine; clients. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -15,8 +11,6 @@
 #include "cold/bench/place.h"
 #include "cold/bench/place_internal.h"
 #include "cold/bench/spawn.h"
-
-#define READY_LIMIT 60.0
 
 const struct configuration place_plain_masu = { .name = "container", .maker = MAKER_MASU };
 
@@ -140,6 +134,12 @@ static int command_line(struct place *place, const struct place_run *run, const 
 			words_add(ret, name);
 		}
 		configuration_arguments(configuration, place->arena, run->ports, volume, ret);
+		/* Its containers are not this process's children: they inherit no CPU. */
+		if (configuration->maker == MAKER_DOCKER && pinned_to(place, run->cpu) >= 0) {
+			words_add(ret, "--cpuset-cpus");
+			words_add(ret,
+				  arena_printf(place->arena, "%d", pinned_to(place, run->cpu)));
+		}
 		if (run->extra)
 			words_split(ret, place->arena, run->extra);
 		words_add(ret, PLACE_IMAGE);
@@ -163,8 +163,8 @@ static int mount_kernel_files(struct place *place, struct masu_error *err)
 	return 0;
 }
 
-static int prepare(struct place *place, const struct place_run *run, const char *name,
-		   struct words *words, struct spawn *ret, struct masu_error *err)
+int place_prepare(struct place *place, const struct place_run *run, const char *name,
+		  struct words *words, struct spawn *ret, struct masu_error *err)
 {
 	bool native = run->configuration->maker == MAKER_NATIVE;
 	if (native && !place->unprivileged && !place->root_is_mounted) {
@@ -187,7 +187,7 @@ int place_run(struct place *place, const struct place_run *run, double *ret_wall
 	struct words words;
 	struct spawn spawn;
 	struct spawn_result result;
-	int r = prepare(place, run, NULL, &words, &spawn, err);
+	int r = place_prepare(place, run, NULL, &words, &spawn, err);
 	if (r == 0)
 		r = spawn_run(&spawn, &place->out, &place->errors, &result, err);
 	if (r == 0)
@@ -195,103 +195,6 @@ int place_run(struct place *place, const struct place_run *run, double *ret_wall
 	if (r == 0 && ret_wall)
 		*ret_wall = result.wall;
 	return r;
-}
-
-static bool accepts(const char *host, unsigned short port, int netns)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
-	_cleanup_close_ int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	inet_pton(AF_INET, host, &address.sin_addr);
-	if (own < 0 || (netns >= 0 && setns(netns, CLONE_NEWNET) < 0))
-		return false;
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct timeval patience = { .tv_sec = 1 };
-	bool yes = fd >= 0 &&
-		   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
-		   connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-	/* The socket stays the other namespace's; this process comes home. */
-	if (netns >= 0 && setns(own, CLONE_NEWNET) < 0)
-		abort();
-	return yes;
-}
-
-int place_wait_port(struct place *place, const char *host, unsigned short port, int netns,
-		    struct masu_error *err)
-{
-	const struct timespec pause = { .tv_nsec = 3000000 };
-	for (double end = spawn_now() + READY_LIMIT; spawn_now() < end;) {
-		if (accepts(host, port, netns))
-			return 0;
-		if (spawn_interrupted)
-			return error_errno(err, -EINTR, "waiting for the server");
-		nanosleep(&pause, NULL);
-	}
-	return error_set(err, -ETIMEDOUT, "port %d does not answer within %.0f s", port,
-			 READY_LIMIT);
-}
-
-int place_serve(struct place *place, const struct place_run *run, struct masu_error *err)
-{
-	enum maker maker = run->configuration->maker;
-	bool named = maker == MAKER_MASU || maker == MAKER_PODMAN || maker == MAKER_DOCKER;
-	struct words words;
-	struct spawn spawn;
-	struct spawn_result result;
-	place_stop(place);
-	place->serving_name = named ? place_name(place) : NULL;
-	int r = prepare(place, run, place->serving_name, &words, &spawn, err);
-	if (r < 0)
-		return r;
-	place->serving = run->configuration;
-	if (named) {
-		r = spawn_run(&spawn, &place->out, &place->errors, &result, err);
-		if (r == 0)
-			r = place_check(place, &result, run->argv[0], err);
-	} else {
-		r = spawn_start(&spawn, &place->serving_pid, err);
-	}
-	if (r == 0 && run->ports)
-		r = place_wait_port(place, place->host, run->ports[0], place->client, err);
-	if (r < 0)
-		place_stop(place);
-	return r;
-}
-
-/* What the client printed stays in place->out. */
-static void remove_container(const char *const *argv, struct masu_error *err)
-{
-	_cleanup_buf_ struct buf out, errors;
-	struct spawn_result result;
-	struct spawn spawn = { .argv = argv, .netns = -1, .cpu = SPAWN_NOT_PINNED, .limit = 60 };
-	buf_init(&out, 0);
-	buf_init(&errors, 0);
-	spawn_run(&spawn, &out, &errors, &result, err);
-}
-
-void place_stop(struct place *place)
-{
-	const struct configuration *serving = place->serving;
-	place->serving = NULL;
-	if (!serving)
-		return;
-	if (place->serving_name) {
-		struct words words = { .count = 0 };
-		struct masu_error ignored = { 0 };
-		sig_atomic_t interrupted = spawn_interrupted;
-		if (place_engine(place, serving, &words) < 0)
-			return;
-		words_add(&words, "rm");
-		words_add(&words, "-f");
-		words_add(&words, "-v");
-		words_add(&words, place->serving_name);
-		spawn_interrupted = 0;
-		remove_container(words.list, &ignored);
-		spawn_interrupted |= interrupted;
-	} else {
-		spawn_stop(place->serving_pid);
-	}
-	place->serving_name = NULL;
-	place->serving_pid = 0;
 }
 
 int place_ask(struct place *place, const char *const *argv, int cpu, double limit,

@@ -225,6 +225,22 @@ static void note_stalls(struct course *course)
 					course->stalled[at] / course->took[at];
 }
 
+/* A cell without a sample says why, whatever it was. */
+static void note_empty(struct runner *runner, struct course *course)
+{
+	const char *why = spawn_interrupted	       ? "interrupted before it had a sample"
+			  : spawn_now() > runner->ends ? "the time was over before it had a sample"
+						       : "it gave no such figure";
+	for (size_t at = 0; at < course->column_count; at++)
+		for (size_t i = 0; i < course->workload->metric_count; i++) {
+			if (!course->rows[i])
+				continue;
+			struct model_cell *cell = &course->rows[i]->cells[course->columns[at]];
+			if (!cell->count && !cell->why)
+				cell->why = why;
+		}
+}
+
 static int run_workload(struct runner *runner, const struct workload *workload, const char *lacks,
 			struct masu_error *err)
 {
@@ -238,6 +254,7 @@ static int run_workload(struct runner *runner, const struct workload *workload, 
 	choose_columns(runner, course, lacks);
 	run_rounds(runner, course);
 	note_stalls(course);
+	note_empty(runner, course);
 	runner->workloads_done++;
 	return 0;
 }

@@ -1,10 +1,12 @@
 #include "cold/bench/spawn.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -100,7 +102,7 @@ static int output_file(bool quiet, int *ret)
 	return quiet || *ret >= 0 ? 0 : -errno;
 }
 
-static int read_output(int fd, struct buf *ret)
+int spawn_read(int fd, struct buf *ret)
 {
 	buf_reset(ret);
 	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
@@ -182,9 +184,9 @@ int spawn_run(const struct spawn *spawn, struct buf *out, struct buf *errors,
 	}
 	munmap(started, sizeof(*started));
 	if (r == 0)
-		r = read_output(out_fd, out);
+		r = spawn_read(out_fd, out);
 	if (r == 0)
-		r = read_output(error_fd, errors);
+		r = spawn_read(error_fd, errors);
 	if (r == -ETIMEDOUT)
 		return error_set(err, r, "%s: took more than %.0f s", spawn->argv[0], spawn->limit);
 	return r < 0 ? error_errno(err, r, "%s", spawn->argv[0]) : 0;
@@ -200,7 +202,8 @@ int spawn_start(const struct spawn *spawn, pid_t *ret, struct masu_error *err)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(126);
-		become(spawn, program, -1, -1, &started);
+		int log = spawn->log > 0 ? spawn->log : -1;
+		become(spawn, program, log, log, &started);
 	}
 	if (pid < 0)
 		return error_errno(err, r < 0 ? r : -errno, "%s", spawn->argv[0]);
@@ -209,11 +212,84 @@ int spawn_start(const struct spawn *spawn, pid_t *ret, struct masu_error *err)
 	return 0;
 }
 
+/* ---- a process and all that came of it ---- */
+
+#define TREE_MAX 256
+#define END_MS	 10000
+
+struct tree {
+	pid_t pids[TREE_MAX];
+	int pidfds[TREE_MAX];
+	size_t count;
+};
+
+static bool is_in(const struct tree *tree, pid_t pid)
+{
+	for (size_t i = 0; i < tree->count; i++)
+		if (tree->pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* By pidfd, so that nobody else who gets the number meanwhile is meant. */
+static bool add_process(struct tree *tree, pid_t pid)
+{
+	int fd = tree->count == TREE_MAX ? -1 : sys_pidfd_open(pid, 0);
+	if (fd < 0)
+		return false;
+	tree->pids[tree->count] = pid;
+	tree->pidfds[tree->count++] = fd;
+	return true;
+}
+
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], text[512];
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	/* The name may hold anything. */
+	const char *end = strrchr(text, ')');
+	int parent = 0;
+	return end && sscanf(end, ") %*c %d", &parent) == 1 ? (pid_t)parent : 0;
+}
+
+/* Those whose parent is in the tree, again until there are none: a child may have a lower number.
+ */
+static void add_children(struct tree *tree)
+{
+	for (bool more = true; more;) {
+		_cleanup_closedir_ DIR *proc = opendir("/proc");
+		struct dirent *entry;
+		more = false;
+		while (proc && (entry = readdir(proc))) {
+			pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+			if (pid > 0 && !is_in(tree, pid) && is_in(tree, parent_of(pid)))
+				more |= add_process(tree, pid);
+		}
+	}
+}
+
 void spawn_stop(pid_t pid)
 {
+	struct tree tree = { .count = 0 };
 	if (pid <= 0)
 		return;
+	/* Stopped, the first makes no more children while they are counted. */
+	kill(pid, SIGSTOP);
+	if (add_process(&tree, pid))
+		add_children(&tree);
 	kill(-pid, SIGKILL);
+	for (size_t i = 0; i < tree.count; i++)
+		sys_pidfd_send_signal(tree.pidfds[i], SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
+	for (size_t i = 0; i < tree.count; i++) {
+		struct pollfd fd = { .fd = tree.pidfds[i], .events = POLLIN };
+		poll(&fd, 1, END_MS);
+		close(tree.pidfds[i]);
+	}
 }

@@ -17,6 +17,7 @@ struct spawn {
 	int cpu;		 /* the one it may use, or SPAWN_NOT_PINNED */
 	double limit;		 /* seconds; killed after them */
 	bool quiet;		 /* what it prints is not wanted */
+	int log;		 /* of spawn_start(): file for what it prints; 0: nowhere */
 };
 
 struct spawn_result {
@@ -43,8 +44,12 @@ int spawn_run(const struct spawn *spawn, struct buf *out, struct buf *errors,
 
 /* Starts a program in the background; it dies with this one. */
 int spawn_start(const struct spawn *spawn, pid_t *ret, struct masu_error *err);
-/* Kills what spawn_start() started, with its children, and waits for it. */
+/* Kills what spawn_start() started, with its children and theirs, whatever groups and sessions they
+ * have made for themselves, and waits until they are gone. */
 void spawn_stop(pid_t pid);
+
+/* All that was printed into such a file, up to 8 MiB. */
+int spawn_read(int fd, struct buf *ret);
 
 /* The path of a program in PATH into @ret, or -ENOENT. */
 int spawn_find(const char *program, char *ret, size_t size);
