@@ -30,3 +30,4 @@ int probe_meminfo(int argc, char **argv);
 int probe_files(int argc, char **argv); /* files.c */
 int probe_serve(int argc, char **argv); /* exchange.c */
 int probe_ask(int argc, char **argv);
+int probe_relay(int argc, char **argv); /* relay.c */

@@ -129,6 +129,13 @@ nothing_is_found() {
 	[ -z "$(ls -d "$BATS_TEST_TMPDIR"/masu-bench.* 2>/dev/null)" ]
 }
 
+@test "a column with a userland proxy before the container's ports" {
+	bench --rounds 2 --time 30 -o "$BATS_TEST_TMPDIR/r" latency proxy >/dev/null 2>"$BATS_TEST_TMPDIR/log"
+	for row in tcp-p50 udp-p50; do
+		[ "$(cell "$BATS_TEST_TMPDIR/r" latency.$row proxy '.values | length')" = 2 ]
+	done
+}
+
 @test "bad input is one line" {
 	refused() { # message, arguments...
 		local message=$1

@@ -34,6 +34,8 @@ struct configuration {
 	const char *arguments;
 	bool quick;	     /* also part of --quick */
 	bool machine;	     /* a virtual machine */
+	bool relay;	     /* a process of the harness passes the ports on */
+	bool both;	     /* for workloads with all of its axes, not any */
 	const char *storage; /* storage driver, in a root of its own; NULL: what masu chooses */
 	const char *before;  /* what masu is told once before the first run; NULL: nothing */
 };

@@ -39,6 +39,7 @@ struct place {
 	const struct configuration *serving;
 	const char *serving_name;
 	pid_t serving_pid;
+	pid_t relay;		/* before it, where the column has one */
 	int serving_log;	/* what a server that has no engine printed, or -1 */
 	pid_t registry;		/* for pulls; 0: none was needed */
 	pid_t docker;		/* its daemon, likewise */

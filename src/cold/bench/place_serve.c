@@ -143,6 +143,35 @@ static int start_peer(struct place *place, struct spawn *spawn, struct masu_erro
 	return spawn_start(spawn, &place->serving_pid, err);
 }
 
+/* The server's ports on the host's address, passed on to the container's: what docker-proxy does.
+ * The relay takes connections before there is anybody behind it, so the server comes first. */
+static int start_relay(struct place *place, const unsigned short *ports, struct masu_error *err)
+{
+	_cleanup_buf_ struct buf out, errors;
+	struct words words = { .count = 0 };
+	buf_init(&out, 4096);
+	buf_init(&errors, 1u << 20);
+	if (about_server(place, "inspect -f {{.NetworkSettings.IPAddress}}", &out, &errors) < 0)
+		return error_set(err, -EIO, "its address: %.200s", place_said(&errors));
+	char *address = arena_strdup(place->arena, buf_str(&out));
+	if (!address)
+		return error_set(err, -ENOMEM, "out of memory");
+	address[strcspn(address, "\n")] = '\0';
+	int r = place_wait_port(place, address, ports[0], -1, err);
+	if (r < 0)
+		return r;
+	words_add(&words, place->probe);
+	words_add(&words, "relay");
+	words_add(&words, place->host);
+	words_add(&words, address);
+	for (; *ports; ports++)
+		words_add(&words, arena_printf(place->arena, "%d", *ports));
+	struct spawn spawn = {
+		.argv = words.list, .netns = -1, .cpu = SPAWN_NOT_PINNED, .quiet = true
+	};
+	return spawn_start(&spawn, &place->relay, err);
+}
+
 int place_serve(struct place *place, const struct place_run *run, struct masu_error *err)
 {
 	enum maker maker = run->configuration->maker;
@@ -166,6 +195,8 @@ int place_serve(struct place *place, const struct place_run *run, struct masu_er
 	} else {
 		r = start_peer(place, &spawn, err);
 	}
+	if (r == 0 && run->ports && run->configuration->relay)
+		r = start_relay(place, run->ports, err);
 	if (r == 0 && run->ports)
 		r = place_wait_port(place, place->host, run->ports[0], place->client, err);
 	if (r < 0)
@@ -177,6 +208,8 @@ void place_stop(struct place *place)
 {
 	if (!place->serving)
 		return;
+	spawn_stop(place->relay);
+	place->relay = 0;
 	if (place->serving_name) {
 		_cleanup_buf_ struct buf out, errors;
 		sig_atomic_t interrupted = spawn_interrupted;

@@ -62,7 +62,8 @@ bool runner_takes(const struct runner *runner, const struct workload *workload, 
 		any |= names_column(runner, *word);
 		named |= streq(*word, configuration->name);
 	}
-	if (!(workload->axes & configuration->axes) ||
+	unsigned common = workload->axes & configuration->axes;
+	if (!common || (configuration->both && common != configuration->axes) ||
 	    (workload->fits && !workload->fits(configuration)))
 		return false;
 	if (any)
