@@ -172,7 +172,7 @@ make_bundle() { # jq program
 		| .linux.namespaces |= (map(select(.type != "cgroup")) + [{"type": "cgroup"}])'
 	ln -s sh "$bundle/rootfs/bin/sleep"
 	"$MASU" oci --systemd-cgroup run --detach --bundle "$bundle" c1 >/dev/null 2>&1 </dev/null 3>&-
-	for _ in $(seq 200); do
+	for _ in $(seq 2000); do
 		[ ! -s "$bundle/rootfs/tmp/groups" ] || break
 		sleep 0.02
 	done

@@ -28,7 +28,7 @@ teardown() {
 }
 
 masu() {
-	timeout -k 1 "${LIMIT:-20}" "$MASU" "$@"
+	timeout -k 1 "${LIMIT:-60}" "$MASU" "$@"
 }
 
 # A container that is thrown away, without network.
@@ -43,7 +43,7 @@ detached() {
 
 wait_for() { # command...
 	local i
-	for ((i = 0; i < 100; i++)); do
+	for ((i = 0; i < 600; i++)); do
 		"$@" >/dev/null 2>&1 && return 0
 		sleep 0.1
 	done
@@ -316,7 +316,7 @@ is_running() {
 	wait_for masu exec exe ls /tmp/made
 	run -137 masu exec exe sh -c 'kill -9 $$'
 	# A child that keeps the output open holds up nobody.
-	LIMIT=8 run -0 masu exec exe sh -c 'sleep 50 & echo done'
+	LIMIT=30 run -0 masu exec exe sh -c 'sleep 50 & echo done'
 	[ "$output" = "done" ]
 	masu stop -t 0 exe
 	run -1 masu exec exe true
@@ -330,7 +330,7 @@ is_running() {
 	expect 30 100
 	expect /dev/pts/0
 	resize 40 120
-	send sleep 0.2; stty size\r
+	send until stty size | grep "4[0] 120"; do sleep 0.05; done\r
 	expect 40 120
 	send exit 4\r
 	STEPS
@@ -359,7 +359,7 @@ is_running() {
 	detached --name et cli:test sleep 100
 	run -5 "$REPO/tests/lib/terminal.py" 33 99 "$MASU" exec -it et sh <<-'STEPS'
 	expect #
-	send sleep 0.2; stty size\r
+	send until stty size | grep "3[3] 99"; do sleep 0.05; done\r
 	expect 33 99
 	send exit 5\r
 	STEPS

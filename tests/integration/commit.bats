@@ -245,8 +245,7 @@ kill_while_paused() {
 @test "volumes: their data is in the image, and a new volume has it" {
 	m_run -d --name db -v data:/below -v deep:/below/deep -v linked:/var/link/here base:1 sh -c \
 		'echo v >/below/v; rm /below/keep; echo d >/below/deep/d; echo l >/var/link/here/l; echo a >/anon/a; chown 1000:100 /anon/a; exec sleep 1000'
-	wait_until 10 m exec db test -e /anon/a
-	sleep 0.1
+	wait_until 10 m exec db sh -c '[ "$(stat -c %u /anon/a)" = 1000 ]'
 	run -0 --separate-stderr m commit --include-volumes db db:1
 	[[ "$stderr" == *'volume data: /below, '* ]]
 	run -0 m_run --rm db:1 sh -c 'cat /below/v /below/deep/d /var/link/here/l /var/real/here/l /anon/a; ls /below; stat -c %u:%g /anon/a'

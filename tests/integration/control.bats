@@ -57,7 +57,7 @@ live() { # name
 killed_at() {
 	local call=$1 n=$2 status=0
 	shift 2
-	timeout 10 strace -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$n" "$MASU" "$@" \
+	timeout 60 strace -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$n" "$MASU" "$@" \
 		>/dev/null 2>&1 3>&- 4>&- || status=$?
 	[ "$status" -eq 137 ]
 }
@@ -257,13 +257,14 @@ frozen_as_asked() { # name
 }
 
 @test "a container that is renamed and goes by itself frees its names" {
-	m_run -d --rm --name one busybox:local sleep 0.15 >/dev/null
+	m_run -d --rm --name one busybox:local sh -c 'until [ -e /go ]; do sleep 0.02; done' >/dev/null
 	m rename one two
+	touch "$(root_of two)/go"
 	wait_until 5 gone two
 	wait_until 5 nothing_left
-	m_run -d --rm --name one busybox:local sleep 0.6 >/dev/null
-	wait_until 5 status_is one running
-	m rename one two
+	m_run -d --rm --name one busybox:local sleep 0.1 >/dev/null
+	# It may have gone before.
+	m rename one two || gone one
 	wait_until 5 gone two
 	wait_until 5 nothing_left
 }
@@ -382,18 +383,21 @@ frozen_as_asked() { # name
 }
 
 @test "wait: not-running, next-exit, removed, running, paused" {
-	m_create --name one busybox:local sh -c 'sleep 0.3; exit 5' >/dev/null
+	m_create --name one busybox:local sh -c 'until [ -e /go ]; do sleep 0.02; done; exit 5' >/dev/null
 	[ "$(m wait one)" = 0 ]
 	[ "$(m wait --condition created one)" = 0 ]
-	m wait --condition running one >"$BATS_TEST_TMPDIR/running" 3>&- 4>&- &
+	"$MASU" wait --condition running one >"$BATS_TEST_TMPDIR/running" 3>&- 4>&- &
 	local running=$!
-	m wait --condition next-exit one >"$BATS_TEST_TMPDIR/exit" 3>&- 4>&- &
+	"$MASU" wait --condition next-exit one >"$BATS_TEST_TMPDIR/exit" 3>&- 4>&- &
 	local next=$!
-	m wait --condition removed one >"$BATS_TEST_TMPDIR/removed" 3>&- 4>&- &
-	local removed=$!
-	sleep 0.1
+	"$MASU" wait --condition removed one >"$BATS_TEST_TMPDIR/removed" 3>&- 4>&- &
+	local removed=$! pid
+	for pid in $running $next $removed; do
+		wait_until 5 watches_files "$pid"
+	done
 	m start one
 	wait "$running"
+	touch "$(root_of one)/go"
 	wait "$next"
 	[ "$(cat "$BATS_TEST_TMPDIR/exit")" = 5 ]
 	[ "$(m wait one)" = 5 ]
@@ -402,14 +406,14 @@ frozen_as_asked() { # name
 	wait "$removed"
 	[ "$(cat "$BATS_TEST_TMPDIR/removed")" = 5 ]
 	up two
-	m wait --condition paused two >"$BATS_TEST_TMPDIR/paused" 3>&- 4>&- &
+	"$MASU" wait --condition paused two >"$BATS_TEST_TMPDIR/paused" 3>&- 4>&- &
 	local paused=$!
 	sleep 0.1
 	kill -0 "$paused"
 	m pause two
 	wait "$paused"
 	m unpause two
-	m_run -d --rm --name three busybox:local sh -c 'sleep 0.2; exit 6' >/dev/null
+	m_run -d --rm --name three busybox:local sh -c 'sleep 2; exit 6' >/dev/null
 	[ "$(m wait --condition=removed three)" = 6 ]
 	run m wait --condition nosuch two
 	[[ "$status" -eq 1 && "$output" == *'invalid condition: "nosuch"'* ]]

@@ -342,7 +342,7 @@ kinds() {
 @test "± FIFOs and devices are copied as such, nobody waits for them" {
 	fresh
 	inside 'mkfifo /work/fifo; mknod /work/zero c 1 5'
-	timeout 10 "$MASU" cp -q live:/work out
+	timeout 60 "$MASU" cp -q live:/work out
 	[ -p out/fifo ] && [ -c out/zero ]
 	run -124 timeout -k 1 2 env ASAN_OPTIONS=detect_leaks=0 MASU_TEST_WITHOUT=copy-regular \
 		MASU_LIBEXEC="${MASU_DEBUG%/*}/libexec/masu" "$MASU_DEBUG" cp live:/work/fifo hang
@@ -426,11 +426,11 @@ kinds() {
 @test "giant files with holes and deep trees end soon" {
 	fresh
 	inside 'truncate -s 4000000000000 /work/giant || dd if=/dev/zero of=/work/giant bs=1 count=1 seek=3999999999999'
-	timeout 20 "$MASU" cp -q live:/work/giant out
+	timeout 60 "$MASU" cp -q live:/work/giant out
 	[ "$(stat -c %s out)" = 4000000000000 ] && [ "$(stat -c %b out)" -lt 1000 ]
-	timeout 20 "$MASU" cp live:/work/giant - >giant.tar
+	timeout 60 "$MASU" cp live:/work/giant - >giant.tar
 	[ "$(stat -c %s giant.tar)" -lt 100000 ]
 	inside 'cd /work; i=0; while [ $i -lt 600 ]; do mkdir d && cd d || exit; i=$((i+1)); done'
-	run ! timeout 20 "$MASU" cp -q live:/work/d deep
+	run ! timeout 60 "$MASU" cp -q live:/work/d deep
 	[[ "$output" == *"deep"* ]]
 }

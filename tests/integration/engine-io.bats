@@ -58,7 +58,7 @@ teardown() {
 
 @test "logs follow a running container and end with it" {
 	m_run -d --name slow busybox:local sh -c 'for i in 1 2 3; do echo line $i; sleep 0.2; done' >/dev/null
-	run timeout -s KILL 10 "$MASU" logs -f slow
+	run timeout -s KILL 60 "$MASU" logs -f slow
 	[ "$status" -eq 0 ]
 	[ "${#lines[@]}" -eq 3 ]
 }
@@ -98,8 +98,9 @@ teardown() {
 @test "attach joins a running container; when it goes the container stays" {
 	m_run -d -i --name talk busybox:local sh -c 'while read -r line; do echo "got $line"; done; echo end' >/dev/null
 	# Without StdinOnce the end of one client's input is not the container's.
-	run bash -c 'echo hello | timeout -s KILL 1 "$MASU" attach talk 3>&-'
+	timeout -s KILL 60 "$MASU" attach --sig-proxy=false talk <<<hello >/dev/null 3>&- 4>&- &
 	wait_until 5 logged talk "got hello"
+	kill $! || true
 	status_is talk running
 }
 

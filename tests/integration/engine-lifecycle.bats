@@ -120,7 +120,7 @@ teardown() {
 }
 
 @test "wait returns the exit status, also of a container that removes itself" {
-	m_run -d --rm --name short busybox:local sh -c 'sleep 0.3; exit 9' >/dev/null
+	m_run -d --rm --name short busybox:local sh -c 'sleep 2; exit 9' >/dev/null
 	run m wait short
 	[ "$output" = 9 ]
 	gone short
@@ -211,7 +211,8 @@ teardown() {
 @test "a container's pid 1 takes everything with it" {
 	m_run -d --name tree busybox:local sh -c 'sleep 1000 & sleep 1000 & sleep 1000' >/dev/null
 	local pid=$(field tree .State.Pid)
-	wait_until 5 test "$(pgrep -c -P "$pid")" -ge 2
+	has_children() { [ "$(pgrep -c -P "$pid")" -ge 2 ]; }
+	wait_until 5 has_children
 	m rm -f tree
 	pid_gone "$pid"
 	nothing_left

@@ -202,7 +202,7 @@ told:two" ]
 # The last lines of a follower's file appear when they happen.
 await_lines() { # file, pattern, count
 	local i
-	for ((i = 0; i < 200; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		[ "$(grep -c "$2" "$1")" -lt "$3" ] || return 0
 		sleep 0.05
 	done
@@ -216,7 +216,7 @@ await_lines() { # file, pattern, count
 	"$MASU" events --filter type=container >"$out" 2>&1 3>&- &
 	pid=$!
 	local i
-	for ((i = 0; i < 100; i++)); do
+	for ((i = 0; i < 1200; i++)); do
 		! ls -l /proc/"$pid"/fd 2>/dev/null | grep -q inotify || break
 		sleep 0.05
 	done
@@ -233,7 +233,7 @@ await_lines() { # file, pattern, count
 }
 
 @test "events --until in the future ends by itself" {
-	run timeout 10 "$MASU" events --since 1h --until "$(date -d '+1 second' +%s.%N)" --format '{{.Action}}'
+	run timeout 60 "$MASU" events --since 1h --until "$(date -d '+1 second' +%s.%N)" --format '{{.Action}}'
 	[ "$status" = 0 ]
 }
 

@@ -87,7 +87,8 @@ limits() {
 
 policy() {
 	m_run -d --name again --exec "$1" --restart on-failure:2 busybox:local sh -c 'echo run; exit 1' >/dev/null
-	wait_until 20 status_is again exited && [ "$(m logs again | wc -l)" = 3 ]
+	wait_until 20 status_is again exited
+	[ "$(m logs again | wc -l)" = 3 ]
 }
 @test "a restart policy is the monitor's" { each policy; }
 

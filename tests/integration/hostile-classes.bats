@@ -99,7 +99,7 @@ trace_race() {
 	rm -f "$BUNDLE/rootfs/stop"
 	oci run -d -b "$BUNDLE" trace >"$BATS_TEST_TMPDIR/verdict"
 	for ((i = 0; i < count; i++)); do
-		timeout 20 "${OCI_MASU:-$MASU}" oci --root "$OCI_ROOT" exec trace /bin/busybox true >/dev/null 2>&1 || true
+		timeout 60 "${OCI_MASU:-$MASU}" oci --root "$OCI_ROOT" exec trace /bin/busybox true >/dev/null 2>&1 || true
 		! grep -q breached "$BATS_TEST_TMPDIR/verdict" || break
 	done
 	: >"$BUNDLE/rootfs/stop"
@@ -147,19 +147,19 @@ shadowed_sysctl() {
 	make_bundle '.process.args=["/bin/echo","held"] | .process.env=["PATH=/bin"]'
 	rm "$BUNDLE/rootfs/etc/passwd"
 	mkfifo "$BUNDLE/rootfs/etc/passwd"
-	run -0 timeout 10 "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" fifo
+	run -0 timeout 60 "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" fifo
 	[ "$output" = held ]
 	local status=0 # not run(), which waits for all that have its pipe
-	without regular-files timeout -s KILL 3 "$MASU_DEBUG" oci --root "$OCI_ROOT" run -b "$BUNDLE" \
+	without regular-files timeout -s KILL 6 "$MASU_DEBUG" oci --root "$OCI_ROOT" run -b "$BUNDLE" \
 		fifo-careless >/dev/null 2>&1 || status=$?
-	timeout 3 sh -c ': >"$1"' sh "$BUNDLE/rootfs/etc/passwd" # lets it end
+	timeout 20 sh -c ': >"$1"' sh "$BUNDLE/rootfs/etc/passwd" # lets it end
 	[ "$status" -eq 137 ]
 }
 
 @test "an 8 GiB /etc/passwd costs nothing" {
 	make_bundle '.process.args=["/bin/echo","held"] | .process.env=["PATH=/bin"]'
 	truncate -s 8G "$BUNDLE/rootfs/etc/passwd"
-	run -0 timeout 10 sh -c 'ulimit -v 200000; exec "$@"' sh "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" giant
+	run -0 timeout 60 sh -c 'ulimit -v 200000; exec "$@"' sh "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" giant
 	[ "$output" = held ]
 	# A smaller one, since it does cost something where nothing keeps it from being read to its end.
 	configure '.process.args=["/bin/sh","-c","[ \"$HOME\" = /far/behind ] && echo breached || echo held"]'

@@ -31,7 +31,7 @@ state() {
 refused() {
 	local before
 	before=$(state)
-	run --separate-stderr timeout 20 "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" "${2-input}" </dev/null
+	run --separate-stderr timeout 60 "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" "${2-input}" </dev/null
 	[[ "$status" -ne 0 && "$status" -ne 124 && "$status" -lt 128 ]] || { echo "$1: status $status"; return 1; }
 	[[ "$output" != *started* ]] || { echo "$1: started"; return 1; }
 	[[ "$stderr" == *"$1"* ]] || { echo "wanted: $1; got: $stderr"; return 1; }
@@ -41,7 +41,7 @@ refused() {
 }
 
 accepted() {
-	run -0 --separate-stderr timeout 20 "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" input
+	run -0 --separate-stderr timeout 60 "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" input
 	[[ "$output" == *started* ]]
 	cp --remove-destination "$BUNDLE/good.json" "$BUNDLE/config.json"
 }

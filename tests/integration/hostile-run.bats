@@ -190,7 +190,7 @@ with_container() {
 refused() {
 	local says=$1
 	shift
-	run --separate-stderr timeout 10 "$MASU" "${RUN[@]}" "$@"
+	run --separate-stderr timeout 60 "$MASU" "${RUN[@]}" "$@"
 	[[ "$status" -eq 125 || "$status" -eq 126 ]] || { echo "$*: status $status, $stderr"; return 1; }
 	[[ "$stderr" == *"$says"* ]] || { echo "$*: $stderr"; return 1; }
 	[ "$(grep -c '^masu: ' <<<"$stderr")" -eq 1 ] || { echo "$*: $stderr"; return 1; }
@@ -264,7 +264,7 @@ refused() {
 	before=$(settled_state)
 	for ((n = 4; n < 60; n += 2)); do
 		status=0
-		timeout 20 bash -c 'ulimit -n $1; shift; exec "$@"' \
+		timeout 60 bash -c 'ulimit -n $1; shift; exec "$@"' \
 			bash $n "$MASU" "${RUN[@]}" --network none busybox:local true >"$BATS_TEST_TMPDIR/out" 2>&1 </dev/null || status=$?
 		if [ $status -eq 0 ]; then worked=1; else failed=1; fi
 		[[ $status -eq 0 || $(<"$BATS_TEST_TMPDIR/out") == *masu:* ]] || {

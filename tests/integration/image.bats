@@ -342,7 +342,7 @@ docker_archive() { # config-json [manifest-json]
 		wait "$pid" || true
 	done
 	# Its workers die with it, but on a busy machine a moment later, and hold the lock until then.
-	for _ in {1..50}; do
+	for _ in {1..300}; do
 		import
 		[ -n "$(staged)" ] || break
 		sleep 0.1

@@ -39,9 +39,9 @@ chatter() {
 	i=0
 	while [ $i -lt 20 ]; do echo "line $i"; i=$((i+1)); done
 	printf "a\"b\\\\c\t<&>\n"
-	sleep 0.05
+	sleep 0.2
 	echo "to stderr" >&2
-	sleep 0.05
+	sleep 0.2
 	echo last
 	SH
 }
@@ -87,7 +87,8 @@ chatter() {
 	[ "$output" = two ]
 	# A time that comes: following ends with it, not with the container.
 	m_run -d --name later busybox:local sh -c 'echo now; sleep 60' >/dev/null
-	run timeout -s KILL 10 "$MASU" logs -f --until "$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%S)" later
+	wait_until 5 logged later now
+	run timeout -s KILL 60 "$MASU" logs -f --until "$(date -u -d '+1 second' +%Y-%m-%dT%H:%M:%S)" later
 	[ "$status" -eq 0 ]
 	[ "$output" = now ]
 }
@@ -140,10 +141,10 @@ chatter() {
 	value=$(head -c 4000 /dev/zero | tr '\0' v)
 	m_run --name noted --label my-team=a -e $'MULTI=one\ntwo' -e BIG="$value" --log-driver journald --log-opt labels=my-team \
 		--log-opt env=MULTI,BIG --log-opt tag='t-{{.ID}}' busybox:local \
-		sh -c 'echo out; echo err >&2; sleep 0.1; head -c 20000 /dev/zero | tr "\0" z; echo' >/dev/null 2>&1
+		sh -c 'echo out; echo err >&2; sleep 0.3; head -c 20000 /dev/zero | tr "\0" z; echo' >/dev/null 2>&1
 	local id
 	id=$(field noted .Id)
-	wait_until 5 test "$(wc -l <"$BATS_TEST_TMPDIR/journal")" -ge 4
+	wait_until 5 eval '[ "$(wc -l <"$BATS_TEST_TMPDIR/journal")" -ge 4 ]'
 	jq -se --arg id "$id" --arg big "$value" 'all(.CONTAINER_ID == $id[0:12] and .CONTAINER_ID_FULL == $id and
 		.CONTAINER_NAME == "noted" and .CONTAINER_TAG == "t-" + $id[0:12] and .SYSLOG_IDENTIFIER == .CONTAINER_TAG and
 		.IMAGE_NAME == "busybox:local" and .MY_TEAM == "a" and .MULTI == "one\ntwo" and .BIG == $big)' "$BATS_TEST_TMPDIR/journal"
@@ -181,7 +182,7 @@ syslog_gone() {
 
 # Two lines and an empty one, which docker leaves out; what came as text.
 syslogged() { # the options
-	m_run --name logged --log-driver syslog "$@" busybox:local sh -c 'echo out; echo; sleep 0.1; echo "err %d" >&2' >/dev/null 2>&1
+	m_run --name logged --log-driver syslog "$@" busybox:local sh -c 'echo out; echo; sleep 0.3; echo "err %d" >&2' >/dev/null 2>&1
 	wait_until 5 eval '[ "$(wc -l <"$BATS_TEST_TMPDIR/syslog")" -ge 2 ]'
 	m rm logged >/dev/null
 	jq -r . "$BATS_TEST_TMPDIR/syslog" | sed '/^$/d'
@@ -249,7 +250,7 @@ syslogged() { # the options
 	syslog=$!
 	wait_until 5 test -e "$BATS_TEST_TMPDIR/up"
 	# More than sockets and the ring hold.
-	timeout 30 "$MASU" run --name stuck --cgroup-parent "$GROUP" --network none --log-driver syslog \
+	timeout 60 "$MASU" run --name stuck --cgroup-parent "$GROUP" --network none --log-driver syslog \
 		--log-opt syslog-address=tcp://127.0.0.1:5516 busybox:local sh -c 'yes "$(printf %1000s x)" | head -c 20000000' 3>&- 4>&- >/dev/null
 	[ "$(field stuck .LogDropped)" -gt 0 ]
 	m rm stuck
@@ -274,7 +275,7 @@ syslogged() { # the options
 	[ -z "$(m logs --until 1h kept)" ]
 	# Followed to the end of the container, across a restart.
 	m_run -d --name lives --restart on-failure:1 --log-driver journald busybox:local sh -c 'echo run; sleep 0.3; exit 1' >/dev/null
-	run timeout -s KILL 20 "$MASU" logs -f lives
+	run timeout -s KILL 60 "$MASU" logs -f lives
 	[ "$status" -eq 0 ]
 	[ "$output" = $'run\nrun' ]
 }
@@ -301,7 +302,7 @@ count_to() { # lines
 @test "a follower that is too slow says so, and holds nobody up" {
 	m_run -d --name rushed --log-opt max-size=2k --log-opt max-file=2 busybox:local \
 		sh -c "$(count_to 300); sleep 0.5; $(count_to 30000)" >/dev/null
-	(timeout -s KILL 60 "$MASU" logs -f rushed 2>&1 3>&- 4>&- | { head -n 5; sleep 1.5; cat; }) >"$BATS_TEST_TMPDIR/seen"
+	(timeout -s KILL 60 "$MASU" logs -f rushed 2>&1 3>&- 4>&- | { head -n 5; wait_until 20 ended rushed; cat; }) >"$BATS_TEST_TMPDIR/seen"
 	grep -q "masu: lines are missing here: the log was rotated faster than it was read" "$BATS_TEST_TMPDIR/seen"
 	[ "$(tail -n 1 "$BATS_TEST_TMPDIR/seen")" = 29999 ]
 	ended rushed
@@ -309,11 +310,11 @@ count_to() { # lines
 
 @test "following goes on when the container is restarted by its policy, and ends with it" {
 	m_run -d --name again --restart on-failure:2 busybox:local sh -c 'echo run; sleep 0.2; exit 1' >/dev/null
-	run timeout -s KILL 20 "$MASU" logs -f again
+	run timeout -s KILL 60 "$MASU" logs -f again
 	[ "$status" -eq 0 ]
 	[ "$output" = $'run\nrun\nrun' ]
 	# What is there already, of one that has ended.
-	run timeout -s KILL 5 "$MASU" logs -f --tail 1 again
+	run timeout -s KILL 60 "$MASU" logs -f --tail 1 again
 	[ "$output" = run ]
 }
 
@@ -321,7 +322,7 @@ count_to() { # lines
 	m_run -d --name popular busybox:local sh -c "sleep 0.5; $(count_to 3000)" >/dev/null
 	local i pids=()
 	for i in 1 2 3 4 5 6 7 8; do
-		timeout -s KILL 30 "$MASU" logs -f popular >"$BATS_TEST_TMPDIR/f$i" 3>&- 4>&- &
+		timeout -s KILL 60 "$MASU" logs -f popular >"$BATS_TEST_TMPDIR/f$i" 3>&- 4>&- &
 		pids+=($!)
 	done
 	wait "${pids[@]}"
@@ -359,10 +360,11 @@ small_disk() { # megabytes
 	small_disk 64
 	mkdir "$BATS_TEST_TMPDIR/out"
 	m_run -d --name stuck -v "$BATS_TEST_TMPDIR/out:/out" busybox:local \
-		sh -c 'echo begin; sleep 0.5; i=0; while [ $i -lt 60000 ]; do echo "line $i ......................................................"; i=$((i+1)); done
+		sh -c 'echo begin; while [ ! -e /out/frozen ]; do sleep 0.05; done; i=0; while [ $i -lt 60000 ]; do echo "line $i ......................................................"; i=$((i+1)); done
 			echo done >/out/done; while [ ! -e /out/thawed ]; do sleep 0.05; done; sleep 0.2; echo last' >/dev/null
 	wait_until 5 logged stuck begin
 	fsfreeze -f "$disk" || skip "cannot freeze a filesystem"
+	touch "$BATS_TEST_TMPDIR/out/frozen"
 	# 4 MB: more than pipe and ring hold. It is held up for a second or so and no longer.
 	wait_until 30 test -e "$BATS_TEST_TMPDIR/out/done"
 	# Who asks the monitor meanwhile gets an answer.
@@ -414,6 +416,7 @@ small_disk() { # megabytes
 		sh -c 'echo begin; sleep 0.5; yes "a line of output" | head -c 3000000; echo done >/out/done; sleep 60' >/dev/null
 	wait_until 5 logged free begin
 	fsfreeze -f "$disk" || skip "cannot freeze a filesystem"
+	touch "$BATS_TEST_TMPDIR/out/frozen"
 	wait_until 20 test -e "$BATS_TEST_TMPDIR/out/done"
 	fsfreeze -u "$disk"
 	wait_until 10 eval 'm logs free 2>&1 | grep -q "lines are missing here"'

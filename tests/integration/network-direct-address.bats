@@ -31,7 +31,7 @@ other() { m run -d --name other "$@" busybox:local sleep 1000 >/dev/null; }
 modes() { m inspect web | jq -r ".[0].NetworkSettings.Ports[\"80/tcp\"] | map(.Mode) | join(\" \")"; }
 is() { [ "$(modes)" = "$1" ]; }
 address() { m inspect "$1" | jq -r ".[0].NetworkSettings.$2"; }
-get() { m exec other timeout 3 wget -qO- "$1"; }
+get() { m exec other timeout 20 wget -qO- "$1"; }
 
 @test "neighbours and the host reach a direct port at the container's addresses" {
 	web -p 8080:80,mode=direct
@@ -41,12 +41,12 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	v4=$(address web IPAddress) v6=$(address web GlobalIPv6Address)
 	[ "$(get "http://$v4/page")" = served ]
 	[ "$(get "http://[$v6]/page")" = served ]
-	[ "$(curl -fs --max-time 2 "http://$v4/page")" = served ]
-	[ "$(curl -fs --max-time 2 "http://[$v6]/page")" = served ]
+	[ "$(curl -fs --max-time 10 "http://$v4/page")" = served ]
+	[ "$(curl -fs --max-time 10 "http://[$v6]/page")" = served ]
 	# Ports beside it are the container's, and what has no ports too.
 	[ "$(get "http://$v4:81/page")" = served ]
 	[ "$(get "http://[$v6]:81/page")" = served ]
-	[ "$(curl -fs --max-time 2 "http://$v4:81/page")" = served ]
+	[ "$(curl -fs --max-time 10 "http://$v4:81/page")" = served ]
 	run -1 get "http://$v4:8080/page"
 	m exec other ping -c 1 -W 1 "$v4" >/dev/null
 	m exec other ping -c 1 -W 1 "$v6" >/dev/null
@@ -89,12 +89,12 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	other
 	wait_until 5 is direct
 	[ "$(get "http://$(address web IPAddress)/page")" = served ]
-	[ "$(curl -fs --max-time 2 "http://$(address web IPAddress)/page")" = served ]
+	[ "$(curl -fs --max-time 10 "http://$(address web IPAddress)/page")" = served ]
 	run get http://10.9.0.1:8080/page
 	[ "$status" -ne 0 ]
 	# From inside too, which needs the gateway's port, and that is nobody else's.
-	[ "$(m exec web timeout 3 wget -qO- http://127.0.0.1/page)" = served ]
-	[ "$(m exec web timeout 3 wget -qO- "http://$(address web IPAddress)/page")" = served ]
+	[ "$(m exec web timeout 20 wget -qO- http://127.0.0.1/page)" = served ]
+	[ "$(m exec web timeout 20 wget -qO- "http://$(address web IPAddress)/page")" = served ]
 	run get "http://$(address web Gateway):8080/page"
 	[ "$status" -ne 0 ]
 	run curl -s --max-time 1 "http://$(address web Gateway):8080/page"
@@ -103,7 +103,7 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	echo "of the host" >"$BATS_TEST_TMPDIR/page"
 	busybox httpd -f -p "$(address web Gateway):8090" -h "$BATS_TEST_TMPDIR" >/dev/null 2>&1 3>&- 4>&- &
 	wait_until 5 curl -fs "http://$(address web Gateway):8090/page" >/dev/null
-	[ "$(m exec web timeout 3 wget -qO- "http://$(address web Gateway):8090/page")" = "of the host" ]
+	[ "$(m exec web timeout 20 wget -qO- "http://$(address web Gateway):8090/page")" = "of the host" ]
 	kill $!
 }
 
@@ -115,12 +115,12 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	local v4 v6
 	v4=$(address web IPAddress) v6=$(address web GlobalIPv6Address)
 	[ "$(get "http://$v4/page")" = served ]
-	[ "$(curl -fs --max-time 2 "http://$v4/page")" = served ]
+	[ "$(curl -fs --max-time 10 "http://$v4/page")" = served ]
 	[ "$(get "http://$v4:81/page")" = served ]
 	[ "$(get "http://[$v6]:81/page")" = served ]
-	[ "$(m exec web timeout 3 wget -qO- http://127.0.0.1/page)" = served ]
-	[ "$(m exec web timeout 3 wget -qO- "http://$v4/page")" = served ]
-	[ "$(m exec web timeout 3 wget -qO- http://127.0.0.1:81/page)" = served ]
+	[ "$(m exec web timeout 20 wget -qO- http://127.0.0.1/page)" = served ]
+	[ "$(m exec web timeout 20 wget -qO- "http://$v4/page")" = served ]
+	[ "$(m exec web timeout 20 wget -qO- http://127.0.0.1:81/page)" = served ]
 	# It is at no other address of the host.
 	run -7 curl -s --max-time 1 http://127.0.0.1:8080/page
 	run -7 curl -s --max-time 1 "http://$(address web Gateway):8080/page"
@@ -128,11 +128,11 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	web -p '[fd09::1]:8080:80,mode=direct'
 	wait_until 5 is direct
 	v4=$(address web IPAddress) v6=$(address web GlobalIPv6Address)
-	[ "$(ip netns exec lan curl -fs --max-time 2 'http://[fd09::1]:8080/page')" = served ]
+	[ "$(ip netns exec lan curl -fs --max-time 10 'http://[fd09::1]:8080/page')" = served ]
 	[ "$(get "http://[$v6]/page")" = served ]
-	[ "$(curl -fs --max-time 2 "http://[$v6]/page")" = served ]
-	[ "$(m exec web timeout 3 wget -qO- 'http://[::1]/page')" = served ]
-	[ "$(m exec web timeout 3 wget -qO- "http://[$v6]/page")" = served ]
+	[ "$(curl -fs --max-time 10 "http://[$v6]/page")" = served ]
+	[ "$(m exec web timeout 20 wget -qO- 'http://[::1]/page')" = served ]
+	[ "$(m exec web timeout 20 wget -qO- "http://[$v6]/page")" = served ]
 	run -7 curl -s --max-time 1 'http://[::1]:8080/page'
 	# What is published by one family is reached by that alone.
 	run -7 curl -s --max-time 1 "http://$v4/page"
@@ -142,22 +142,22 @@ get() { m exec other timeout 3 wget -qO- "$1"; }
 	web -p 0.0.0.0:8080:80,mode=direct
 	other
 	wait_until 5 is direct
-	[ "$(ip netns exec lan curl -fs --max-time 2 http://10.9.0.1:8080/page)" = served ]
+	[ "$(ip netns exec lan curl -fs --max-time 10 http://10.9.0.1:8080/page)" = served ]
 	[ "$(get "http://$(address web IPAddress)/page")" = served ]
-	[ "$(m exec web timeout 3 wget -qO- http://127.0.0.1/page)" = served ]
+	[ "$(m exec web timeout 20 wget -qO- http://127.0.0.1/page)" = served ]
 	run -7 curl -s --max-time 1 'http://[::1]:8080/page'
 	m rm -f web >/dev/null
 	web -p '[::]:8080:80,mode=direct'
 	wait_until 5 is direct
-	[ "$(ip netns exec lan curl -fs --max-time 2 'http://[fd09::1]:8080/page')" = served ]
+	[ "$(ip netns exec lan curl -fs --max-time 10 'http://[fd09::1]:8080/page')" = served ]
 	[ "$(get "http://[$(address web GlobalIPv6Address)]/page")" = served ]
-	[ "$(m exec web timeout 3 wget -qO- 'http://[::1]/page')" = served ]
+	[ "$(m exec web timeout 20 wget -qO- 'http://[::1]/page')" = served ]
 	run -7 curl -s --max-time 1 http://127.0.0.1:8080/page
 	# Translated, the same addresses.
 	m rm -f web >/dev/null
 	web -p 0.0.0.0:8080:80 -p '[::]:8081:80'
 	wait_until 5 ip netns exec lan curl -fs --max-time 2 http://10.9.0.1:8080/page
-	[ "$(ip netns exec lan curl -fs --max-time 2 'http://[fd09::1]:8081/page')" = served ]
+	[ "$(ip netns exec lan curl -fs --max-time 10 'http://[fd09::1]:8081/page')" = served ]
 }
 
 @test "by name in a network of one's own, and after another container took the address" {

@@ -67,7 +67,7 @@ escape() { # WAY FAMILY [CLIENT]
 @test "a datagram socket is connected to nobody, by IPv6" { escape udp-connect 6; }
 
 HTTPD='mkdir -p /www; echo served >/www/page; until [ -e /go ]; do sleep 0.05; done; exec httpd -f -p 80 -h /www'
-served() { [ "$(curl -fs --max-time 2 http://127.0.0.1:8080/page)" = served ]; }
+served() { [ "$(curl -fs --max-time 10 http://127.0.0.1:8080/page)" = served ]; }
 
 @test "where the guard cannot be attached the port stays translated" {
 	local group=/sys/fs/cgroup/unified/unguarded

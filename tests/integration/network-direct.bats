@@ -47,7 +47,7 @@ start() {
 # The modes of a published port: "direct nat" is IPv4 direct and IPv6 not.
 modes() { m inspect "$1" | jq -r ".[0].NetworkSettings.Ports[\"${2:-80/tcp}\"] | map(.Mode) | join(\" \")"; }
 is_direct() { [ "$(modes "$@")" = "direct direct" ] || [ "$(modes "$@")" = direct ] || [ "$(modes "$@")" = "direct nat" ]; }
-page() { wait_until 5 curl -fs -o /dev/null --max-time 1 "$1" && curl -fs --max-time 1 "$1"; }
+page() { wait_until 5 curl -fs -o /dev/null --max-time 1 "$1" && curl -fs --max-time 10 "$1"; }
 from_lan() { ip netns exec lan "$@"; }
 address_of() { m inspect "$1" | jq -r ".[0].NetworkSettings.$2"; }
 HTTPD='mkdir -p /www; echo served >/www/page; exec httpd -f -p 80 -h /www'
@@ -182,6 +182,9 @@ echoes() {
 says_by_udp() {
 	[ "$("${@:3}" timeout 1 nc -u -w 1 "$2" 8080 <<<hello | head -n 1)" = "$1" ]
 }
+says_inside() {
+	[ "$(m exec web sh -c 'echo hi | timeout 1 /usr/bin/nc.openbsd -u -w 1 127.0.0.1 80 | head -n 1')" = "$1" ]
+}
 
 @test "a datagram server is direct from its bind on, and knows its own port" {
 	start web -p 8080:80/udp,mode=direct -- direct-servers udp4 80
@@ -198,7 +201,7 @@ says_by_udp() {
 	[ "$(page http://127.0.0.1:8080/page)" = served ]
 	[ "$(modes web 80/tcp)" = "direct direct" ]
 	# Inside, and what has nothing to do with the port.
-	[ "$(m exec web sh -c 'echo hi | timeout 1 /usr/bin/nc.openbsd -u -w 1 127.0.0.1 80 | head -n 1')" = "80 hi" ]
+	wait_until 5 says_inside "80 hi"
 	m exec web sh -c "ping -c 1 -W 1 10.9.0.2" >/dev/null
 	m restart -t 0 web >/dev/null
 	echoes "80 hello" 10.9.0.1 ip netns exec lan
@@ -208,7 +211,7 @@ says_by_udp() {
 	start web "${DEBIAN[@]}" -p 10.9.0.1:8080:80/udp,mode=direct -- direct-servers udp4 80
 	echoes "80 hello" 10.9.0.1 ip netns exec lan
 	[ "$(modes web 80/udp)" = direct ]
-	[ "$(m exec web sh -c 'echo hi | timeout 1 /usr/bin/nc.openbsd -u -w 1 127.0.0.1 80 | head -n 1')" = "80 hi" ]
+	wait_until 5 says_inside "80 hi"
 }
 
 @test "a client that was sending before is led to the server that came" {

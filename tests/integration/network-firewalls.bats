@@ -43,14 +43,14 @@ web() { # name, options of run …
 	m_run -d --name "$name" --network bridge "$@" busybox:local httpd -f -p 80 -h /data >/dev/null
 }
 
-from_lan() { ip netns exec lan curl -fs --max-time 1 "http://10.9.0.1:$1/hello"; }
-from_host() { curl -fs --max-time 1 "http://127.0.0.1:$1/hello"; }
+from_lan() { ip netns exec lan curl -fs --max-time 3 "http://10.9.0.1:$1/hello"; }
+from_host() { curl -fs --max-time 3 "http://127.0.0.1:$1/hello"; }
 open_to_lan() { wait_until 5 from_lan "$1"; }
 closed_to_lan() {
 	run from_lan "$1"
 	[ "$status" -ne 0 ]
 }
-out_of() { timeout 2 "$MASU" exec "$1" wget -qO- http://10.9.0.2:9000/hello 3>&- 4>&-; }
+out_of() { timeout 5 "$MASU" exec "$1" wget -qO- http://10.9.0.2:9000/hello 3>&- 4>&-; }
 # It is, once the server listens.
 is_direct() { [ "$(field straight '.NetworkSettings.Ports["80/tcp"][0].Mode')" = direct ]; }
 masu_rules() { nft list table inet masu0; }

@@ -122,9 +122,9 @@ unreachable() { # command
 	server web --network far -p 8080:80
 	up c2 --network far
 	wait_until 5 curl -fs --max-time 1 http://127.0.0.1:8080/cgi-bin/who
-	[ "$(ip netns exec lan curl -fs --max-time 2 http://10.9.0.1:8080/cgi-bin/who)" = "[::ffff:10.9.0.2]" ]
-	[ "$(ip netns exec lan curl -fs --max-time 2 'http://[fd09::1]:8080/cgi-bin/who')" = "[fd09::2]" ]
-	[ "$(curl -fs --max-time 2 http://127.0.0.1:8080/cgi-bin/who)" = "[::ffff:10.61.0.1]" ]
+	[ "$(ip netns exec lan curl -fs --max-time 10 http://10.9.0.1:8080/cgi-bin/who)" = "[::ffff:10.9.0.2]" ]
+	[ "$(ip netns exec lan curl -fs --max-time 10 'http://[fd09::1]:8080/cgi-bin/who')" = "[fd09::2]" ]
+	[ "$(curl -fs --max-time 10 http://127.0.0.1:8080/cgi-bin/who)" = "[::ffff:10.61.0.1]" ]
 	asks c2 10.9.0.1:8080
 	asks web 10.9.0.1:8080
 	asks c2 169.254.1.1:8080

@@ -69,7 +69,7 @@ served() {
 	m restart -t 1 server >/dev/null
 	asked "$@"
 }
-get() { echo curl -fs --max-time 2 "http://@:8080/$1"; }
+get() { echo curl -fs --max-time 5 "http://@:8080/$1"; }
 
 @test "busybox httpd" {
 	echo "of httpd" >"$SHARED/page"
@@ -128,7 +128,7 @@ has_listeners() { [ "$(ss -H4ltn sport = :8080 | wc -l)" -eq "$1" ]; }
 	echo "reloaded" >"$SHARED/www/page"
 	m exec server /usr/sbin/nginx -c /shared/nginx.conf -s reload
 	for _ in $(seq 20); do
-		[ "$(lan curl -fs --max-time 2 http://10.9.0.1:8080/page)" = reloaded ]
+		[ "$(lan curl -fs --max-time 10 http://10.9.0.1:8080/page)" = reloaded ]
 	done
 	wait_until 5 has_listeners 3
 	asked "direct direct" reloaded $(get page)
@@ -209,7 +209,7 @@ has_listeners() { [ "$(ss -H4ltn sport = :8080 | wc -l)" -eq "$1" ]; }
 	needs java
 	/usr/bin/python3 "$REPO/tests/integration/src/java-server.py" "$SHARED/Server.class"
 	serve 80 -v /etc:/etc:ro -- "$(readlink -f "$(command -v java)")" -XX:TieredStopAtLevel=1 -cp /shared Server
-	served "direct direct" "No context found" curl -s --max-time 2 http://@:8080/
+	served "direct direct" "No context found" curl -s --max-time 5 http://@:8080/
 }
 
 @test "iperf3, which makes a listening socket anew for each test" {

@@ -144,7 +144,7 @@ becomes_direct() { [ "$(modes "$1")" = "direct direct" ]; }
 	# The one that listens already is translated until it does again.
 	[ "$(page http://127.0.0.1:8081/page)" = served ]
 	[ "$(modes 81)" = "nat nat" ]
-	m exec web sh -c 'kill $(pidof httpd); sleep 0.1; httpd -p 81 -h /www'
+	m exec web sh -c 'kill $(pidof httpd); until httpd -p 81 -h /www 2>/dev/null; do sleep 0.05; done'
 	wait_until 5 becomes_direct 81
 	[ "$(page http://127.0.0.1:8081/page)" = served ]
 	[ "$(page http://127.0.0.1:8080/page)" = served ]

@@ -95,7 +95,8 @@ unused" ]
 	# As such a start leaves it; somebody keeps the namespace, and so the interface, a while longer.
 	nsenter --net="/proc/$(field c1 .State.Pid)/ns/net" sleep 60 3>&- 4>&- &
 	holder=$!
-	wait_until 5 [ "/proc/$holder/ns/net" -ef "/proc/$(field c1 .State.Pid)/ns/net" ]
+	holder_is_in() { [ "/proc/$holder/ns/net" -ef "/proc/$(field c1 .State.Pid)/ns/net" ]; }
+	wait_until 5 holder_is_in
 	kill -KILL "$(jq .MonitorPid "$live")"
 	jq -c 'del(.Endpoints)' "$live" >"$live.new"
 	mv "$live.new" "$live"

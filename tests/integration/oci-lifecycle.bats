@@ -304,6 +304,6 @@ status_is() {
 
 @test "a caller that ignores SIGCHLD changes nothing" {
 	oci_bundle 'exit 7'
-	run timeout -s KILL 20 env --ignore-signal=CHLD "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" "$ID"
+	run timeout -s KILL 60 env --ignore-signal=CHLD "$MASU" oci --root "$OCI_ROOT" run -b "$BUNDLE" "$ID"
 	[ "$status" -eq 7 ]
 }

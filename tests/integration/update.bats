@@ -208,7 +208,7 @@ all_inside() { # name, controller
 	for call in mkdirat openat write renameat rename; do
 		for n in $(seq 1 3 60); do
 			up one
-			timeout 10 strace -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$n" "$MASU" \
+			timeout 60 strace -o /dev/null -e trace="$call" -e inject="$call:signal=KILL:when=$n" "$MASU" \
 				update --pids-limit 10 --memory-reservation 64m one >/dev/null 2>&1 3>&- 4>&- && n=done
 			status_is one running
 			m exec one true

@@ -84,8 +84,8 @@ unified() {
 
 left() { find /sys/fs/cgroup -path "*$PARENT/$name*" -print -quit; }
 
-until_true() { # command: tried for five seconds
-	for _ in $(seq 250); do
+until_true() { # command: tried for half a minute
+	for _ in $(seq 1500); do
 		! "$@" || return 0
 		sleep 0.02
 	done

@@ -81,6 +81,20 @@ monitor_of() { # name
 	jq -r .MonitorPid "$MASU_RUNROOT/containers/$(field "$1" .Id)/live.json"
 }
 
+# True once the client with this pid passes SIGTERM on: it has blocked or caught it.
+takes_signals() { # pid
+	local mask
+	for mask in $(awk '/^Sig(Blk|Cgt):/ { print $2 }' "/proc/$1/status"); do
+		[ $((0x$mask & 0x4000)) -eq 0 ] || return 0
+	done
+	return 1
+}
+
+# True once the process waits for changes of files.
+watches_files() { # pid
+	ls -l "/proc/$1/fd" 2>/dev/null | grep -q inotify
+}
+
 pid_gone() {
 	! kill -0 "$1" 2>/dev/null || grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null
 }

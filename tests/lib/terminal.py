@@ -50,7 +50,7 @@ def main():
         elif verb == "resize":
             set_size(master, *rest.split())
         elif verb == "expect":
-            deadline, wanted, alive = time.monotonic() + 10, rest.encode(), True
+            deadline, wanted, alive = time.monotonic() + 60, rest.encode(), True
             while wanted not in printed[seen:] and alive and time.monotonic() < deadline:
                 alive = read_some(0.2)
             at = printed.find(wanted, seen)
@@ -58,7 +58,7 @@ def main():
                 failed = f"never printed: {rest}"
                 break
             seen = at + len(wanted)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not failed and time.monotonic() < deadline and read_some(0.2):
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             while select.select([master], [], [], 0)[0] and read_some(0):

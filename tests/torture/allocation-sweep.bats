@@ -171,7 +171,7 @@ SAME_IMAGE='[ "$(masu image inspect -f "{{.RootFS.Layers}}" sweep:local)" = "$la
 	local layers RESULT=$SAME_IMAGE LINES_AT_MOST=1
 	masu create "${A_CONTAINER[@]}" -v masu-sweep:/x busybox:local true >/dev/null
 	masu start masu-sweep
-	wait_until 10 [ "$(masu wait masu-sweep)" = 0 ]
+	[ "$(masu wait masu-sweep)" = 0 ]
 	masu commit -q --include-volumes masu-sweep sweep:local
 	layers=$(masu image inspect -f "{{.RootFS.Layers}}" sweep:local)
 	masu rmi sweep:local

@@ -81,7 +81,7 @@ sweep() {
 			return 1
 		fi
 		# A killed command's workers die a moment after it.
-		for _ in {1..20}; do
+		for _ in {1..200}; do
 			run "$MASU" "$@" </dev/null
 			[ "$status" -eq 0 ] || { echo "call $at of $total: then $output"; return 1; }
 			unchanged >/dev/null && continue 2
