@@ -14,6 +14,8 @@ const struct cli_option volume_push_options[VOLUME_PUSH_COUNT] = {
 };
 
 const struct cli_option volume_pull_options[VOLUME_PULL_COUNT] = {
+	CLI_OPT(struct volume_pull_options, opt, "opt", 'o', CLI_LIST, "map",
+		"Set size=, in the place of what the volume had"),
 	CLI_OPT(struct volume_pull_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
 		"Print the volume's name only"),
 };

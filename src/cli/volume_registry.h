@@ -9,10 +9,11 @@ struct volume_push_options {
 
 struct volume_pull_options {
 	bool quiet;
+	struct cli_list opt;
 };
 
 #define VOLUME_PUSH_COUNT 2
-#define VOLUME_PULL_COUNT 1
+#define VOLUME_PULL_COUNT 2
 extern const struct cli_option volume_push_options[VOLUME_PUSH_COUNT];
 extern const struct cli_option volume_pull_options[VOLUME_PULL_COUNT];
 void volume_push_defaults(void *options);

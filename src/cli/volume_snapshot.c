@@ -16,6 +16,7 @@
 #include "cli/volume.h"
 #include "engine/events.h"
 #include "engine/volume_users.h"
+#include "sys/project_quota.h"
 
 /* One verb at work on one volume. */
 struct work {
@@ -318,6 +319,9 @@ static int import_run(struct cli_context *context, void *pointer, int argc, char
 	int r = work_begin(context, argv[0], false, &work, err);
 	if (r == 0 && work.snapshot)
 		r = error_set(err, -EROFS, "%s: a snapshot does not change", argv[0]);
+	/* The archive is held to the volume's size as its containers are. */
+	if (r == 0 && (r = project_quota_obey()) < 0)
+		error_errno(err, r, "capabilities");
 	if (r == 0 && !streq(argv[1], "-")) {
 		file = open(argv[1], O_RDONLY | O_CLOEXEC);
 		if (file < 0)

@@ -1,6 +1,7 @@
 #include "sys/project_quota.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/dqblk_xfs.h>
 #include <linux/fs.h>
 #include <linux/quota.h>
@@ -25,7 +26,7 @@ static int quota_call(int fd, int command, uint32_t project, void *data)
 }
 
 /* Counting alone (ext4's feature without the mount option) would let everything through. */
-static int check_enforced(int fd, struct masu_error *err)
+int project_quota_check(int fd, struct masu_error *err)
 {
 	struct fs_quota_statv state = { .qs_version = FS_QSTATV_VERSION1 };
 	int r = quota_call(fd, Q_XGETQSTATV, 0, &state);
@@ -103,10 +104,24 @@ int project_quota_clear(int dir_fd)
 	return set_limit(dir_fd, attributes.fsx_projid, 0);
 }
 
+int project_quota_obey(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+	const uint32_t bit = CAP_TO_MASK(CAP_SYS_RESOURCE);
+	int r = (int)sys_ret(syscall(SYS_capget, &header, sets));
+	if (r < 0 || !(sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective & bit))
+		return r;
+	sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective &= ~bit;
+	sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].permitted &= ~bit;
+	sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)].inheritable &= ~bit;
+	return (int)sys_ret(syscall(SYS_capset, &header, sets));
+}
+
 int project_quota_set(int dir_fd, uint64_t bytes, struct masu_error *err)
 {
 	uint32_t project = 0;
-	int r = check_enforced(dir_fd, err);
+	int r = project_quota_check(dir_fd, err);
 	if (r < 0)
 		return r;
 	r = project_quota_clear(dir_fd);

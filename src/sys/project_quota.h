@@ -18,6 +18,15 @@
  */
 int project_quota_set(int dir_fd, uint64_t bytes, struct masu_error *err);
 
+/* As project_quota_set() would say: 0, or -EOPNOTSUPP with the reason. */
+int project_quota_check(int fd, struct masu_error *err);
+
+/*
+ * From now on limits hold this process, too: it gives up CAP_SYS_RESOURCE, for good. For one that
+ * writes what others send into a place that has a limit.
+ */
+int project_quota_obey(void);
+
 /*
  * Takes the limit of the directory's project away, so that its number may be used again: for one
  * that is about to be deleted. 0 where it has none.

@@ -37,6 +37,14 @@ setup_file() {
 		masu --root /$fs/near volume mv --to-root /beside/far travels; stat -f -c '%b %S' /$fs/far/volumes/travels/_data
 		masu --root /$fs/far volume mv --to-root /run/far travels; cat /$fs/far/volumes/travels/_data/file
 		masu --root /$fs/far volume rm travels; umount /beside; rmdir /beside
+		mkdir /many; head -c 8388608 /dev/urandom >/many/f
+		echo "== $fs import"; m volume create -o size=4m filled >/dev/null; tar -C /many -c . | m volume import filled - 2>&1
+		du -k $root/volumes/filled/_data | awk '{ print ($1 <= 4096 ? "held" : "too much") }'; m volume rm filled; rm -r /many
+		echo "== $fs carried"; m create --name away --network none --mount type=volume,src=goes,dst=/data,volume-opt=size=5m busybox:local sh -c "$write" >/dev/null
+		m container export --with-volumes -o /run/away.tar away; m rm away >/dev/null; m volume rm goes
+		m container import /run/away.tar >/dev/null; m volume inspect -f 'size {{.Options.size}}' goes; m start -a away; m rm away >/dev/null; m volume rm goes
+		masu --root /run/plain-$fs container import /run/away.tar 2>&1 >/dev/null; masu --root /run/plain-$fs volume inspect -f 'options {{.Options}}' goes
+		masu --root /run/plain-$fs rm away >/dev/null
 		echo "== $fs removed"; m volume rm small twin first >/dev/null; limited
 		echo "== $fs layer"; m run --name cc --network none --storage-opt size=4m busybox:local sh -c "mkdir /data; $write; stat -f -c 'root %b %S' /"
 		m inspect -f '{{json .HostConfig.StorageOpt}}' cc; limited
@@ -56,7 +64,7 @@ said() { # topic
 	sed -n "/^== $1\$/,/^== /p" "$SAID" | grep -v '^== '
 }
 
-full='No space left on device|Disk quota exceeded'
+full='No space left on device|(Disk q|Q)uota exceeded'
 
 @test "a volume holds no more than its size, and says so to df" {
 	cat "$SAID" "$SAID.failed"
@@ -88,6 +96,24 @@ full='No space left on device|Disk quota exceeded'
 		[ "$(said "$fs moved" | awk 'NF == 2 && $1 + 0 > 0 { print $1 * $2 }' | tr '\n' ' ')" = "3145728 3145728 " ]
 		said "$fs moved" | grep -q 'copy to /run/far: .*no project quotas in force'
 		said "$fs moved" | grep -qx kept
+	done
+}
+
+@test "an archive is held to the limit of the volume that it is unpacked into" {
+	local fs
+	for fs in xfs ext4; do
+		said "$fs import" | grep -qE "$full"
+		said "$fs import" | grep -qx held
+	done
+}
+
+@test "a container's volumes keep their limits on another machine, or that is told" {
+	local fs
+	for fs in xfs ext4; do
+		said "$fs carried" | grep -qx 'size 5242880'
+		said "$fs carried" | grep -qE "$full"
+		said "$fs carried" | grep -q 'not carried over: volume goes: size=5242880: .*no project quotas in force'
+		said "$fs carried" | grep -qx 'options map\[\]'
 	done
 }
 

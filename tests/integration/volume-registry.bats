@@ -136,6 +136,13 @@ data_of() { m volume inspect -f '{{.Mountpoint}}' "$1"; }
 	put type "$(jq -c '.artifactType = "application/x.y"' <<<"$manifest")"
 	run ! m volume pull "$PLAIN/evil:type" bad
 	[[ $output == *"that is no volume, but application/x.y"* ]]
+	# A size is one of the volume's own directory, and takes a filesystem that counts.
+	run ! m volume pull -o type=tmpfs "$PLAIN/evil:1" bad
+	[[ $output == *'invalid option: "type"; it takes size='* ]]
+	run ! m volume pull -o size=none "$PLAIN/evil:1" bad
+	[[ $output == *"invalid size"* ]]
+	run ! m volume pull -o size=1g "$PLAIN/evil:1" bad
+	[[ $output == *"no project quotas in force"* ]]
 	put size "$(jq -c '.layers[0].size = 99999999999' <<<"$manifest")"
 	run ! m volume pull "$PLAIN/evil:size" bad
 	[[ $output == *"a chunk of more than"* ]]

@@ -139,3 +139,62 @@ sweep() {
 	sweep 24 commit -q --include-volumes up victim:1 # EMFILE
 	sweep 5 commit -q --include-volumes up victim:1	 # EIO
 }
+
+# The archive of a container with a volume, in a root of its own.
+moved_root() {
+	"$MASU" container export --with-volumes -o "$IN/moved.tar" down
+	export MASU_ROOT=$BATS_TEST_TMPDIR/root MASU_RUNROOT=$BATS_TEST_TMPDIR/run
+}
+
+# Everything of the container, or nothing.
+arrived_or_not() {
+	local containers
+	containers=$("$MASU" ps -aq | wc -l)
+	[ "$("$MASU" volume ls -q | wc -l)" = "$containers" ] || { echo "$containers containers, other volumes"; return 1; }
+	[ "$containers" = 0 ] || [ -c "$MASU_ROOT/volumes/down/_data/null" ]
+}
+
+@test "a container's import that is killed: container and volume come together or not at all" {
+	local total at step command
+	moved_root
+	command="'$MASU' container import '$IN/moved.tar'"
+	total=$("$STEPPER" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
+	"$MASU" rm -v down
+	step=$((total / ${POINTS:-12} + 1))
+	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
+		"$MASU" volume rm -f down
+		"$STEPPER" kill $at sh -c "$command" </dev/null >/dev/null 2>&1 || true
+		arrived_or_not || { echo "killed at $at of $total"; return 1; }
+		if [ -z "$("$MASU" ps -aq)" ]; then
+			sh -c "$command" || { echo "killed at $at of $total: the same import then fails"; return 1; }
+			arrived_or_not
+		fi
+		"$MASU" rm down
+	done
+	"$MASU" volume rm -f down
+	run "$MASU" system check --repair
+	run "$MASU" system check
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+}
+
+@test "a volume's import that is killed, then made again" {
+	local total at step command
+	mkdir -p "$IN/files/dir"
+	for at in 1 2 3 4 5 6 7 8; do echo $at >"$IN/files/dir/$at"; done
+	tar -C "$IN/files" -cf "$IN/files.tar" .
+	command="'$MASU' volume import into '$IN/files.tar'"
+	"$MASU" volume create into
+	total=$("$STEPPER" count sh -c "$command" 3>&1 >/dev/null 2>/dev/null)
+	step=$((total / ${POINTS:-12} + 1))
+	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
+		"$MASU" volume rm into
+		"$MASU" volume create into
+		echo own >"$MASU_ROOT/volumes/into/_data/own"
+		"$STEPPER" kill $at sh -c "$command" </dev/null >/dev/null 2>&1 || true
+		[ "$(cat "$MASU_ROOT/volumes/into/_data/own")" = own ]
+		sh -c "$command" || { echo "killed at $at of $total: the same import then fails"; return 1; }
+		rm "$MASU_ROOT/volumes/into/_data/own"
+		diff -r "$IN/files" "$MASU_ROOT/volumes/into/_data"
+	done
+	"$MASU" volume rm into
+}

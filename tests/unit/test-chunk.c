@@ -224,6 +224,7 @@ static void test_configs(void **state)
 		"{\"name\":\"a\",\"tar\":\"x\",\"size\":1}",
 		"{\"name\":\"a\",\"tar\":\"" DIGEST "\"}",
 		"{\"name\":\"a\",\"tar\":\"" DIGEST "\",\"size\":1,\"labels\":[]}",
+		"{\"name\":\"a\",\"tar\":\"" DIGEST "\",\"size\":1,\"limit\":\"9\"}",
 		"{\"name\":\"a\",\"tar\":\"" DIGEST "\",\"size\":1,\"labels\":{\"a\":1}}",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -237,6 +238,7 @@ static void test_configs(void **state)
 	const struct volume_config config = { .name = "data",
 					      .tar = DIGEST,
 					      .size = 9,
+					      .limit = 4096,
 					      .labels = (struct oci_pair *)&label,
 					      .label_count = 1 };
 	_cleanup_buf_ struct buf text, out;
@@ -247,7 +249,7 @@ static void test_configs(void **state)
 	assert_int_equal(volume_describe_config(&task, &out, NULL), 0);
 	assert_memory_equal(buf_str(&out),
 			    "data\0" DIGEST "\0"
-			    "9\0"
+			    "9 4096\0"
 			    "k\0"
 			    "v",
 			    out.len);

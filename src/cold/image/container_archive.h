@@ -25,6 +25,7 @@ struct container_volume {
 	bool anonymous;
 	struct oci_pair *labels;
 	size_t label_count;
+	uint64_t limit; /* what it may hold, in bytes; 0: as much as there is */
 	struct container_tree tree;
 };
 

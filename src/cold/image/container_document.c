@@ -27,6 +27,8 @@ static void put_volume(struct json_writer *w, const struct container_volume *vol
 	for (size_t i = 0; i < volume->label_count; i++)
 		json_field_string(w, volume->labels[i].key, volume->labels[i].value);
 	json_end_object(w);
+	if (volume->limit)
+		json_field_u64(w, "limit", volume->limit);
 	json_key(w, "files");
 	put_tree(w, &volume->tree);
 	json_end_object(w);
@@ -111,6 +113,8 @@ static int read_labels(struct arena *arena, const struct json *object, struct co
 
 static int read_volume(struct arena *arena, const struct json *item, struct container_volume *ret)
 {
+	if (json_get(item, "limit") && !json_u64(json_get(item, "limit"), &ret->limit))
+		return -EBADMSG;
 	if (!json_string(json_get(item, "name"), &ret->name) || !name_valid(ret->name) ||
 	    !json_bool(json_get(item, "anonymous"), &ret->anonymous) ||
 	    !read_tree(json_get(item, "files"), &ret->tree))

@@ -17,6 +17,7 @@
 #include "cold/image/save.h"
 #include "cold/image/staged_tree.h"
 #include "cold/image/verbs.h"
+#include "cold/image/volume_limit.h"
 #include "engine/snapshot.h"
 #include "engine/volume_users.h"
 #include "image/store.h"
@@ -97,6 +98,7 @@ static int stage_volume(struct exporting *x, const char *name, struct masu_error
 	volume->anonymous = found.anonymous;
 	volume->labels = found.labels;
 	volume->label_count = found.label_count;
+	volume->limit = volume_limit_of(x->arena, &found);
 	x->archive.volume_count++;
 	return 0;
 }

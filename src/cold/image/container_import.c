@@ -23,6 +23,7 @@
 #include "cold/image/load.h"
 #include "cold/image/unpack.h"
 #include "cold/image/verbs.h"
+#include "cold/image/volume_limit.h"
 #include "engine/events.h"
 #include "engine/import.h"
 #include "image/store.h"
@@ -154,11 +155,14 @@ static int make_volumes(struct importing *m, struct masu_error *err)
 	for (m->next = 0; m->next < m->archive.volume_count; m->next++) {
 		struct volume made;
 		const struct container_volume *volume = &m->archive.volumes[m->next];
-		const struct volume request = { .name = volume->name,
-						.labels = volume->labels,
-						.label_count = volume->label_count,
-						.anonymous = volume->anonymous,
-						.import = m->container.id };
+		struct volume request = { .name = volume->name,
+					  .labels = volume->labels,
+					  .label_count = volume->label_count,
+					  .anonymous = volume->anonymous,
+					  .import = m->container.id };
+		r = volume_limit_keep(m->engine.root_fd, m->arena, volume->limit, &request, err);
+		if (r < 0)
+			return r;
 		r = volume_make_filled(m->engine.root_fd, m->engine.root, m->arena, &request,
 				       fill_volume, m, &made, err);
 		if (r < 0)

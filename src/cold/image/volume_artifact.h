@@ -35,6 +35,7 @@ struct volume_config {
 	const char *name;
 	const char *tar; /* "sha256:…" of the whole archive */
 	uint64_t size;	 /* of it, in bytes */
+	uint64_t limit;	 /* what the volume may hold, in bytes; 0: as much as there is */
 	struct oci_pair *labels;
 	size_t label_count;
 };

@@ -22,6 +22,8 @@ int volume_config_write(const struct volume_config *config, struct buf *out)
 	json_field_string(&w, "name", config->name);
 	json_field_string(&w, "tar", config->tar);
 	json_field_u64(&w, "size", config->size);
+	if (config->limit)
+		json_field_u64(&w, "limit", config->limit);
 	json_key(&w, "labels");
 	json_begin_object(&w);
 	for (size_t i = 0; i < config->label_count; i++)
@@ -121,13 +123,14 @@ int volume_describe_config(void *opaque, struct buf *out, struct masu_error *err
 	_cleanup_arena_ struct arena arena;
 	const struct volume_task *task = opaque;
 	const struct json *document;
-	uint64_t size;
+	uint64_t size, limit = 0;
 	arena_init(&arena, DOCUMENT_MEMORY);
 	int r = json_parse(&arena, task->text, task->len, &document, err);
 	if (r < 0)
 		return r;
 	const struct json *labels = json_get(document, "labels");
 	if (!json_u64(json_get(document, "size"), &size) ||
+	    (json_get(document, "limit") && !json_u64(json_get(document, "limit"), &limit)) ||
 	    !image_digest_valid(json_text(document, "tar")))
 		return error_set(err, -EBADMSG, "the volume's config is not what it should be");
 	if (labels && (labels->type != JSON_OBJECT || labels->count > VOLUME_LABELS_MAX))
@@ -136,7 +139,8 @@ int volume_describe_config(void *opaque, struct buf *out, struct masu_error *err
 	if (r == 0)
 		r = put_fact(out, json_text(document, "tar"));
 	if (r == 0)
-		r = buf_printf(out, "%llu", (unsigned long long)size);
+		r = buf_printf(out, "%llu %llu", (unsigned long long)size,
+			       (unsigned long long)limit);
 	if (r == 0)
 		r = buf_putc(out, '\0');
 	json_foreach (label, labels) {
@@ -223,6 +227,15 @@ int volume_manifest_read(struct arena *arena, const char *text, size_t len,
 	return 0;
 }
 
+/* "SIZE LIMIT" */
+static bool read_sizes(const char *fact, struct volume_config *ret)
+{
+	char size[24];
+	const char *space = fact ? strchr(fact, ' ') : NULL;
+	return space && str_format(size, sizeof(size), "%.*s", (int)(space - fact), fact) == 0 &&
+	       str_to_u64(size, &ret->size) == 0 && str_to_u64(space + 1, &ret->limit) == 0;
+}
+
 int volume_config_read(struct arena *arena, const char *text, size_t len, struct volume_config *ret,
 		       struct masu_error *err)
 {
@@ -234,10 +247,10 @@ int volume_config_read(struct arena *arena, const char *text, size_t len, struct
 	config.labels = arena_array(arena, struct oci_pair, VOLUME_LABELS_MAX);
 	config.name = next_fact(&facts);
 	config.tar = next_fact(&facts);
-	const char *size = next_fact(&facts), *key;
+	const char *sizes = next_fact(&facts), *key;
 	if (!config.labels)
 		return error_set(err, -ENOMEM, "out of memory");
-	if (!size || !image_digest_valid(config.tar) || str_to_u64(size, &config.size) < 0 ||
+	if (!read_sizes(sizes, &config) || !image_digest_valid(config.tar) ||
 	    config.size < EMPTY_ARCHIVE)
 		return nonsense(err);
 	while ((key = next_fact(&facts))) {

@@ -12,14 +12,17 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "cli/parse.h"
 #include "cli/session.h"
 #include "cli/volume_registry.h"
 #include "cold/image/unpack.h"
 #include "cold/image/verbs.h"
 #include "cold/image/volume_artifact.h"
+#include "cold/image/volume_limit.h"
 #include "engine/events.h"
 #include "image/store.h"
 #include "state/trash.h"
+#include "sys/project_quota.h"
 #include "volume/volume.h"
 
 #define CHUNK_MAX    (128ull << 20)
@@ -33,6 +36,8 @@ struct pulling {
 	struct volume_artifact artifact;
 	struct volume_config config;
 	struct staged_blob *blobs;
+	struct oci_pair *options; /* that were asked for */
+	size_t option_count;
 };
 
 /* ---- from the registry ---- */
@@ -168,10 +173,16 @@ static int fill(void *data, int data_fd, struct masu_error *err)
 static int make_volume(struct pulling *p, const char *name, struct masu_error *err)
 {
 	struct volume made;
-	const struct volume request = { .name = name,
-					.labels = p->config.labels,
-					.label_count = p->config.label_count };
-	int r = engine_volumes_lock(&p->engine, false, err);
+	struct volume request = { .name = name,
+				  .labels = p->config.labels,
+				  .label_count = p->config.label_count,
+				  .options = p->options,
+				  .option_count = p->option_count };
+	int r = p->option_count ? 0
+				: volume_limit_keep(p->engine.root_fd, p->arena, p->config.limit,
+						    &request, err);
+	if (r == 0)
+		r = engine_volumes_lock(&p->engine, false, err);
 	if (r < 0)
 		return r;
 	r = volume_make_filled(p->engine.root_fd, p->engine.root, p->arena, &request, fill, p,
@@ -191,6 +202,25 @@ static int check_is_free(struct pulling *p, const char *name, struct masu_error 
 				 "a volume named %s exists already; pull it under another name",
 				 name);
 	return 0;
+}
+
+/* Before anything is fetched, as well: of the options only a size is one of masu's own volume. */
+static int read_options(struct pulling *p, const struct volume_pull_options *o,
+			struct masu_error *err)
+{
+	int r = parse_pairs(p->arena, "--opt", &o->opt, &p->options, &p->option_count, err);
+	for (size_t i = 0; r == 0 && i < p->option_count; i++)
+		if (!streq(p->options[i].key, "size"))
+			r = error_set(err, -EINVAL,
+				      "volume pull: invalid option: \"%.100s\"; it takes size=",
+				      p->options[i].key);
+	const struct volume asked = { .options = p->options, .option_count = p->option_count };
+	struct volume_source source;
+	if (r == 0)
+		r = volume_source(p->arena, &asked, &source, err);
+	if (r == 0 && source.size)
+		r = project_quota_check(p->engine.root_fd, err);
+	return r;
 }
 
 static int pull(struct pulling *p, const char *name, bool quiet, struct masu_error *err)
@@ -228,6 +258,8 @@ int volume_pull_run(struct cli_context *context, void *data, int argc, char **ar
 	int r = image_reference_parse(context->arena, argv[0], &reference, err);
 	if (r == 0)
 		r = session_open(context, &p.engine, err);
+	if (r == 0)
+		r = read_options(&p, o, err);
 	if (r == 0)
 		r = staging_open(p.engine.root_fd, &p.staging, err);
 	if (r == 0)

@@ -18,6 +18,7 @@
 #include "cold/image/unpack.h"
 #include "cold/image/verbs.h"
 #include "cold/image/volume_artifact.h"
+#include "cold/image/volume_limit.h"
 #include "engine/events.h"
 #include "engine/volume_users.h"
 #include "image/store.h"
@@ -233,6 +234,7 @@ static int send_documents(struct pushing *p, struct remote *remote, char ret_dig
 	const struct volume_config facts = { .name = p->volume.name,
 					     .tar = p->tar,
 					     .size = p->bytes,
+					     .limit = volume_limit_of(p->arena, &p->volume),
 					     .labels = p->volume.labels,
 					     .label_count = p->volume.label_count };
 	char *name = arena_strndup(p->arena, facts.name, strcspn(facts.name, "@"));
