@@ -276,6 +276,7 @@ struct updating {
 	struct container_config before;
 	struct cgroup *cgroup;
 	bool joined;
+	bool touched; /* limits were written, or may have been */
 };
 
 /*
@@ -313,15 +314,19 @@ static int apply(struct updating *u, const char **ret_warning, struct masu_error
 				 err);
 	if (r == 0)
 		r = announce_groups(u, &resources, ret_warning, err);
-	return r < 0 ? r : cgroup_update(u->cgroup, &resources, err);
+	if (r < 0)
+		return r;
+	u->touched = true;
+	return cgroup_update(u->cgroup, &resources, err);
 }
 
-/* As far as that is possible; the first failure is what is told. */
+/* As far as that is possible; the first failure is what is told. Limits that were not written are
+ * not taken back: that would make groups of which nobody was told. */
 static void roll_back(struct updating *u)
 {
 	struct oci_resources resources;
 	u->container->config = u->before;
-	if (u->cgroup &&
+	if (u->touched &&
 	    resources_of(u->engine, u->arena, u->container, u->update, true, &resources, NULL) == 0)
 		cgroup_update(u->cgroup, &resources, NULL);
 }

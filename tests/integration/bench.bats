@@ -1,37 +1,15 @@
-# masu bench: what it finds, what it does not, and what it says when something is missing. No timing is
-# asserted: a planted difference is found, the same thing twice is not one.
+# masu bench: what it writes, and what it says when something is missing. Whether it finds differences is in
+# tests/alone/bench-planted.bats.
+
+load ../lib/bench
 
 setup_file() {
-	# What else runs on the machine gets the CPU after it: in this file's own group, which
-	# tests/run-integration made, and where that is not allowed by niceness.
-	renice -n -15 $$ >/dev/null 2>&1 || true
-	echo 262144 >/sys/fs/cgroup/cpu/cpu.shares || echo 10000 >/sys/fs/cgroup/cpu.weight || true
 	small_run "$BATS_FILE_TMPDIR/small"
-}
-
-bench() {
-	"$MASU" bench -q --scratch "$BATS_FILE_TMPDIR" "$@" 3>&- 4>&-
 }
 
 # A whole run with two workloads, for several tests.
 small_run() { # output directory
 	bench --rounds 6 --time 30 -o "$1" --openmetrics "$1.prom" spin start native container none >"$1.txt" 2>"$1.err"
-}
-
-cell() { # results, workload.metric, column, filter
-	jq -r --arg row "$2" --arg column "$3" \
-		".rows[] | select(.workload + \".\" + .metric == \$row) | .cells[] | select(.column == \$column) | $4" "$1/results.json"
-}
-
-# Runs a command until it succeeds, at most $1 times: noise may hide what is there, and of twenty equal
-# things one may seem different. What is there is found again, what is not is not.
-within() {
-	local times=$1
-	shift
-	until "$@"; do
-		times=$((times - 1))
-		[ $times -gt 0 ] || return 1
-	done
 }
 
 @test "every column has its samples, and nothing is left behind" {
@@ -72,43 +50,6 @@ within() {
 	mkdir "$BATS_TEST_TMPDIR/again"
 	bench report "$out/results.json" -o "$BATS_TEST_TMPDIR/again" >/dev/null
 	cmp "$out/report.html" "$BATS_TEST_TMPDIR/again/report.html"
-}
-
-throttled_is_found() { # rounds
-	bench --full --rounds "$1" --time 120 -o "$BATS_TEST_TMPDIR/r" --column 'slow=--network host --cpus 0.95' \
-		spin slow >/dev/null 2>&1
-	[ "$(cell "$BATS_TEST_TMPDIR/r" spin.mops slow .verdict)" = slower ]
-}
-
-@test "a planted throttle of 5 % of a CPU is found, and a condition of CI fails by it" {
-	# More samples until the interval is narrow enough, whatever else goes on.
-	throttled_is_found 8 || throttled_is_found 16 || throttled_is_found 32 || throttled_is_found 48
-	run bench report "$BATS_TEST_TMPDIR/r/results.json" --fail-if 'spin.slow<0.999'
-	[ "$status" -eq 1 ]
-	[[ "$output" == *"--fail-if spin.slow<0.999: it is so"* ]]
-	bench report "$BATS_TEST_TMPDIR/r/results.json" --fail-if 'spin.slow<0.01' >/dev/null
-}
-
-late_is_found() {
-	bench --rounds 6 --time 60 -o "$BATS_TEST_TMPDIR/r" --column 'late=--network host -e MASU_PROBE_DELAY_US=100' \
-		latency late >/dev/null 2>&1
-	[ "$(cell "$BATS_TEST_TMPDIR/r" latency.tcp-p50-same late .verdict)" = slower ]
-}
-
-@test "a planted delay of 100 µs is found" {
-	within 3 late_is_found
-}
-
-nothing_is_found() {
-	bench --rounds 8 --time 60 -o "$BATS_TEST_TMPDIR/r" --column 'same=--network host' spin container same >/dev/null 2>&1
-	[ "$(cell "$BATS_TEST_TMPDIR/r" spin.mops same .verdict)" = same ]
-}
-
-@test "a change that is none is not found" {
-	within 3 nothing_is_found
-	run bench compare "$BATS_TEST_TMPDIR/r/results.json" "$BATS_TEST_TMPDIR/r/results.json"
-	[ "$status" -eq 0 ]
-	[[ "$output" == *" 0 slower, 0 faster"* ]]
 }
 
 @test "Ctrl-C keeps what is done" {

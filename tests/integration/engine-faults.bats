@@ -201,7 +201,11 @@ teardown() {
 	local id
 	id=$(field cut .Id)
 	local live=$MASU_RUNROOT/containers/$id/live.json
-	kill -9 "$(jq -r .MonitorPid "$live")" "$(jq -r .Pid "$live")"
+	local monitor init
+	monitor=$(jq -r .MonitorPid "$live") init=$(jq -r .Pid "$live")
+	kill -9 "$monitor" "$init"
+	# After a power cut nothing of it runs.
+	wait_until 10 eval "[ ! -e /proc/$monitor ] && [ ! -e /proc/$init ]"
 	: >"$live"
 	[ "$(field cut .State.Status)" = exited ]
 	[ "$(field cut .State.ExitCode)" = 255 ]

@@ -2,6 +2,8 @@
 # Ports that BPF programs translate (mode=bpf), driven without containers by network-driver: a neighbour's
 # namespace ("lan") in front of the test host, and namespaces behind the bridge in place of containers.
 
+load ../lib/sample
+
 bats_require_minimum_version 1.5.0
 
 setup_file() {
@@ -156,9 +158,10 @@ no_cables() { ! ip -o link show type veth | grep -q "master masu"; }
 	spaces+=(c1)
 	total=$("$stepper" count "${connect[@]}" 3>&1 >/dev/null 2>/dev/null)
 	[ "$total" -gt 60 ]
-	# A dozen of them, others each time; with POINTS=0 each.
+	# A dozen of them, others with another SEED; with POINTS=0 each.
 	step=1
 	[ "${POINTS:-12}" -eq 0 ] || step=$((total / ${POINTS:-12}))
+	sample_points
 	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
 		drive disconnect c1
 		drive retire 0

@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.5.0
 load ../lib/engine
+load ../lib/sample
 load ../lib/storage
 
 setup_file() {

@@ -132,6 +132,7 @@ sweep() { # shell cleanup [prepare]
 	sh -c "$2" >/dev/null 2>&1 3>&- 4>&-
 	[ "$total" -gt 5 ]
 	step=$((total / ${POINTS:-6} + 1))
+	sample_points
 	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
 		sh -c "${3:-true}" >/dev/null 2>&1 3>&- 4>&- || true
 		"$BATS_TEST_TMPDIR/stepper" kill $at sh -c "$1" >/dev/null 2>&1 </dev/null 3>&- 4>&- || true

@@ -6,6 +6,7 @@
 
 bats_require_minimum_version 1.5.0
 load ../lib/oracle
+load ../lib/sample
 
 setup_file() {
 	export DISK=$BATS_FILE_TMPDIR/disk IN=$BATS_FILE_TMPDIR/in PARENT=/masu-disk-$$
@@ -114,6 +115,7 @@ sweep() {
 	# What was moved aside is deleted behind the reply.
 	wait_until 10 sh -c '[ -z "$(find "$MASU_ROOT/trash" "$MASU_ROOT/containers/.new" -mindepth 1 2>/dev/null)" ]'
 	before=$(state)
+	sample_points
 	while true; do
 		status=0
 		attempt "$kind" $room "$undo" "$@" || status=$?

@@ -7,6 +7,7 @@
 
 load ../lib/oracle
 load ../lib/hostile
+load ../lib/sample
 
 setup_file() {
 	hostile_setup
@@ -29,6 +30,7 @@ sweep() {
 	step=1
 	[ "$points" -eq 0 ] || [ "$total" -le "$points" ] || step=$((total / points))
 	echo "# $total calls, every ${step}th: $command" >&3
+	sample_points
 	for errno in 28 122 24 23 12 5 4; do # ENOSPC EDQUOT EMFILE ENFILE ENOMEM EIO EINTR
 		for ((at = 2 + RANDOM % step; at <= total; at += step)); do
 			status=0

@@ -7,6 +7,7 @@
 bats_require_minimum_version 1.5.0
 load ../lib/engine
 load ../lib/registry
+load ../lib/sample
 
 setup_file() {
 	export MASU_ROOT=$BATS_FILE_TMPDIR/root MASU_RUNROOT=$BATS_FILE_TMPDIR/run
@@ -71,6 +72,7 @@ sweep() {
 	unchanged
 	[ "$total" -gt 50 ]
 	[ "$points" -eq 0 ] || [ "$total" -le "$points" ] || step=$((total / points))
+	sample_points
 	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
 		what=(kill $at)
 		[ "$fault" = kill ] || what=(error $at "$fault")

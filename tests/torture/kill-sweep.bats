@@ -5,6 +5,7 @@
 # `masu run` and its like are swept with the monitor and the container in the tree.
 
 load ../lib/oracle
+load ../lib/sample
 
 setup_file() {
 	export MASU_ROOT=$BATS_FILE_TMPDIR/root MASU_RUNROOT=$BATS_FILE_TMPDIR/run
@@ -63,6 +64,7 @@ sweep() {
 	step=1
 	[ "$points" -eq 0 ] || [ "$total" -le "$points" ] || step=$((total / points))
 	echo "# $total calls, every ${step}th: $command" >&3
+	sample_points
 	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
 		"$BATS_FILE_TMPDIR/stepper" kill $at sh -c "$command" >/dev/null 2>&1 </dev/null || true
 		if ! sh -c "$command" >"$BATS_TEST_TMPDIR/again" 2>&1 </dev/null; then

@@ -8,6 +8,7 @@
 bats_require_minimum_version 1.5.0
 load ../lib/oracle
 load ../lib/hostile
+load ../lib/sample
 
 setup_file() {
 	hostile_setup
@@ -129,6 +130,7 @@ sweep() {
 	[ "$total" -gt 20 ]
 	flushes+=("$(place)")
 	[ "$points" -eq 0 ] || [ "$total" -le $((points / 2)) ] || step=$((total * 2 / points))
+	sample_points
 	for ((i = RANDOM % step; i < total; i += step)); do
 		# Right after a flush, with the rest lost, and some way to the next.
 		at=$((flushes[i] + RANDOM * 32768 % (flushes[i + 1] - flushes[i] + 1)))
