@@ -118,6 +118,16 @@ remote_digest() { # name
 	[ "$(sha256sum <"$layer" | cut -d' ' -f1)" = "${layer##*/}" ]
 }
 
+@test "libcurl is loaded by what talks to a registry alone; where it is missing, one line says so" {
+	local library
+	library=$(ldconfig -p | awk '$1 == "libcurl.so.4" { print $NF; exit }')
+	run -1 unshare -m sh -c 'mount --bind /dev/null "$1" && "$2" pull "$3"' - "$library" "$MASU" "$PLAIN/box:oci"
+	[[ "$output" == *"registries need libcurl.so.4 (the Debian package libcurl4)"* ]]
+	[ ${#lines[@]} -eq 1 ]
+	unshare -m sh -c 'mount --bind /dev/null "$1" && "$2" load -q -i "$3"' - "$library" "$MASU" "$BATS_FILE_TMPDIR/image.tar"
+	nothing_left
+}
+
 @test "what is not there: docker's words, one line, status 1" {
 	run -1 m pull "$PLAIN/box:nosuch"
 	[ "${#lines[@]}" = 1 ]

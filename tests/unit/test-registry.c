@@ -314,6 +314,7 @@ static void failures_say_what_to_do(void **state)
 		{ &plain, CURLE_RECV_ERROR, "", 502, FAILURE_UNREACHED, "status 502" },
 		{ &plain, CURLE_COULDNT_RESOLVE_HOST, "", 0, FAILURE_UNREACHED, "a.example" },
 	};
+	assert_int_equal(libcurl_load(NULL), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char text[MASU_ERROR_MAX];
 		assert_int_equal(failure_judge(cases[i].at, cases[i].result, cases[i].reason,

@@ -3,7 +3,6 @@
  * they count as allocations and fail as those do (base/fault.h). What a shared library allocates
  * behind them is its own.
  */
-#include <curl/curl.h>
 #include <openssl/evp.h>
 #include <seccomp.h>
 #include <zstd.h>
@@ -13,13 +12,9 @@
 /* What the linker makes of --wrap=EVP_MD_CTX_new. */
 EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
 ZSTD_DCtx *__real_ZSTD_createDCtx(void);
-CURL *__real_curl_easy_init(void);
-CURLM *__real_curl_multi_init(void);
 scmp_filter_ctx __real_seccomp_init(uint32_t action);
 EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
 ZSTD_DCtx *__wrap_ZSTD_createDCtx(void);
-CURL *__wrap_curl_easy_init(void);
-CURLM *__wrap_curl_multi_init(void);
 scmp_filter_ctx __wrap_seccomp_init(uint32_t action);
 
 EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void)
@@ -30,16 +25,6 @@ EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void)
 ZSTD_DCtx *__wrap_ZSTD_createDCtx(void)
 {
 	return fault_allocation() ? NULL : __real_ZSTD_createDCtx();
-}
-
-CURL *__wrap_curl_easy_init(void)
-{
-	return fault_allocation() ? NULL : __real_curl_easy_init();
-}
-
-CURLM *__wrap_curl_multi_init(void)
-{
-	return fault_allocation() ? NULL : __real_curl_multi_init();
 }
 
 scmp_filter_ctx __wrap_seccomp_init(uint32_t action)

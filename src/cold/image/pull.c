@@ -297,6 +297,8 @@ static int pull_one(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 	if (r < 0)
 		return r;
 	trace_mark(fresh ? "config" : "compared");
+	if (!fresh && !pull->all_tags)
+		fetcher_stop(pull->fetcher);
 	show_begin(pull);
 	while (fresh) { /* again where something in the store was damaged or has gone meanwhile */
 		struct built_image image = { 0 };
@@ -398,41 +400,55 @@ static int pull_tags(struct pull *pull, bool *ret_fresh, struct masu_error *err)
 	return r;
 }
 
-int pull_image(struct image_builder *builder, const struct image_reference *reference,
-	       const struct pull_options *o, const char *runroot, struct masu_error *err)
+/* Before the store is opened: the fetcher's process gets ready meanwhile. */
+static int connect_registry(struct pull *pull, const struct pull_options *o, struct masu_error *err)
 {
-	struct pull pull = { .builder = builder,
-			     .arena = builder->arena,
-			     .reference = *reference,
-			     .artifacts = o->artifacts,
-			     .quiet = o->quiet,
-			     .runroot = runroot };
+	int r = platform_parse(pull->arena, o->platform, &pull->platform, err);
+	if (r == 0)
+		r = registry_open(pull->arena, &pull->reference, &pull->registry, err);
+	trace_mark("registry known");
+	return r < 0 ? r : fetcher_open(&pull->registry, &pull->fetcher, err);
+}
+
+/*
+ * Pulls what is asked for into the store, and tells `masu events`. Prints as docker does, when
+ * quiet only the full reference.
+ */
+static int pull_all(struct pull *pull, struct masu_error *err)
+{
+	const struct image_reference reference = pull->reference;
 	bool fresh = false;
-	int r = platform_parse(pull.arena, o->platform, &pull.platform, err);
+	int r = pull->all_tags ? pull_tags(pull, &fresh, err) : pull_named(pull, &fresh, err);
 	if (r == 0)
-		r = registry_open(pull.arena, reference, &pull.registry, err);
-	if (r == 0)
-		r = fetcher_open(&pull.registry, &pull.fetcher, err);
-	if (r == 0)
-		r = o->all_tags ? pull_tags(&pull, &fresh, err) : pull_named(&pull, &fresh, err);
-	if (r == 0)
-		print_status(&pull, reference, fresh);
-	if (pull.fetcher)
-		fetcher_close(pull.fetcher);
+		print_status(pull, &reference, fresh);
+	if (pull->fetcher)
+		fetcher_stop(pull->fetcher);
 	return r;
+}
+
+static void pull_close(struct pull *pull)
+{
+	if (pull->fetcher)
+		fetcher_close(pull->fetcher);
 }
 
 static int run(struct cli_context *context, void *data, int argc, char **argv,
 	       struct masu_error *err)
 {
 	struct pull_options *o = data;
-	struct image_reference reference;
+	__attribute__((cleanup(pull_close))) struct pull pull = { .arena = context->arena,
+								  .all_tags = o->all_tags,
+								  .artifacts = o->artifacts,
+								  .quiet = o->quiet,
+								  .runroot = context->runroot };
 	_cleanup_close_ int root_fd = -1; /* closed after the builder is */
 	_cleanup_image_builder_ struct image_builder builder = { 0 };
-	int r = image_reference_parse(context->arena, argv[0], &reference, err);
-	bool named = r == 0 && (reference.digest || image_reference_has_tag(argv[0]));
+	int r = image_reference_parse(context->arena, argv[0], &pull.reference, err);
+	bool named = r == 0 && (pull.reference.digest || image_reference_has_tag(argv[0]));
 	if (r == 0 && o->all_tags && named)
 		r = error_set(err, -EINVAL, "tag can't be used with --all-tags/-a");
+	if (r == 0)
+		r = connect_registry(&pull, o, err);
 	if (r == 0)
 		r = open_root(context, &root_fd, err);
 	if (r == 0)
@@ -442,11 +458,13 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 		r = image_builder_format(&builder, o->layer_format, err);
 	if (r < 0)
 		return r;
+	trace_mark("store opened");
+	pull.builder = &builder;
 	if (o->all_tags)
-		reference.tag = NULL;
+		pull.reference.tag = NULL;
 	else if (!o->quiet && !named)
 		printf("Using default tag: latest\n");
-	r = pull_image(&builder, &reference, o, context->runroot, err);
+	r = pull_all(&pull, err);
 	fflush(stdout);
 	trash_empty(root_fd, 0); /* what killed commands left in staging */
 	return r;

@@ -30,7 +30,7 @@ struct pull {
 	struct registry registry;
 	struct fetcher *fetcher;
 	const char *runroot;
-	bool artifacts, quiet;
+	bool all_tags, artifacts, quiet;
 	bool distrust; /* blobs of the store are fetched again: one was damaged */
 	/* What is pulled. */
 	char digest[DIGEST_MAX]; /* of what the reference names: an index or a manifest */
@@ -41,13 +41,6 @@ struct pull {
 	size_t layer_count;
 	struct progress progress;
 };
-
-/*
- * Pulls one image into the store under its reference, and tells `masu events`. Prints as docker
- * does, with o->quiet only the full reference. pull.c
- */
-int pull_image(struct image_builder *builder, const struct image_reference *reference,
-	       const struct pull_options *o, const char *runroot, struct masu_error *err);
 
 /*
  * Layers: fetched, verified and unpacked, several at once; image->layers is filled. -EAGAIN without

@@ -68,7 +68,7 @@ enum failure failure_judge(const struct registry_endpoint *at, CURLcode result, 
 {
 	const char *place = directory_of(at), *variable = proxy_variable(at);
 	if (!*reason)
-		reason = curl_easy_strerror(result);
+		reason = libcurl.easy_strerror(result);
 	if (proxy_status >= 300)
 		return proxy_refused(at, proxy_status, ret, size);
 	if (is_about_certificate(reason)) {

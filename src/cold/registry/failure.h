@@ -1,9 +1,9 @@
 /* What a connection that failed means, and in words what to do. Private to the fetcher. */
 #pragma once
 
-#include <curl/curl.h>
 #include <stddef.h>
 
+#include "cold/registry/libcurl.h"
 #include "cold/registry/registry.h"
 
 enum failure {

@@ -84,9 +84,14 @@ int fetch_request_init(struct fetch_request *ret, enum fetch_kind kind, const ch
 
 struct fetcher;
 
-/* Starts the process. @registry stays the caller's until fetcher_close(). */
+/*
+ * Starts the process, which loads its libraries while the caller goes on: early is good. @registry
+ * stays the caller's until fetcher_close().
+ */
 int fetcher_open(const struct registry *registry, struct fetcher **ret, struct masu_error *err);
-/* Ends it, whatever it does. */
+/* Nothing more will be asked: it ends, whatever it does, while the caller goes on. */
+void fetcher_stop(struct fetcher *fetcher);
+/* The same, and waits for its end. */
 void fetcher_close(struct fetcher *fetcher);
 static inline void fetcher_closep(struct fetcher **fetcher)
 {

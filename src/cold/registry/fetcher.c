@@ -10,8 +10,10 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "base/trace.h"
 #include "cold/image/sandbox.h"
 #include "cold/image/stages.h"
+#include "cold/registry/libcurl.h"
 #include "cold/registry/loop.h"
 
 struct fetcher {
@@ -48,10 +50,15 @@ static _Noreturn void run_fetcher(int socket, const struct registry *registry)
 {
 	struct masu_error err = { 0 };
 	struct fetch_reply failed = { .type = FETCH_DONE };
+	trace_process("fetcher");
 	signal(SIGPIPE, SIG_IGN);
 	int r = settle_proxies(registry);
 	if (r == 0)
+		r = libcurl_load(&err);
+	trace_mark("libcurl");
+	if (r == 0)
 		r = sandbox_fetcher(&socket, 1, &err);
+	trace_mark("boxed");
 	if (r == 0)
 		r = fetch_loop(socket, registry);
 	if (r < 0) {
@@ -103,11 +110,18 @@ int fetcher_open(const struct registry *registry, struct fetcher **ret, struct m
 	return 0;
 }
 
+void fetcher_stop(struct fetcher *fetcher)
+{
+	if (fetcher->socket < 0)
+		return;
+	cleanup_close(&fetcher->socket);
+	kill(fetcher->pid, SIGKILL);
+}
+
 void fetcher_close(struct fetcher *fetcher)
 {
 	int status;
-	close(fetcher->socket);
-	kill(fetcher->pid, SIGKILL);
+	fetcher_stop(fetcher);
 	stages_wait(fetcher->pid, "fetcher", &status);
 	free(fetcher);
 }
@@ -129,7 +143,8 @@ int fetcher_send(struct fetcher *fetcher, const struct fetch_request *request, i
 		header->cmsg_len = CMSG_LEN(size);
 		memcpy(CMSG_DATA(header), fds, size);
 	}
-	if (sendmsg(fetcher->socket, &message, MSG_NOSIGNAL) < 0)
+	/* Where it has ended, what it had to say waits to be received. */
+	if (sendmsg(fetcher->socket, &message, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		return error_errno(err, -errno, "the fetcher is gone");
 	return 0;
 }

@@ -9,7 +9,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/str.h"
+#include "base/trace.h"
 #include "cold/registry/token.h"
 
 #define PROGRESS_MS  100
@@ -122,7 +124,7 @@ static void begin(struct loop *loop, size_t slot)
 {
 	struct transfer *t = loop->active[slot];
 	int r = transfer_begin(&loop->session, t);
-	if (r == 0 && curl_multi_add_handle(loop->multi, t->easy) != CURLM_OK)
+	if (r == 0 && libcurl.multi_add_handle(loop->multi, t->easy) != CURLM_OK)
 		r = -ENOMEM;
 	if (r == 0)
 		return;
@@ -166,7 +168,7 @@ static void end_token(struct loop *loop, struct token_request *request, CURLcode
 			finish(loop, i, &message);
 	}
 	if (request->running)
-		curl_multi_remove_handle(loop->multi, request->easy);
+		libcurl.multi_remove_handle(loop->multi, request->easy);
 	token_free(&loop->session, request);
 }
 
@@ -178,7 +180,7 @@ static void begin_tokens(struct loop *loop)
 		next = request->next;
 		if (request->running)
 			continue;
-		request->running = curl_multi_add_handle(loop->multi, request->easy) == CURLM_OK;
+		request->running = libcurl.multi_add_handle(loop->multi, request->easy) == CURLM_OK;
 		if (!request->running)
 			end_token(loop, request, CURLE_OUT_OF_MEMORY);
 	}
@@ -196,7 +198,7 @@ static void end_one(struct loop *loop, CURL *easy, CURLcode result)
 		struct transfer *t = loop->active[i];
 		if (!t || t->easy != easy)
 			continue;
-		curl_multi_remove_handle(loop->multi, easy);
+		libcurl.multi_remove_handle(loop->multi, easy);
 		if (transfer_end(&loop->session, t, result, &message) != TRANSFER_DONE)
 			continue;
 		/* Its end is only told once the pipe has everything, too. */
@@ -213,8 +215,8 @@ static bool again_with_bundle(struct loop *loop, CURL *easy, CURLcode result)
 {
 	if (result != CURLE_PEER_FAILED_VERIFICATION || !session_believe_more(&loop->session, easy))
 		return false;
-	curl_multi_remove_handle(loop->multi, easy);
-	return curl_multi_add_handle(loop->multi, easy) == CURLM_OK;
+	libcurl.multi_remove_handle(loop->multi, easy);
+	return libcurl.multi_add_handle(loop->multi, easy) == CURLM_OK;
 }
 
 static bool end_done(struct loop *loop)
@@ -222,7 +224,7 @@ static bool end_done(struct loop *loop)
 	int left;
 	bool any = false;
 	CURLMsg *message;
-	while ((message = curl_multi_info_read(loop->multi, &left))) {
+	while ((message = libcurl.multi_info_read(loop->multi, &left))) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		if (again_with_bundle(loop, message->easy_handle, message->data.result))
@@ -249,7 +251,7 @@ static void wait_for_something(struct loop *loop, int timeout)
 		if (loop->active[i] && loop->active[i]->pending_len)
 			fds[count++] = (struct curl_waitfd) { .fd = loop->active[i]->pipe,
 							      .events = CURL_WAIT_POLLOUT };
-	curl_multi_poll(loop->multi, fds, count, timeout, NULL);
+	libcurl.multi_poll(loop->multi, fds, count, timeout, NULL);
 }
 
 int fetch_loop(int socket, const struct registry *registry)
@@ -257,9 +259,12 @@ int fetch_loop(int socket, const struct registry *registry)
 	struct loop loop = { .socket = socket, .session = { .registry = registry } };
 	int running = 0;
 	loop.waiting_tail = &loop.waiting;
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(loop.multi = curl_multi_init()))
+	if (libcurl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK && !fault_allocation())
+		loop.multi = libcurl.multi_init();
+	if (!loop.multi)
 		return -ENOMEM;
-	curl_multi_setopt(loop.multi, CURLMOPT_MAX_HOST_CONNECTIONS, CONNECTIONS);
+	trace_mark("ready");
+	libcurl.multi_setopt(loop.multi, CURLMOPT_MAX_HOST_CONNECTIONS, CONNECTIONS);
 	while (!loop.hung_up) {
 		int r;
 		while ((r = receive(&loop)) == 0)
@@ -268,7 +273,7 @@ int fetch_loop(int socket, const struct registry *registry)
 			break;
 		int timeout = begin_due(&loop);
 		begin_tokens(&loop);
-		curl_multi_perform(loop.multi, &running);
+		libcurl.multi_perform(loop.multi, &running);
 		report_progress(&loop);
 		if (end_done(&loop))
 			continue;

@@ -15,7 +15,7 @@ static void set_blob(CURL *easy, CURLoption option, const char *data, size_t len
 {
 	struct curl_blob blob = { (void *)data, len, CURL_BLOB_NOCOPY };
 	if (data)
-		curl_easy_setopt(easy, option, &blob);
+		libcurl.easy_setopt(easy, option, &blob);
 }
 
 /*
@@ -29,24 +29,25 @@ static bool bundle_wanted;
 
 static void set_authorities(CURL *easy, const struct registry_endpoint *endpoint)
 {
-	bool directory = !bundle_wanted && curl_version_info(CURLVERSION_NOW)->capath;
+	bool directory = !bundle_wanted && libcurl.version_info(CURLVERSION_NOW)->capath;
 	if (endpoint->ca)
 		set_blob(easy, CURLOPT_CAINFO_BLOB, endpoint->ca,
 			 directory ? endpoint->ca_own_len : endpoint->ca_len);
 	else if (directory)
-		curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+		libcurl.easy_setopt(easy, CURLOPT_CAINFO, NULL);
 	if (directory)
-		curl_easy_setopt(easy, CURLOPT_PRIVATE, endpoint->ca ? endpoint->ca : IN_DIRECTORY);
+		libcurl.easy_setopt(easy, CURLOPT_PRIVATE,
+				    endpoint->ca ? endpoint->ca : IN_DIRECTORY);
 }
 
 bool session_believe_more(const struct session *session, CURL *easy)
 {
 	char *mark = NULL;
-	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &mark);
+	libcurl.easy_getinfo(easy, CURLINFO_PRIVATE, &mark);
 	if (!mark)
 		return false;
 	bundle_wanted = true;
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
+	libcurl.easy_setopt(easy, CURLOPT_PRIVATE, NULL);
 	for (size_t i = 0; i < session->registry->count; i++) {
 		const struct registry_endpoint *endpoint = &session->registry->endpoints[i];
 		if (endpoint->ca == mark) {
@@ -54,7 +55,7 @@ bool session_believe_more(const struct session *session, CURL *easy)
 			return true;
 		}
 	}
-	curl_easy_setopt(easy, CURLOPT_CAINFO, curl_version_info(CURLVERSION_NOW)->cainfo);
+	libcurl.easy_setopt(easy, CURLOPT_CAINFO, libcurl.version_info(CURLVERSION_NOW)->cainfo);
 	return true;
 }
 
@@ -62,18 +63,18 @@ void session_prepare(CURL *easy, const struct registry_endpoint *endpoint, const
 {
 	/* Nobody is led from HTTPS to something that anyone on the way can change. */
 	const char *protocols = str_after(endpoint->base, "http://") ? "http,https" : "https";
-	curl_easy_setopt(easy, CURLOPT_URL, url);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocols);
-	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, "masu/" MASU_VERSION);
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
-	curl_easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
-	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	libcurl.easy_setopt(easy, CURLOPT_URL, url);
+	libcurl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	libcurl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocols);
+	libcurl.easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
+	libcurl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
+	libcurl.easy_setopt(easy, CURLOPT_USERAGENT, "masu/" MASU_VERSION);
+	libcurl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+	libcurl.easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+	libcurl.easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
 	if (endpoint->insecure) {
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-		curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+		libcurl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		libcurl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
 	set_authorities(easy, endpoint);
 	set_blob(easy, CURLOPT_SSLCERT_BLOB, endpoint->cert, endpoint->cert_len);
@@ -128,15 +129,15 @@ unsigned session_authorize(struct session *session, CURL *easy, unsigned endpoin
 	const struct session_token *token = find_token(session, endpoint, scope);
 	if (token) {
 		/* libcurl sends neither of these to another host after a redirect. */
-		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-		curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, token->token);
+		libcurl.easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+		libcurl.easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, token->token);
 		return token->number;
 	}
 	if (!session->basic[endpoint] || !known->username)
 		return 0;
-	curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-	curl_easy_setopt(easy, CURLOPT_USERNAME, known->username);
-	curl_easy_setopt(easy, CURLOPT_PASSWORD, known->password);
+	libcurl.easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+	libcurl.easy_setopt(easy, CURLOPT_USERNAME, known->username);
+	libcurl.easy_setopt(easy, CURLOPT_PASSWORD, known->password);
 	return SESSION_BASIC;
 }
 

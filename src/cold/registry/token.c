@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "cold/registry/failure.h"
 #include "json/json.h"
@@ -34,11 +35,11 @@ static size_t take_header(char *data, size_t size, size_t count, void *opaque)
 
 static void append_parameter(CURL *easy, struct buf *out, const char *name, const char *value)
 {
-	char *escaped = curl_easy_escape(easy, value, 0);
+	char *escaped = libcurl.easy_escape(easy, value, 0);
 	if (*value && escaped)
 		buf_printf(out, "%s%s=%s", out->len && out->data[out->len - 1] != '?' ? "&" : "",
 			   name, escaped);
-	curl_free(escaped);
+	libcurl.free(escaped);
 }
 
 /* Several scopes are separated by spaces, and each is a parameter of its own. */
@@ -84,7 +85,7 @@ static int build(const struct session *session, struct token_request *request, s
 		append_parameter(easy, form, "client_id", "masu");
 		append_parameter(easy, form, "scope", scopes);
 		append_parameter(easy, form, "refresh_token", refresh);
-		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, buf_str(form));
+		libcurl.easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, buf_str(form));
 		return buf_error(form) < 0 ? buf_error(form) : buf_error(url);
 	}
 	if (!strchr(challenge->realm, '?'))
@@ -93,9 +94,9 @@ static int build(const struct session *session, struct token_request *request, s
 	append_scopes(easy, url, scopes);
 	if (request->trusted && known->username) {
 		append_parameter(easy, url, "account", known->username);
-		curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-		curl_easy_setopt(easy, CURLOPT_USERNAME, known->username);
-		curl_easy_setopt(easy, CURLOPT_PASSWORD, known->password);
+		libcurl.easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+		libcurl.easy_setopt(easy, CURLOPT_USERNAME, known->username);
+		libcurl.easy_setopt(easy, CURLOPT_PASSWORD, known->password);
 	}
 	if (request->offline) {
 		append_parameter(easy, url, "client_id", "masu");
@@ -108,7 +109,7 @@ static int prepare(const struct session *session, struct token_request *request)
 {
 	_cleanup_buf_ struct buf url, form;
 	struct registry_endpoint server = session->registry->endpoints[request->endpoint];
-	CURL *easy = request->easy = curl_easy_init();
+	CURL *easy = request->easy = fault_allocation() ? NULL : libcurl.easy_init();
 	buf_init(&url, 65536);
 	buf_init(&form, 2 * TOKEN_MAX);
 	if (!easy)
@@ -120,13 +121,13 @@ static int prepare(const struct session *session, struct token_request *request)
 		server.cert = server.key = NULL;
 	session_prepare(easy, &server, buf_str(&url));
 	/* Whoever is redirected here would carry what it was told elsewhere. */
-	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT, TIMEOUT_S);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->reason);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &request->answer);
+	libcurl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	libcurl.easy_setopt(easy, CURLOPT_TIMEOUT, TIMEOUT_S);
+	libcurl.easy_setopt(easy, CURLOPT_ERRORBUFFER, request->reason);
+	libcurl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+	libcurl.easy_setopt(easy, CURLOPT_HEADERDATA, request);
+	libcurl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
+	libcurl.easy_setopt(easy, CURLOPT_WRITEDATA, &request->answer);
 	return 0;
 }
 
@@ -254,13 +255,13 @@ static int not_answered(const struct session *session, const struct token_reques
 	if (result == CURLE_WRITE_ERROR)
 		return error_set(err, -EBADMSG, "token server %.200s: its answer has no end",
 				 realm);
-	curl_easy_getinfo(request->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
+	libcurl.easy_getinfo(request->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
 	enum failure failure =
 		failure_judge(at, result, request->reason, proxy, text, sizeof(text));
 	return error_set(
 		err, failure == FAILURE_CUT && result != CURLE_OPERATION_TIMEDOUT ? -EAGAIN : -EIO,
 		"token server %.200s: %s", realm,
-		*request->reason ? request->reason : curl_easy_strerror(result));
+		*request->reason ? request->reason : libcurl.easy_strerror(result));
 }
 
 int token_end(struct session *session, struct token_request *request, CURLcode result,
@@ -268,7 +269,7 @@ int token_end(struct session *session, struct token_request *request, CURLcode r
 {
 	long status = 0;
 	const char *realm = request->challenge.realm;
-	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+	libcurl.easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (result != CURLE_OK)
 		return not_answered(session, request, result, err);
 	/* RFC 6749, section 5.2: 400 is also what a refresh token gets that is no longer good. */
@@ -294,7 +295,7 @@ void token_free(struct session *session, struct token_request *request)
 	if (*link)
 		*link = request->next;
 	if (request->easy)
-		curl_easy_cleanup(request->easy);
+		libcurl.easy_cleanup(request->easy);
 	buf_free(&request->answer);
 	free(request);
 }

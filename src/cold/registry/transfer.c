@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "cold/registry/answer.h"
 #include "cold/registry/upload.h"
@@ -133,7 +134,7 @@ bool transfer_flush(struct transfer *t)
 		return false;
 	if (t->paused && t->easy) {
 		t->paused = false;
-		curl_easy_pause(t->easy, CURLPAUSE_CONT);
+		libcurl.easy_pause(t->easy, CURLPAUSE_CONT);
 	}
 	return true;
 }
@@ -167,7 +168,7 @@ static size_t take_body(char *data, size_t size, size_t count, void *opaque)
 	struct transfer *t = opaque;
 	size_t len = size * count, whole = len;
 	long status = 0;
-	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	libcurl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (!is_success(status) || !t->hasher) {
 		size_t room = sizeof(t->body) - 1 - t->body_len;
 		memcpy(t->body + t->body_len, data, len < room ? len : room);
@@ -219,8 +220,8 @@ static int prepare_get(struct transfer *t)
 	if (t->request.kind == FETCH_DOCUMENT) {
 		char accept[FETCH_TYPE_MAX + 16];
 		str_format(accept, sizeof(accept), "Accept: %s", t->request.type);
-		t->headers =
-			curl_slist_append(t->headers, t->request.type[0] ? accept : accept_images);
+		t->headers = libcurl.slist_append(t->headers,
+						  t->request.type[0] ? accept : accept_images);
 		return start_over(t);
 	}
 	if (!t->hasher)
@@ -228,7 +229,7 @@ static int prepare_get(struct transfer *t)
 	t->ranged = t->bytes > 0;
 	if (t->ranged) {
 		str_format(range, sizeof(range), "%llu-", (unsigned long long)t->bytes);
-		curl_easy_setopt(t->easy, CURLOPT_RANGE, range);
+		libcurl.easy_setopt(t->easy, CURLOPT_RANGE, range);
 	}
 	return 0;
 }
@@ -241,8 +242,8 @@ static int prepare_kind(struct transfer *t)
 	case FETCH_BLOB:
 		return prepare_get(t);
 	case FETCH_EXISTS:
-		curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
-		t->headers = curl_slist_append(t->headers, accept_images);
+		libcurl.easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+		t->headers = libcurl.slist_append(t->headers, accept_images);
 		return 0;
 	case FETCH_UPLOAD:
 	case FETCH_PUT:
@@ -312,26 +313,26 @@ int transfer_begin(struct session *session, struct transfer *t)
 	int r = address(t, at);
 	if (r < 0)
 		return r;
-	t->easy = curl_easy_init();
+	t->easy = fault_allocation() ? NULL : libcurl.easy_init();
 	if (!t->easy)
 		return -ENOMEM;
 	session_prepare(t->easy, t->foreign ? &other : at, t->url);
 	/* Whoever has a certificate shows it to all that libcurl is led to. */
 	if (at->cert)
-		curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->reason);
+		libcurl.easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 0L);
+	libcurl.easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->reason);
 	t->token = t->foreign ? 0 : session_authorize(session, t->easy, t->endpoint, t->scope);
-	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_S);
-	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, STALL_S);
+	libcurl.easy_setopt(t->easy, CURLOPT_LOW_SPEED_LIMIT, STALL_BYTES_PER_S);
+	libcurl.easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, STALL_S);
 	t->headers = NULL;
 	forget_answer(t);
 	r = prepare_kind(t);
-	curl_easy_setopt(t->easy, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
-	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
-	curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, take_header);
-	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, take_body);
-	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
+	libcurl.easy_setopt(t->easy, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
+	libcurl.easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+	libcurl.easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, take_header);
+	libcurl.easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
+	libcurl.easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, take_body);
+	libcurl.easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
 	return r;
 }
 
@@ -339,10 +340,10 @@ enum transfer_next transfer_end(struct session *session, struct transfer *t, CUR
 				struct fetch_reply *reply)
 {
 	long status = 0;
-	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &t->proxy_status);
-	curl_easy_cleanup(t->easy);
-	curl_slist_free_all(t->headers);
+	libcurl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	libcurl.easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &t->proxy_status);
+	libcurl.easy_cleanup(t->easy);
+	libcurl.slist_free_all(t->headers);
 	t->easy = NULL;
 	t->headers = NULL;
 	t->body[t->body_len] = '\0';
@@ -352,8 +353,8 @@ enum transfer_next transfer_end(struct session *session, struct transfer *t, CUR
 void transfer_free(struct transfer *t)
 {
 	if (t->easy)
-		curl_easy_cleanup(t->easy);
-	curl_slist_free_all(t->headers);
+		libcurl.easy_cleanup(t->easy);
+	libcurl.slist_free_all(t->headers);
 	hasher_free(t->hasher);
 	cleanup_close(&t->file);
 	cleanup_close(&t->pipe);

@@ -4,11 +4,10 @@
  */
 #pragma once
 
-#include <curl/curl.h>
-
 #include "cold/image/staging.h"
 #include "cold/registry/challenge.h"
 #include "cold/registry/fetch.h"
+#include "cold/registry/libcurl.h"
 
 #define TRANSFER_BODY_MAX    8192  /* of an error's body, for its message */
 #define TRANSFER_PENDING_MAX 65536 /* libcurl hands over 16 KiB at once */

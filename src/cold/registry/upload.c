@@ -35,15 +35,15 @@ static int closing_url(const struct transfer *t, char *ret, size_t size)
 {
 	char parameter[FETCH_DIGEST_MAX + 16], *text = NULL;
 	str_format(parameter, sizeof(parameter), "digest=%s", t->request.digest);
-	CURLU *url = curl_url();
-	int r = url && curl_url_set(url, CURLUPART_URL, t->target, 0) == CURLUE_OK &&
-				curl_url_set(url, CURLUPART_QUERY, parameter, CURLU_APPENDQUERY) ==
-					CURLUE_OK &&
-				curl_url_get(url, CURLUPART_URL, &text, 0) == CURLUE_OK
+	CURLU *url = libcurl.url();
+	int r = url && libcurl.url_set(url, CURLUPART_URL, t->target, 0) == CURLUE_OK &&
+				libcurl.url_set(url, CURLUPART_QUERY, parameter,
+						CURLU_APPENDQUERY) == CURLUE_OK &&
+				libcurl.url_get(url, CURLUPART_URL, &text, 0) == CURLUE_OK
 			? str_format(ret, size, "%s", text)
 			: -EINVAL;
-	curl_free(text);
-	curl_url_cleanup(url);
+	libcurl.free(text);
+	libcurl.url_cleanup(url);
 	return r;
 }
 
@@ -75,19 +75,19 @@ int upload_address(struct transfer *t, const struct registry_endpoint *at)
 static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
 {
 	char *left = NULL, *right = NULL;
-	bool same = curl_url_get(a, part, &left, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-		    curl_url_get(b, part, &right, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+	bool same = libcurl.url_get(a, part, &left, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+		    libcurl.url_get(b, part, &right, CURLU_DEFAULT_PORT) == CURLUE_OK &&
 		    strcasecmp(left, right) == 0;
-	curl_free(left);
-	curl_free(right);
+	libcurl.free(left);
+	libcurl.free(right);
 	return same;
 }
 
 static bool has_part(CURLU *url, CURLUPart part)
 {
 	char *text = NULL;
-	bool has = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-	curl_free(text);
+	bool has = libcurl.url_get(url, part, &text, 0) == CURLUE_OK;
+	libcurl.free(text);
 	return has;
 }
 
@@ -95,23 +95,23 @@ static bool has_part(CURLU *url, CURLUPart part)
 static bool take_place(struct transfer *t, const char *base)
 {
 	char *text = NULL;
-	CURLU *place = curl_url(), *own = curl_url();
+	CURLU *place = libcurl.url(), *own = libcurl.url();
 	bool ok = place && own && t->location[0] &&
-		  curl_url_set(place, CURLUPART_URL, t->url, 0) == CURLUE_OK &&
-		  curl_url_set(place, CURLUPART_URL, t->location, 0) == CURLUE_OK &&
-		  curl_url_set(place, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
-		  curl_url_set(own, CURLUPART_URL, base, 0) == CURLUE_OK &&
+		  libcurl.url_set(place, CURLUPART_URL, t->url, 0) == CURLUE_OK &&
+		  libcurl.url_set(place, CURLUPART_URL, t->location, 0) == CURLUE_OK &&
+		  libcurl.url_set(place, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
+		  libcurl.url_set(own, CURLUPART_URL, base, 0) == CURLUE_OK &&
 		  /* A name in the URL would be sent as one's own. */
 		  !has_part(place, CURLUPART_USER) && !has_part(place, CURLUPART_PASSWORD) &&
-		  curl_url_get(place, CURLUPART_URL, &text, 0) == CURLUE_OK &&
+		  libcurl.url_get(place, CURLUPART_URL, &text, 0) == CURLUE_OK &&
 		  str_format(t->target, sizeof(t->target), "%s", text) == 0;
 	if (ok)
 		t->foreign = !same_part(place, own, CURLUPART_SCHEME) ||
 			     !same_part(place, own, CURLUPART_HOST) ||
 			     !same_part(place, own, CURLUPART_PORT);
-	curl_free(text);
-	curl_url_cleanup(place);
-	curl_url_cleanup(own);
+	libcurl.free(text);
+	libcurl.url_cleanup(place);
+	libcurl.url_cleanup(own);
 	return ok;
 }
 
@@ -149,7 +149,7 @@ static void add_header(struct transfer *t, const char *name, const char *value)
 {
 	char header[FETCH_TYPE_MAX + 64];
 	str_format(header, sizeof(header), "%s: %s", name, value);
-	t->headers = curl_slist_append(t->headers, header);
+	t->headers = libcurl.slist_append(t->headers, header);
 }
 
 /* From t->bytes up to t->end. */
@@ -158,13 +158,13 @@ static void prepare_body(struct transfer *t)
 	add_header(t, "Content-Type",
 		   t->request.type[0] ? t->request.type : "application/octet-stream");
 	t->begun_at = t->bytes;
-	curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)(t->end - t->bytes));
-	curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, give_body);
-	curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_SEEKFUNCTION, rewind_body);
-	curl_easy_setopt(t->easy, CURLOPT_SEEKDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, SLOW_S);
+	libcurl.easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
+	libcurl.easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)(t->end - t->bytes));
+	libcurl.easy_setopt(t->easy, CURLOPT_READFUNCTION, give_body);
+	libcurl.easy_setopt(t->easy, CURLOPT_READDATA, t);
+	libcurl.easy_setopt(t->easy, CURLOPT_SEEKFUNCTION, rewind_body);
+	libcurl.easy_setopt(t->easy, CURLOPT_SEEKDATA, t);
+	libcurl.easy_setopt(t->easy, CURLOPT_LOW_SPEED_TIME, SLOW_S);
 }
 
 static void prepare_part(struct transfer *t)
@@ -178,13 +178,13 @@ static void prepare_part(struct transfer *t)
 		   (unsigned long long)t->end - 1);
 	add_header(t, "Content-Range", range);
 	prepare_body(t);
-	curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, "PATCH");
+	libcurl.easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, "PATCH");
 }
 
 int upload_prepare(struct transfer *t)
 {
 	/* Where to and with what method is decided here, answer by answer. */
-	curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 0L);
+	libcurl.easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 0L);
 	if (t->request.kind == FETCH_PUT) {
 		t->bytes = 0;
 		t->end = t->request.size;
@@ -193,11 +193,11 @@ int upload_prepare(struct transfer *t)
 	}
 	switch (t->step) {
 	case UPLOAD_CHECK:
-		curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 1L);
-		curl_easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
+		libcurl.easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 1L);
+		libcurl.easy_setopt(t->easy, CURLOPT_NOBODY, 1L);
 		return 0;
 	case UPLOAD_START:
-		curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, "");
+		libcurl.easy_setopt(t->easy, CURLOPT_POSTFIELDS, "");
 		return 0;
 	case UPLOAD_ASK:
 		return 0;
