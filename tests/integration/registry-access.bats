@@ -276,3 +276,21 @@ pulled() { # name
 		m rmi upstream.example/box:1
 	done
 }
+
+@test "a mirror that sends something else is passed over: a layer, its beginning, the config, without an end" {
+	for way in digest digest wrong-half config-digest endless-blob; do
+		printf '[[registry]]\nprefix = "upstream.example"\nlocation = "%s"\n[[registry.mirror]]\nlocation = "127.0.0.1:5001/%s"\n' \
+			$REG $way >/etc/containers/registries.conf
+		: >"$LOG.hostile"
+		m pull -q --layer-format="${format:-erofs}" upstream.example/box:1
+		grep -q "GET /v2/$way/box/blobs" "$LOG.hostile"
+		run -0 m_run --rm --pull never upstream.example/box:1 cat /data/hello
+		[ "$output" = "from the image" ]
+		m save upstream.example/box:1 >/dev/null # reads each blob, and checks it
+		m rmi upstream.example/box:1
+		local format=dir
+	done
+	printf '[[registry]]\nprefix = "upstream.example"\nlocation = "127.0.0.1:5001/digest"\n[[registry.mirror]]\nlocation = "127.0.0.1:5001/digest"\n' \
+		>/etc/containers/registries.conf
+	refused upstream.example/box:1 "damaged or forged"
+}

@@ -207,6 +207,16 @@ class Registry(http.server.BaseHTTPRequestHandler):
         data[len(data) // 2] ^= 1
         self.answer(200, bytes(data))
 
+    def do_wrong_half(self, is_manifest, name, times):
+        """The beginning of a layer, with a wrong byte; the rest never comes."""
+        if is_manifest or not self.is_layer(name):
+            return self.good(is_manifest, name)
+        data = bytearray(self.server.store.blobs[name])
+        data[100] ^= 1
+        if self.headers.get("Range"):
+            return self.answer(503, b"")
+        self.answer(200, bytes(data[: len(data) // 2]), (), len(data))
+
     def do_config_digest(self, is_manifest, name, times):
         if is_manifest or self.is_layer(name):
             return self.good(is_manifest, name)

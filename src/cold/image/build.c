@@ -237,7 +237,7 @@ static int unpack_new(struct image_builder *b, int fd, const struct built_layer 
 	return r < 0 ? r : finish_layer(b, below, below_count, expected, layer, err);
 }
 
-static void abort_layer(struct image_builder *b, struct built_layer *layer)
+void image_layer_abort(struct image_builder *b, struct built_layer *layer)
 {
 	if (layer->unpacking)
 		unpack_abort(layer->unpacking);
@@ -299,14 +299,14 @@ int image_build_layer(struct image_builder *b, const struct built_layer *below, 
 		return use_existing(fd, expected, layer, err);
 	int r = unpack_new(b, fd, below, below_count, expected, layer, err);
 	if (r < 0)
-		abort_layer(b, layer);
+		image_layer_abort(b, layer);
 	if (!image_layer_falls_back(b, layer, r))
 		return r;
 	r = lseek(fd, 0, SEEK_SET) < 0
 		    ? error_errno(err, -errno, "images: staging")
 		    : unpack_new(b, fd, below, below_count, expected, layer, err);
 	if (r < 0)
-		abort_layer(b, layer);
+		image_layer_abort(b, layer);
 	return r;
 }
 
@@ -330,7 +330,7 @@ int image_layer_begin(struct image_builder *b, const struct built_layer *below, 
 	if (r == 0)
 		r = begin_unpacking(in_fd, layer, err);
 	if (r < 0)
-		abort_layer(b, layer);
+		image_layer_abort(b, layer);
 	return r;
 }
 
@@ -339,7 +339,7 @@ int image_layer_end(struct image_builder *b, const struct built_layer *below, si
 {
 	int r = layer->unpacking ? finish_layer(b, below, below_count, expected, layer, err) : 0;
 	if (r < 0)
-		abort_layer(b, layer);
+		image_layer_abort(b, layer);
 	return r;
 }
 
@@ -461,5 +461,5 @@ int image_translate_manifest(struct image_builder *b, struct built_image *image,
 void built_image_abort(struct image_builder *b, struct built_image *image)
 {
 	for (size_t i = 0; i < image->layer_count; i++)
-		abort_layer(b, &image->layers[i]);
+		image_layer_abort(b, &image->layers[i]);
 }

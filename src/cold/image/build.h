@@ -115,6 +115,9 @@ int image_build_manifest(struct image_builder *builder, struct built_image *imag
 int image_translate_manifest(struct image_builder *builder, struct built_image *image,
 			     struct masu_error *err);
 
+/* In the place of image_layer_end(), where what came was something else: as if never begun. */
+void image_layer_abort(struct image_builder *builder, struct built_layer *layer);
+
 /*
  * Durable and visible, or nothing. -EAGAIN without a message: a layer that existed was removed in
  * the meantime; build again.

@@ -54,6 +54,7 @@ static int fetch_document(struct pull *pull, struct fetch_request *request,
 	_cleanup_close_ int file = staging_create(&pull->builder->staging, blob, err);
 	if (file < 0)
 		return file;
+	str_format(request->digest, sizeof(request->digest), "%s", expected);
 	int r = fetcher_call(pull->fetcher, request, file, &reply, err);
 	if (r == 0)
 		r = read_staged(pull, blob, IMAGE_MAX_DOCUMENT, ret_text, &len, err);
@@ -191,7 +192,6 @@ static int fetch_config(struct pull *pull, const struct remote_manifest *manifes
 				 IMAGE_MAX_DOCUMENT);
 	request_init(pull, &request, FETCH_BLOB, "blobs", manifest->config.digest);
 	request.size = manifest->config.size;
-	str_format(request.digest, sizeof(request.digest), "%s", manifest->config.digest);
 	str_format(pull->config.digest, sizeof(pull->config.digest), "%s", manifest->config.digest);
 	int r = fetch_document(pull, &request, &pull->config, &text, NULL, err);
 	return r < 0 ? r

@@ -19,7 +19,8 @@ struct pull_layer {
 	struct remote_blob blob;
 	enum pull_phase phase;
 	uint64_t bytes;
-	int lock_fd; /* nobody else fetches this blob meanwhile; -1: not fetched */
+	bool refetched; /* what was unpacked while it came was something else */
+	int lock_fd;	/* nobody else fetches this blob meanwhile; -1: not fetched */
 };
 
 struct pull {

@@ -246,6 +246,9 @@ static int end_layer(struct flow *flow, size_t i, struct masu_error *err)
 	struct built_layer *layer = &flow->image->layers[i];
 	if (is_repeated(pull, i, &first)) {
 		r = end_repeated(flow, i, first, err);
+	} else if (pull->layers[i].refetched) {
+		image_layer_abort(pull->builder, layer);
+		r = build_staged(flow, i, err);
 	} else if (layer->unpacking) {
 		r = end_unpacking(flow, i, err);
 	} else if (!layer->stored) {
@@ -284,6 +287,7 @@ static int take_reply(struct flow *flow, struct masu_error *err)
 		if (reply.code < 0)
 			return error_set(err, reply.code, "%s", reply.message);
 		flow->in_flight--;
+		layer->refetched = reply.restarted;
 		layer->phase = PULL_UNPACKING;
 		trace_mark("layer fetched");
 	}

@@ -73,9 +73,11 @@ static bool next_endpoint(const struct session *session, struct transfer *t)
 {
 	const struct registry_endpoint *at = &session->registry->endpoints[t->endpoint];
 	/* What was begun at one place goes on there, or where the mirror has it from. */
-	bool begun = t->target[0] || (t->bytes > 0 && (upload_sends(t) || !at->mirror));
+	bool bound = upload_sends(t) || (!at->mirror && !t->mirrored);
+	bool begun = t->target[0] || (t->bytes > 0 && bound);
 	if (begun || t->endpoint + 1 >= session->registry->count)
 		return false;
+	t->mirrored |= t->bytes > 0;
 	t->endpoint++;
 	t->attempt = 0;
 	t->answered = 0;
@@ -91,6 +93,23 @@ static void forget_redirect(struct transfer *t)
 	t->target[0] = '\0';
 	t->foreign = false;
 	t->redirects = 0;
+}
+
+/*
+ * What a mirror has sent, all of it or its beginning, cannot be what was asked for: once more from
+ * the beginning, at the next endpoint. False: no mirror was in it, or nobody is left.
+ */
+static bool begin_elsewhere(const struct session *session, struct transfer *t)
+{
+	bool mirror = session->registry->endpoints[t->endpoint].mirror;
+	bool reading = t->request.kind == FETCH_BLOB || t->request.kind == FETCH_DOCUMENT;
+	if (!reading || (!mirror && !t->mirrored) ||
+	    (mirror && t->endpoint + 1 >= session->registry->count))
+		return false;
+	t->endpoint += mirror;
+	t->attempt = t->answered = 0;
+	t->due_ms = 0;
+	return transfer_restart(t) == 0;
 }
 
 /*
@@ -151,9 +170,10 @@ static enum transfer_next broken(struct session *session, struct transfer *t, CU
 	char why[MASU_ERROR_MAX];
 	bool redirected = t->target[0] != '\0', begun = t->bytes > 0 || redirected;
 	forget_redirect(t);
-	if (gave_up(session, t, result, reply))
-		return t->failure == 0 && at->mirror && next_endpoint(session, t) ? TRANSFER_AGAIN
-										  : TRANSFER_DONE;
+	if (gave_up(session, t, result, reply)) {
+		bool theirs = t->failure == 0 || t->failure == -EFBIG || t->failure == -EMSGSIZE;
+		return theirs && begin_elsewhere(session, t) ? TRANSFER_AGAIN : TRANSFER_DONE;
+	}
 	enum failure failure =
 		failure_judge(at, result, t->reason, t->proxy_status, why, sizeof(why));
 	session->gone[t->endpoint] |= failure == FAILURE_UNREACHED && !redirected;
@@ -235,6 +255,8 @@ static enum transfer_next complete_blob(const struct session *session, struct tr
 {
 	if (streq(digest, t->request.digest))
 		return TRANSFER_DONE;
+	if (begin_elsewhere(session, t))
+		return TRANSFER_AGAIN;
 	return answer_fail(reply, -EBADMSG,
 			   "%s: what comes for %.80s is %s: the registry's copy is damaged or "
 			   "forged",
@@ -286,7 +308,12 @@ static enum transfer_next complete(struct session *session, struct transfer *t,
 		if (r < 0)
 			return answer_fail(reply, r, "SHA-256: %s", strerror(-r));
 	}
+	/* What the registry itself sends for it is its master's to judge. */
+	if (t->request.kind == FETCH_DOCUMENT && t->request.digest[0] &&
+	    !streq(digest, t->request.digest) && begin_elsewhere(session, t))
+		return TRANSFER_AGAIN;
 	reply->code = 0;
+	reply->restarted = t->restarted;
 	bool head = t->request.kind == FETCH_EXISTS;
 	reply->bytes = head ? t->length : t->bytes;
 	str_format(reply->digest, sizeof(reply->digest), "%s", head ? t->digest : digest);

@@ -31,9 +31,11 @@ enum fetch_kind {
 	/* GET /v2/: is this a registry, are these credentials good. With a file it is a login's: a
 	 * refresh token that the token server gives for the password is written there. */
 	FETCH_PING,
-	FETCH_DOCUMENT, /* GET path, at most FETCH_DOCUMENT_MAX bytes, any digest */
-	FETCH_BLOB,	/* GET path: exactly @size bytes of @digest */
-	FETCH_EXISTS,	/* HEAD path: status 404 is an answer too, code 0 */
+	/* GET path, at most FETCH_DOCUMENT_MAX bytes; a mirror that sends another than @digest is
+	 * passed over, which of the last one is for the caller to see */
+	FETCH_DOCUMENT,
+	FETCH_BLOB,   /* GET path: exactly @size bytes of @digest */
+	FETCH_EXISTS, /* HEAD path: status 404 is an answer too, code 0 */
 	/* @size bytes of @digest from file to the blob's path, however that takes; without a file
 	 * only what takes no sending */
 	FETCH_UPLOAD,
@@ -66,8 +68,11 @@ struct fetch_reply {
 	int32_t code;	 /* negative errno, 0: fine */
 	int32_t status;	 /* HTTP, 0: none came */
 	uint32_t upload; /* enum fetch_upload */
-	bool subject;	 /* PUT: the registry lists the manifest as its subject's referrer */
-	uint64_t bytes;	 /* so far; EXISTS: Content-Length */
+	/* A mirror sent something else first: it went into the pipe, which was closed, and the file
+	 * has what was asked for. */
+	bool restarted;
+	bool subject;	/* PUT: the registry lists the manifest as its subject's referrer */
+	uint64_t bytes; /* so far; EXISTS: Content-Length */
 	char media_type[FETCH_TYPE_MAX];
 	char digest[FETCH_DIGEST_MAX]; /* of what was received; EXISTS: what the registry says */
 	char link[FETCH_PATH_MAX]; /* DOCUMENT: path of the list's next page; "": it is the last;

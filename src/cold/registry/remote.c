@@ -85,6 +85,8 @@ int remote_get(struct remote *remote, const char *collection, const char *name, 
 	int r = request_init(remote, &request, FETCH_DOCUMENT, collection, name, err);
 	if (r == 0)
 		r = str_format(request.type, sizeof(request.type), "%s", accept);
+	if (r == 0 && digest)
+		r = str_format(request.digest, sizeof(request.digest), "%s", name);
 	return r < 0 ? r : fetch(remote, &request, digest ? name : NULL, ret, err);
 }
 

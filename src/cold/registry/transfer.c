@@ -212,6 +212,18 @@ static int start_over(struct transfer *t)
 	return hasher_new(&t->hasher);
 }
 
+int transfer_restart(struct transfer *t)
+{
+	if (t->bytes > 0 && t->pipe >= 0) {
+		cleanup_close(&t->pipe);
+		t->pending_len = 0;
+		t->paused = false;
+		t->restarted = true;
+	}
+	t->mirrored = false;
+	return start_over(t);
+}
+
 static int prepare_get(struct transfer *t)
 {
 	char range[32];
@@ -256,7 +268,7 @@ static int prepare_kind(struct transfer *t)
 static void choose_endpoint(const struct session *session, struct transfer *t)
 {
 	unsigned at = t->endpoint;
-	if (t->bytes > 0 || t->target[0])
+	if ((t->bytes > 0 && !t->mirrored) || t->target[0])
 		return;
 	while (at + 1 < session->registry->count && session->gone[at])
 		at++;

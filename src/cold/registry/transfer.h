@@ -44,6 +44,8 @@ struct transfer {
 	char pending[TRANSFER_PENDING_MAX]; /* for the pipe, which is full */
 	size_t pending_len, pending_at;
 	bool paused, pipe_gone;
+	bool mirrored;	/* the beginning of it came from a mirror that was left */
+	bool restarted; /* something else went into the pipe */
 	/* The answer. */
 	char media_type[FETCH_TYPE_MAX];
 	char challenge[CHALLENGE_VALUE_MAX * 2];
@@ -91,6 +93,8 @@ enum transfer_next transfer_answered(struct session *session, struct transfer *t
 				     const struct masu_error *err, struct fetch_reply *reply);
 /* Gives the pipe what waits for it; unpauses. False: there is still something. */
 bool transfer_flush(struct transfer *t);
+/* What came is not what it should be: it is forgotten, and the pipe gets no more. 0 or -errno. */
+int transfer_restart(struct transfer *t);
 void transfer_free(struct transfer *t);
 
 /* ---- session.c: what the fetcher knows of its registry ---- */
