@@ -256,6 +256,13 @@ static void put_given_pairs(const struct section *s, const char *name)
 		config_member_write(s->w, c, name);
 }
 
+/* What docker does not know is there only where it was given. */
+static void put_given_strings(const struct section *s, const char *name)
+{
+	if (s->config->network_options && *s->config->network_options)
+		put_strings(s, name, s->config->network_options);
+}
+
 static void put_tmpfs(const struct section *s, const char *name)
 {
 	bool any = false;
@@ -443,6 +450,7 @@ static const struct member host_members[] = {
 	{ "ContainerIDFile", put_empty_text },
 	{ "LogConfig", put_log_config },
 	{ "NetworkMode", put_mode },
+	{ "NetworkOpt", put_given_strings },
 	{ "PortBindings", put_port_bindings },
 	{ "RestartPolicy", put_restart_policy },
 	{ "AutoRemove", NULL },

@@ -119,7 +119,11 @@ static void mode_write(struct json_writer *w, const struct network_port *port, i
 	json_field_string(w, "Mode", network_mode_name(mode));
 	if (network_may_be_direct(port->mode) && mode != NETWORK_MODE_DIRECT)
 		json_field_string(w, "ModeReason",
-				  refusal ? refusal : "no server has listened on it yet");
+				  refusal ? refusal
+				  : port->unguarded
+					  ? "its guard, BPF programs on the container's control "
+					    "group, cannot be attached"
+					  : "no server has listened on it yet");
 }
 
 /* An address that was not chosen is all of them. */

@@ -13,7 +13,8 @@
 #include "engine/network.h"
 #include "network/direct.h"
 
-/* The port is the host's now: out of the translation, and on record. */
+/* The port is the host's now: out of the translation, and on record. Without families: it could not
+ * be guarded, which is on record as well. */
 static int taken(void *opaque, size_t port, unsigned families)
 {
 	struct monitor *m = opaque;
@@ -21,7 +22,10 @@ static int taken(void *opaque, size_t port, unsigned families)
 	int r = monitor_remember(m);
 	if (r == 0 && !m->cgroup)
 		r = container_cgroup_open(m->engine, m->arena, &m->container, &m->cgroup, &err);
-	if (r == 0)
+	struct network_endpoint *endpoint = r == 0 ? engine_network_published(&m->container) : NULL;
+	if (endpoint && !families && port < endpoint->port_count)
+		endpoint->ports[port].unguarded = true;
+	if (r == 0 && families)
 		r = engine_network_direct(m->engine, &m->container, port, families, &err);
 	if (r < 0) {
 		log_debug("%s", err.message);

@@ -50,11 +50,18 @@ int bridge_choose_modes(struct bridge *bridge, const char *libexec, struct netwo
 	bool tried = false, have = false;
 	for (size_t i = 0; i < count; i++) {
 		struct network_port *port = &ports[i];
-		bool by_name = port->mode == NETWORK_MODE_BPF;
-		if ((kept && kept[i] >= 0) || (!by_name && port->mode != NETWORK_MODE_AUTO))
+		bool loopback6 = port_is_loopback6(port);
+		/* At ::1 it is this or a server that listens on the host. */
+		bool by_name = port->mode == NETWORK_MODE_BPF ||
+			       (loopback6 && !network_may_be_direct(port->mode));
+		if ((kept && kept[i] >= 0) ||
+		    (!by_name && !loopback6 && port->mode != NETWORK_MODE_AUTO))
 			continue;
-		if (!tcx_takes(port)) {
-			error_set(&why, -EOPNOTSUPP, "it translates TCP and UDP only");
+		bool takes = tcx_takes(port) && (!loopback6 || bridge->ipv6);
+		if (!takes) {
+			error_set(&why, -EOPNOTSUPP,
+				  "it translates TCP and UDP only, and IPv6 where the network has "
+				  "it");
 		} else if (!tried) {
 			tried = true;
 			have = bridge_programs(bridge);
@@ -64,10 +71,11 @@ int bridge_choose_modes(struct bridge *bridge, const char *libexec, struct netwo
 			else
 				have = make_programs(bridge, libexec, &why) == 0;
 		}
-		port->bpf = have && tcx_takes(port);
+		port->bpf = have && takes;
 		if (by_name && !port->bpf)
-			return error_set(err, -EOPNOTSUPP, "port %u cannot have mode=bpf: %s",
-					 port->container_port, why.message);
+			return error_set(
+				err, -EOPNOTSUPP, "port %u cannot %s: %s", port->container_port,
+				loopback6 ? "be published at ::1" : "have mode=bpf", why.message);
 	}
 	return 0;
 }

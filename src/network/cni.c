@@ -169,11 +169,12 @@ static int cni_connect(const struct network_request *request, struct arena *aren
 	if (request->port_count)
 		memcpy(ports, request->ports, request->port_count * sizeof(*ports));
 	for (size_t i = 0; i < request->port_count; i++)
-		if (ports[i].mode == NETWORK_MODE_BPF)
-			return error_set(err, -EOPNOTSUPP,
-					 "port %u cannot have mode=bpf: the network's plugins "
-					 "publish its ports",
-					 ports[i].container_port);
+		if (ports[i].mode == NETWORK_MODE_BPF || port_is_loopback6(&ports[i]))
+			return error_set(
+				err, -EOPNOTSUPP,
+				"port %u cannot have mode=bpf, nor be published at ::1: the "
+				"network's plugins publish its ports",
+				ports[i].container_port);
 	held.ports = ports;
 	(void)str_format(interface, sizeof(interface), "eth%u", request->index);
 	int r = port_hold(request->container_id, ports, request->port_count, err);

@@ -37,6 +37,7 @@
 struct direct_port {
 	struct network_port port;
 	size_t index;  /* in the endpoint */
+	size_t other;  /* of two halves (direct_are_halves()) the second; else the same */
 	int inside_fd; /* holds the host's port at the gateway's address as well; -1: does not */
 };
 
@@ -49,29 +50,6 @@ struct direct {
 	size_t count;
 	struct direct_port ports[GUARD_PORTS_MAX];
 };
-
-const char *direct_refusal(const struct network_port *ports, size_t count, size_t index)
-{
-	size_t before = 0;
-	if (ports[index].protocol == NETWORK_SCTP)
-		return "SCTP ports cannot be direct";
-	for (size_t i = 0; i < count; i++) {
-		if (i != index && ports[i].protocol == ports[index].protocol &&
-		    ports[i].container_port == ports[index].container_port)
-			return "the container's port is published more than once";
-		before += i < index && network_may_be_direct(ports[i].mode);
-	}
-	return before >= GUARD_PORTS_MAX ? "too many ports are to be direct" : NULL;
-}
-
-bool direct_wanted(const struct network_port *ports, size_t count, enum network_protocol protocol)
-{
-	for (size_t i = 0; i < count; i++)
-		if (network_may_be_direct(ports[i].mode) && ports[i].protocol == protocol &&
-		    !direct_refusal(ports, count, i))
-			return true;
-	return false;
-}
 
 static uint64_t netns_of(int fd)
 {
@@ -96,17 +74,36 @@ static void forget_ports(struct direct *direct)
 	direct->count = 0;
 }
 
+/* Where the port is the second of two halves, which are one to a server. */
+static bool join_half(struct direct *direct, const struct network_port *port, size_t index)
+{
+	for (size_t i = 0; i < direct->count; i++) {
+		struct direct_port *first = &direct->ports[i];
+		if (first->other != first->index || !direct_are_halves(&first->port, port))
+			continue;
+		first->other = index;
+		first->port.host_ip_set = false;
+		first->port.direct |= port->direct;
+		return true;
+	}
+	return false;
+}
+
 /* Where bind(2) is not trapped a datagram server cannot be substituted. */
 static void choose_ports(struct direct *direct, const struct network_endpoint *endpoint)
 {
 	forget_ports(direct);
-	for (size_t i = 0; i < endpoint->port_count && direct->count < GUARD_PORTS_MAX; i++)
-		if (network_may_be_direct(endpoint->ports[i].mode) &&
-		    !direct_refusal(endpoint->ports, endpoint->port_count, i) &&
-		    (direct->guard.udp || endpoint->ports[i].protocol != NETWORK_UDP))
-			direct->ports[direct->count++] = (struct direct_port) {
-				.port = endpoint->ports[i], .index = i, .inside_fd = -1
-			};
+	for (size_t i = 0; i < endpoint->port_count && direct->count < GUARD_PORTS_MAX; i++) {
+		const struct network_port *port = &endpoint->ports[i];
+		if (!network_may_be_direct(port->mode) ||
+		    direct_refusal(endpoint->ports, endpoint->port_count, i) ||
+		    (!direct->guard.udp && port->protocol == NETWORK_UDP) ||
+		    join_half(direct, port, i))
+			continue;
+		direct->ports[direct->count++] = (struct direct_port) {
+			.port = *port, .index = i, .other = i, .inside_fd = -1
+		};
+	}
 }
 
 int direct_open(const struct direct_request *request, struct direct **ret)
@@ -300,7 +297,8 @@ static void lead_inside(struct direct *direct)
 /* A loopback address of the host is none that a container gets to. */
 static bool is_loopback(const struct network_port *port)
 {
-	return port->host_family == AF_INET && ntohl(port->host_ip.v4.s_addr) >> 24 == 127;
+	return port_is_loopback6(port) ||
+	       (port->host_family == AF_INET && ntohl(port->host_ip.v4.s_addr) >> 24 == 127);
 }
 
 /* The guard must know a port as taken only when it is. What is bound to one address of the host is
@@ -345,26 +343,11 @@ int direct_moved(struct direct *direct, const struct network_endpoint *endpoint)
 	return r;
 }
 
-static int reuse(int fd, int on)
+/* The sockets that hold the port let another one of this container in beside them, or not. */
+static int open_door(const struct direct *direct, const struct direct_port *port, int open)
 {
-	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ? -errno : 0;
-}
-
-/* A server of both families whose port is published by IPv6 alone. */
-static int leave_ipv4(int fd)
-{
-	static const int on = 1;
-	return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0 ? -errno : 0;
-}
-
-/* Connections to the container's address, which is none of the host's, come to it too
- * (direct_address.h). */
-static int accept_foreign(int fd, int family)
-{
-	static const int on = 1;
-	int r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on))
-				  : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
-	return r < 0 ? -errno : 0;
+	int r = twin_reuse(port_held(direct->id, port->index), open);
+	return r < 0 ? r : twin_reuse(port_held(direct->id, port->other), open);
 }
 
 /* Beside the socket that holds the port, which lets nobody else in before or after. The twin keeps
@@ -372,18 +355,16 @@ static int accept_foreign(int fd, int family)
 static int bind_and_listen(const struct direct *direct, const struct direct_port *port, int twin,
 			   const union address *address, int backlog)
 {
-	int held = port_held(direct->id, port->index);
-	int r = held < 0 ? held : reuse(held, 1);
+	int r = open_door(direct, port, 1);
 	if (r == 0)
-		r = reuse(twin, 1);
+		r = twin_reuse(twin, 1);
 	if (r == 0 && port->port.protocol == NETWORK_TCP)
-		r = accept_foreign(twin, address->any.sa_family);
+		r = twin_accept_foreign(twin, address->any.sa_family);
 	if (r == 0 && bind(twin, &address->any, address_size(address)) < 0)
 		r = -errno;
 	if (r == 0 && port->port.protocol == NETWORK_TCP && listen(twin, backlog) < 0)
 		r = -errno;
-	if (held >= 0)
-		reuse(held, 0);
+	(void)open_door(direct, port, 0);
 	return r;
 }
 
@@ -416,6 +397,17 @@ static int inject(const struct call *call, int twin)
 	return 0;
 }
 
+/* Of two halves each is told of its own family. */
+static int tell(const struct direct_port *port, unsigned families,
+		int (*taken)(void *, size_t, unsigned), void *opaque)
+{
+	if (port->other == port->index)
+		return taken(opaque, port->index, families);
+	unsigned own = port->port.host_family == AF_INET ? NETWORK_DIRECT_V4 : NETWORK_DIRECT_V6;
+	int r = families & own ? taken(opaque, port->index, own) : 0;
+	return r == 0 && families & ~own ? taken(opaque, port->other, families & ~own) : r;
+}
+
 /* true: the server listens on the host, or has been told why it cannot. */
 static bool substitute(struct direct *direct, const struct call *call, const union address *bound,
 		       int (*taken)(void *, size_t, unsigned), void *opaque)
@@ -428,11 +420,11 @@ static bool substitute(struct direct *direct, const struct call *call, const uni
 	unsigned before = port->port.direct;
 	_cleanup_close_ int twin = twin_make(call->original, direct->guard.cgroup_fd);
 	int r = twin < 0 ? twin : 0;
-	if (r == 0 && !direct->guard.attached)
-		r = guard_update(direct);
+	if (r == 0 && !direct->guard.attached && (r = guard_update(direct)) < 0)
+		(void)taken(opaque, port->index, 0);
 	host_address(&port->port, bound, families, &address);
 	if (r == 0 && families == NETWORK_DIRECT_V6)
-		r = leave_ipv4(twin);
+		r = twin_leave_ipv4(twin);
 	if (r == 0)
 		r = bind_and_listen(direct, port, twin, &address, call->backlog);
 	if (r == -EADDRINUSE && before & families) {
@@ -446,7 +438,7 @@ static bool substitute(struct direct *direct, const struct call *call, const uni
 	if (r == 0 && port->port.direct != before)
 		r = guard_update(direct);
 	if (r == 0 && port->port.direct != before)
-		r = taken(opaque, port->index, families);
+		r = tell(port, families, taken, opaque);
 	if (r == 0)
 		r = inject(call, twin);
 	if (r == 0) {

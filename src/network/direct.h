@@ -19,6 +19,8 @@ struct direct_request {
 
 /* Why a port that asked for it stays translated whatever happens; NULL: it may become direct. */
 const char *direct_refusal(const struct network_port *ports, size_t count, size_t index);
+/* "-p 0.0.0.0:8080:80 -p [::]:8080:80" is "-p 8080:80" in two words. */
+bool direct_are_halves(const struct network_port *a, const struct network_port *b);
 /* Whether there is a port of @protocol that may. */
 bool direct_wanted(const struct network_port *ports, size_t count, enum network_protocol protocol);
 
@@ -34,7 +36,8 @@ int direct_moved(struct direct *direct, const struct network_endpoint *endpoint)
 /*
  * Answers the next call that was trapped; with @direct NULL it goes on. Where it is a server of a
  * published port, @taken is called with the port's index in the endpoint and NETWORK_DIRECT_* once
- * the host's socket is there and before the server gets it: to let the translation go. If that
+ * the host's socket is there and before the server gets it: to let the translation go; or without
+ * families, where its guard could not be attached. If that
  * fails, and in every other case, the call does what it would have done. 0, or -errno where the
  * listener cannot be used any more.
  */

@@ -229,3 +229,24 @@ void twin_restore_watches(const struct twin_watches *watches, int pidfd, int fd,
 			reap(pid);
 	}
 }
+
+/* ---- what its use asks for ---- */
+
+int twin_reuse(int fd, int on)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+int twin_leave_ipv4(int fd)
+{
+	static const int on = 1;
+	return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+int twin_accept_foreign(int fd, int family)
+{
+	static const int on = 1;
+	int r = family == AF_INET ? setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on))
+				  : setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on));
+	return r < 0 ? -errno : 0;
+}

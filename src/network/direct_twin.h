@@ -30,3 +30,11 @@ struct twin_watches {
 };
 void twin_note_watches(pid_t tid, int fd, struct twin_watches *ret);
 void twin_restore_watches(const struct twin_watches *watches, int pidfd, int fd, int twin);
+
+/* SO_REUSEADDR. */
+int twin_reuse(int fd, int on);
+/* A server of both families whose port is published by IPv6 alone. */
+int twin_leave_ipv4(int fd);
+/* Connections to the container's address, which is none of the host's, come to it too
+ * (direct_address.h). */
+int twin_accept_foreign(int fd, int family);

@@ -26,6 +26,8 @@ static void save_port(struct json_writer *w, const struct network_port *port)
 		json_field_bool(w, "Bpf", true);
 	if (port->direct)
 		json_field_u64(w, "Direct", port->direct);
+	if (port->unguarded)
+		json_field_bool(w, "Unguarded", true);
 	json_end_object(w);
 }
 
@@ -114,6 +116,7 @@ static int load_port(const struct json *saved, struct network_port *ret)
 	if (json_string(json_get(saved, "Mode"), &mode) && network_mode_parse(mode, &port.mode) < 0)
 		return -EINVAL;
 	(void)json_bool(json_get(saved, "Bpf"), &port.bpf);
+	(void)json_bool(json_get(saved, "Unguarded"), &port.unguarded);
 	if (json_get(saved, "Direct")) {
 		if (load_number(saved, "Direct", NETWORK_DIRECT_V4 | NETWORK_DIRECT_V6, &direct) <
 		    0)

@@ -39,6 +39,7 @@ struct network_port {
 	enum network_mode mode;
 	unsigned direct; /* NETWORK_DIRECT_*: those are not translated any more */
 	bool bpf;	 /* BPF programs translate it; filled in by connect */
+	bool unguarded;	 /* not direct because the guard could not be attached */
 	uint16_t container_port;
 	uint16_t host_port; /* 0: any free one; filled in by connect */
 	bool host_ip_set;

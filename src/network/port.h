@@ -27,6 +27,9 @@ int port_held(const char *id, size_t index);
 /* Whether it is published at one address of the host; 0.0.0.0 and :: are every one of a family. */
 bool port_is_at_one(const struct network_port *port);
 
+/* Whether it is published at ::1, where nf_tables cannot translate. */
+bool port_is_loopback6(const struct network_port *port);
+
 /* Docker's refusal of a port that is taken. */
 int port_conflict(const struct network_port *port, struct masu_error *err);
 

@@ -64,6 +64,12 @@ bool port_is_at_one(const struct network_port *port)
 					     : !IN6_IS_ADDR_UNSPECIFIED(&port->host_ip.v6));
 }
 
+bool port_is_loopback6(const struct network_port *port)
+{
+	return port->host_ip_set && port->host_family == AF_INET6 &&
+	       IN6_IS_ADDR_LOOPBACK(&port->host_ip.v6);
+}
+
 /* Whether both would listen on some same address: no address is every one, and so is 0.0.0.0 or ::
  * within its family. */
 static bool overlap(const struct network_port *a, const struct network_port *b)
@@ -242,13 +248,6 @@ static int parse_spec(const char *text, struct network_port *port, struct range 
 				 host_text);
 	if (parse_host_ip(ip, port) < 0)
 		return error_set(err, -EINVAL, "Invalid ip address: %s", ip);
-	if (port->host_ip_set && port->host_family == AF_INET6 &&
-	    IN6_IS_ADDR_LOOPBACK(&port->host_ip.v6))
-		return error_set(
-			err, -EINVAL,
-			"cannot publish \"%s\": the kernel does not translate connections to "
-			"::1; publish on 127.0.0.1, or on every address",
-			text);
 	if (*host_text && host->last - host->first != container->last - container->first)
 		return error_set(err, -EINVAL,
 				 "Invalid ranges specified for container and host Ports: %s and %s",
@@ -283,6 +282,11 @@ int network_port_parse(struct arena *arena, const char *text, struct network_por
 	if (r == 0)
 		r = parse_spec(spec, &port, &host, &container, err);
 	port.mode = mode;
+	if (r == 0 && mode == NETWORK_MODE_NAT && port_is_loopback6(&port))
+		r = error_set(err, -EINVAL,
+			      "cannot publish \"%s\" with mode=nat: the kernel does not translate "
+			      "connections to ::1 so; leave the mode out",
+			      text);
 	if (r == 0 && host.first)
 		r = refuse_overlap(spec, *ports, *count, &port, &host, err);
 	if (r < 0)

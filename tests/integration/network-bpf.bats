@@ -178,8 +178,16 @@ no_cables() { ! ip -o link show type veth | grep -q "master masu"; }
 }
 
 @test "a port on one address is only there; one on 127.0.0.1 is the host's alone" {
-	container c1 127.0.0.1:8080:80,mode=bpf 10.9.0.1:8081:80,mode=bpf "[fd09::1]:8082:80,mode=bpf"
+	container c1 127.0.0.1:8080:80,mode=bpf 10.9.0.1:8081:80,mode=bpf "[fd09::1]:8082:80,mode=bpf" \
+		"[::1]:8083:80" 127.0.0.2:8084:80,mode=bpf
 	serve c1 tcp 80
+	# ::1 needs no mode: nothing else translates it.
+	[[ $(ask tcp ::1 8083) == "c1 "* ]]
+	[[ $(ask tcp 127.0.0.2 8084) == "c1 "* ]]
+	run ask tcp 127.0.0.1 8084
+	[ "$status" -eq 1 ]
+	run from lan ask tcp fd09::1 8083
+	[ "$status" -eq 1 ]
 	[[ $(ask tcp 127.0.0.1 8080) == "c1 "* ]]
 	run from lan ask tcp 10.9.0.1 8080
 	[ "$status" -eq 1 ]
@@ -373,6 +381,9 @@ no_cables() { ! ip -o link show type veth | grep -q "master masu"; }
 	run drive connect c1 /run/netns/c1 - 8080:80,mode=bpf
 	[ "$status" -ne 0 ]
 	[[ $output == *"port 80 cannot have mode=bpf: BPF programs cannot be attached"* ]]
+	run drive connect c1 /run/netns/c1 - "[::1]:8080:80"
+	[ "$status" -ne 0 ]
+	[[ $output == *"port 80 cannot be published at ::1: BPF programs cannot be attached"* ]]
 	[ -z "$("$TCX" list)" ]
 	drive connect c1 /run/netns/c1 - 8080:80,mode=auto >/dev/null
 	unset MASU_TEST_WITHOUT

@@ -153,6 +153,21 @@ get() { m exec other timeout 20 wget -qO- "$1"; }
 	[ "$(get "http://[$(address web GlobalIPv6Address)]/page")" = served ]
 	[ "$(m exec web timeout 20 wget -qO- 'http://[::1]/page')" = served ]
 	run -7 curl -s --max-time 1 http://127.0.0.1:8080/page
+	# Both, each asked for by itself, and of the loopback addresses one that nf_tables cannot translate.
+	m rm -f web >/dev/null
+	web -p 0.0.0.0:8080:80,mode=direct -p '[::]:8080:80,mode=direct' -p '[::1]:8081:81,mode=direct' \
+		-p 127.0.0.2:8082:82,mode=direct
+	wait_until 5 is "direct direct"
+	[ "$(ip netns exec lan curl -fs --max-time 2 http://10.9.0.1:8080/page)" = served ]
+	[ "$(ip netns exec lan curl -fs --max-time 2 'http://[fd09::1]:8080/page')" = served ]
+	[ "$(get "http://$(address web IPAddress)/page")" = served ]
+	[ "$(get "http://[$(address web GlobalIPv6Address)]/page")" = served ]
+	[ "$(m inspect web | jq -r '.[0].NetworkSettings.Ports["81/tcp"][0].Mode')" = direct ]
+	[ "$(curl -fs --max-time 2 'http://[::1]:8081/page')" = served ]
+	run -7 curl -s --max-time 1 http://127.0.0.1:8081/page
+	m exec web httpd -p 82 -h /www
+	[ "$(curl -fs --max-time 2 http://127.0.0.2:8082/page)" = served ]
+	run -7 curl -s --max-time 1 http://127.0.0.1:8082/page
 	# Translated, the same addresses.
 	m rm -f web >/dev/null
 	web -p 0.0.0.0:8080:80 -p '[::]:8081:80'

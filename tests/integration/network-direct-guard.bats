@@ -77,6 +77,7 @@ served() { [ "$(curl -fs --max-time 10 http://127.0.0.1:8080/page)" = served ]; 
 	m run -d --name web --cgroup-parent /unguarded -p 8080:80,mode=direct busybox:local sh -c "touch /go; $HTTPD" >/dev/null
 	wait_until 5 served
 	is "nat nat"
+	m inspect web | jq -e '.[0].NetworkSettings.Ports["80/tcp"][0].ModeReason | test("guard")'
 	# In the next group nothing is in the way.
 	m rm -f web >/dev/null
 	rmdir "$group"

@@ -106,7 +106,7 @@ page() { wait_until 5 curl -fs -o /dev/null --max-time 1 "$1" && curl -fs --max-
 
 @test "ports that are none are refused before anything is made" {
 	local spec
-	for spec in 0:80 65536:80 80:0 80:65536 8000-8010:80 9-8:80-81 1.2.3:1:2 "[::1]:80:80" 80/icmp; do
+	for spec in 0:80 65536:80 80:0 80:65536 8000-8010:80 9-8:80-81 1.2.3:1:2 "[::1]:80:80,mode=nat" 80/icmp; do
 		run "$MASU" run --rm -p "$spec" busybox:local true
 		[ "$status" -eq 125 ]
 		[ "${#lines[@]}" -le 2 ]

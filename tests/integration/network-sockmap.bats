@@ -157,6 +157,7 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 	run -125 m run --rm --network-opt accel=sockmap --exec oci:crun busybox:local true
 	[[ "$output" == *"--network-opt and the exec driver oci:crun"* ]]
 	[[ "$(m ps -a --command --filter name=client)" == *"--network-opt accel=sockmap"* ]]
+	[ "$(m inspect -f '{{.HostConfig.NetworkOpt}}' client)" = '[accel=sockmap]' ]
 }
 
 # A root of its own, whose containers have programs of their own, with a new pair.
