@@ -13,5 +13,12 @@ struct measured {
 	uint64_t files, biggest; /* of the tree, and bytes of its biggest file */
 };
 
+/*
+ * A container's root as the kernel alone makes it: an overlay mount of the directories in @lower
+ * (topmost first, separated by colons) and two that are made in directory @dir, which is unmounted
+ * at once.
+ */
+int storage_kernel_root(int dir, const char *lower);
+
 /* Below directory @fd, which has the files of an image; makes and removes a file of @size bytes. */
 int storage_measure(int fd, uint64_t size, struct measured *ret, struct masu_error *err);
