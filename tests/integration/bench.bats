@@ -138,3 +138,15 @@ small_run() { # output directory
 	[ "$(cell "$BATS_TEST_TMPDIR/r" spin.mops native '.values | length')" = 2 ]
 	[[ "$output" == *"empty: container: making the image: "* ]]
 }
+
+@test "a plan names the columns and measures nothing" {
+	run bench --full -o "$BATS_TEST_TMPDIR/none" plan mysql latency
+	[ "$status" -eq 0 ]
+	for column in native-again container nat direct bpf routed proxy volume nat-volume vm; do
+		grep -q "^mysql .* $column\b" <<<"$output" || { echo "$column"; return 1; }
+	done
+	[[ "$output" == *"cells: about "* ]]
+	# A volume is nothing to a request's latency.
+	! grep -q '^latency .*nat-volume' <<<"$output" || return 1
+	[ ! -e "$BATS_TEST_TMPDIR/none" ]
+}

@@ -267,6 +267,19 @@ static int bench(struct runner *runner, const struct bench_options *options, str
 	return runner->model->interrupted ? 130 : status;
 }
 
+static int show_plan(struct runner *runner, const struct bench_options *options,
+		     struct masu_error *err)
+{
+	int r = settings_choose(&runner->settings, options, err);
+	if (r == 0)
+		r = add_columns(runner, options, err);
+	if (r == 0)
+		r = runner_check_select(runner, err);
+	if (r == 0)
+		runner_show_plan(runner);
+	return r;
+}
+
 static int bench_run(struct cli_context *context, void *pointer, int argc, char **argv,
 		     struct masu_error *err)
 {
@@ -288,6 +301,10 @@ static int bench_run(struct cli_context *context, void *pointer, int argc, char 
 	runner->model = arena_new(context->arena, struct model);
 	if (!runner->place || !runner->model)
 		return error_set(err, -ENOMEM, "out of memory");
+	if (argc > 0 && streq(argv[0], "plan")) {
+		runner->select = argv + 1;
+		return show_plan(runner, options, err);
+	}
 	return bench(runner, options, err);
 }
 

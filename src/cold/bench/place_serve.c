@@ -216,7 +216,10 @@ void place_stop(struct place *place)
 		buf_init(&out, 1u << 20);
 		buf_init(&errors, 1u << 20);
 		spawn_interrupted = 0;
-		about_server(place, "rm -f -v", &out, &errors);
+		/* Podman waits ten seconds for what does not hear SIGTERM. */
+		about_server(place,
+			     place->serving->maker == MAKER_PODMAN ? "rm -f -v -t 0" : "rm -f -v",
+			     &out, &errors);
 		spawn_interrupted |= interrupted;
 	} else {
 		spawn_stop(place->serving_pid);

@@ -53,6 +53,14 @@ bool runner_wants(const struct runner *runner, const struct workload *workload)
 	return !any && (runner->settings.full || workload->quick);
 }
 
+static bool names_it(const struct runner *runner, const struct workload *workload)
+{
+	for (char *const *word = runner->select; word && *word; word++)
+		if (streq(*word, workload->name))
+			return true;
+	return false;
+}
+
 /* Native columns are what the others are compared with; they always take part. */
 bool runner_takes(const struct runner *runner, const struct workload *workload, size_t column)
 {
@@ -68,7 +76,8 @@ bool runner_takes(const struct runner *runner, const struct workload *workload, 
 		return false;
 	if (any)
 		return named || configuration->maker == MAKER_NATIVE;
-	return runner->settings.full || configuration->quick;
+	return configuration->quick ||
+	       (runner->settings.full && (!workload->again || names_it(runner, workload)));
 }
 
 /* A program of the host that one of these needs, as "PROGRAM is not installed: …"; NULL: none. */
@@ -86,6 +95,11 @@ static const char *missing_program(struct runner *runner, const char *programs,
 	return NULL;
 }
 
+const char *runner_workload_lacks(struct runner *runner, const struct workload *workload)
+{
+	return missing_program(runner, workload->programs, workload->packages);
+}
+
 static const struct {
 	enum maker maker;
 	const char *program, *package;
@@ -95,6 +109,14 @@ static const struct {
 	{ MAKER_LXC, "lxc-execute", "lxc" },
 	{ MAKER_NSPAWN, "systemd-nspawn", "systemd-container" },
 };
+
+const char *runner_peer_lacks(struct runner *runner, const struct configuration *configuration)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(peers); i++)
+		if (peers[i].maker == configuration->maker)
+			return missing_program(runner, peers[i].program, peers[i].package);
+	return NULL;
+}
 
 static void call_emulated(struct runner *runner, size_t column)
 {
@@ -127,10 +149,8 @@ const char *runner_column_lacks(struct runner *runner, size_t column)
 	if (runner->checked[column])
 		return runner->unavailable[column];
 	runner->checked[column] = true;
-	for (size_t i = 0; i < ARRAY_SIZE(peers); i++)
-		if (peers[i].maker == configuration->maker && !runner->unavailable[column])
-			runner->unavailable[column] =
-				missing_program(runner, peers[i].program, peers[i].package);
+	if (!runner->unavailable[column])
+		runner->unavailable[column] = runner_peer_lacks(runner, configuration);
 	if (runner->unavailable[column])
 		return runner->unavailable[column];
 	progress_show(runner, "trying", configuration->name, 0, 0);

@@ -31,5 +31,7 @@ int runner_check_select(const struct runner *runner, struct masu_error *err);
 int runner_prepare(struct runner *runner, struct masu_error *err);
 /* Fills the model. A cell that fails says so and the others go on; 0 also where interrupted. */
 int runner_run(struct runner *runner, struct masu_error *err);
+/* Prints what would be measured and how long it takes, about. */
+void runner_show_plan(struct runner *runner);
 /* The line of apt for what the chosen workloads need and is not installed; "" where nothing is. */
 const char *runner_missing_packages(struct runner *runner);

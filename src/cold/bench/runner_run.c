@@ -15,6 +15,8 @@
 /* A round that has begun may go on for so many seconds after the time is over. */
 #define OVERTIME 10
 
+#define FAILURES_MAX 2
+
 /* One workload while it runs: its rows in the model, and its columns. */
 struct course {
 	const struct workload *workload;
@@ -23,6 +25,7 @@ struct course {
 	unsigned failures[CONFIGURATION_MAX]; /* one after the other */
 	size_t column_count;
 	double stalled[CONFIGURATION_MAX], took[CONFIGURATION_MAX];
+	double emulated; /* seconds spent in columns that are not judged */
 };
 
 static bool wants_metric(const struct runner *runner, const struct metric *metric)
@@ -115,8 +118,9 @@ static void one_sample(struct runner *runner, struct course *course, size_t at, 
 	if (spawn_interrupted)
 		return;
 	if (r < 0) {
-		/* Once may be an accident. */
-		if (++course->failures[at] > 1)
+		/* Once may be an accident; what took too long does so again. */
+		course->failures[at] += r == -ETIMEDOUT ? FAILURES_MAX : 1;
+		if (course->failures[at] >= FAILURES_MAX)
 			empty_cell(course, column,
 				   arena_strdup(runner->arena, failure.message[0] ? failure.message
 										  : strerror(-r)));
@@ -132,16 +136,15 @@ static void one_sample(struct runner *runner, struct course *course, size_t at, 
 
 /* What one workload gets of the time, and how it uses that. */
 struct share {
-	double seconds; /* of the time that is left, the same for each workload */
+	double seconds; /* of the time that is left, by what the others still need */
 	double began;
 	unsigned rounds; /* that are wanted */
 };
 
-static struct share take_share(const struct runner *runner)
+static struct share take_share(const struct runner *runner, size_t at)
 {
-	size_t left = runner->workloads - runner->workloads_done;
 	double now = spawn_now();
-	return (struct share) { .seconds = (runner->ends - now) / (double)(left ? left : 1),
+	return (struct share) { .seconds = (runner->ends - now) * runner_part_of_time(runner, at),
 				.began = now,
 				.rounds = runner->settings.rounds };
 }
@@ -150,7 +153,6 @@ static struct share take_share(const struct runner *runner)
  * all rounds fit; where even short ones do not, there are fewer of them. */
 #define WARM_UP_PART  0.25
 #define SHORTEST_PART 0.1
-#define SHORTEST_LOAD 0.1
 
 static double at_least(double seconds)
 {
@@ -185,31 +187,53 @@ static bool is_over(struct runner *runner, const struct course *course, const st
 	return round > STATS_MIN_VALUES && now - share->began > 1.5 * share->seconds;
 }
 
-static void run_round(struct runner *runner, struct course *course, unsigned round, unsigned rounds)
+/* Columns that are software are not judged: they are shown what they do, and do not take the time
+ * of those that are. A boot has no use for a warm-up. */
+#define EMULATED_PART	 0.1
+#define EMULATED_SAMPLES 3
+
+static bool skips(const struct runner *runner, const struct course *course, size_t at,
+		  const struct share *share, unsigned round)
+{
+	if (!runner->model->columns[course->columns[at]].emulated)
+		return false;
+	if (round <= 1)
+		return round == 0;
+	return round > EMULATED_SAMPLES ||
+	       course->emulated * round / (round - 1) > EMULATED_PART * share->seconds;
+}
+
+static void run_round(struct runner *runner, struct course *course, const struct share *share,
+		      unsigned round)
 {
 	size_t order[CONFIGURATION_MAX];
 	stats_shuffle(&runner->random, order, course->column_count);
 	for (size_t i = 0; i < course->column_count && !spawn_interrupted; i++) {
 		size_t at = order[i];
-		if (course->failures[at] > 1 || spawn_now() > runner->ends + OVERTIME)
+		if (course->failures[at] >= FAILURES_MAX ||
+		    skips(runner, course, at, share, round) ||
+		    spawn_now() > runner->ends + OVERTIME)
 			continue;
 		progress_show(runner, course->workload->name,
 			      runner->configurations.rows[course->columns[at]].name,
 			      round * (unsigned)course->column_count + (unsigned)i,
-			      (rounds + 1) * (unsigned)course->column_count);
+			      (share->rounds + 1) * (unsigned)course->column_count);
+		double began = spawn_now();
 		one_sample(runner, course, at, round);
+		if (runner->model->columns[course->columns[at]].emulated)
+			course->emulated += spawn_now() - began;
 	}
 }
 
-static void run_rounds(struct runner *runner, struct course *course)
+static void run_rounds(struct runner *runner, struct course *course, size_t at)
 {
 	double seconds = runner->settings.seconds;
-	struct share share = take_share(runner);
+	struct share share = take_share(runner, at);
 	runner->settings.seconds = at_least(seconds * WARM_UP_PART);
 	for (unsigned round = 0; round <= share.rounds && !spawn_interrupted; round++) {
 		if (is_over(runner, course, &share, round))
 			break;
-		run_round(runner, course, round, share.rounds);
+		run_round(runner, course, &share, round);
 		if (round == 0)
 			plan_rounds(runner, seconds, spawn_now() - share.began, &share);
 	}
@@ -241,9 +265,9 @@ static void note_empty(struct runner *runner, struct course *course)
 		}
 }
 
-static int run_workload(struct runner *runner, const struct workload *workload, const char *lacks,
-			struct masu_error *err)
+static int run_workload(struct runner *runner, size_t at, struct masu_error *err)
 {
+	const struct workload *workload = workload_at(at);
 	struct course *course = arena_new(runner->arena, struct course);
 	if (!course)
 		return error_set(err, -ENOMEM, "out of memory");
@@ -251,8 +275,8 @@ static int run_workload(struct runner *runner, const struct workload *workload, 
 	int r = add_rows(runner, course, err);
 	if (r < 0)
 		return r;
-	choose_columns(runner, course, lacks);
-	run_rounds(runner, course);
+	choose_columns(runner, course, runner->lacks[at]);
+	run_rounds(runner, course, at);
 	note_stalls(course);
 	note_empty(runner, course);
 	runner->workloads_done++;
@@ -308,7 +332,7 @@ int runner_run(struct runner *runner, struct masu_error *err)
 	runner->running = true;
 	for (size_t i = 0; r == 0 && i < workload_count() && !spawn_interrupted; i++)
 		if (runner_wants(runner, workload_at(i)))
-			r = run_workload(runner, workload_at(i), runner->lacks[i], err);
+			r = run_workload(runner, i, err);
 	progress_end(runner);
 	struct rusage own;
 	getrusage(RUSAGE_SELF, &own);

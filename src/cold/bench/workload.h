@@ -55,6 +55,11 @@ struct workload {
 	bool (*fits)(const struct configuration *configuration); /* NULL: every one with its axis */
 	const struct metric *metrics;
 	size_t metric_count;
+	/* What a sample takes, about, on two CPUs in --full, for the plan: seconds, and loads of
+	 * settings.seconds, of which some know whole seconds alone. */
+	double fixed, loads, whole_loads;
+	/* Another program says the same: in --full, only columns of --quick, unless it is named. */
+	bool again;
 };
 
 #define METRICS(array) .metrics = (array), .metric_count = ARRAY_SIZE(array)

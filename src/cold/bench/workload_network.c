@@ -315,16 +315,18 @@ static const struct metric redis_metrics[] = {
 
 const struct workload network_workloads[] = {
 	{ "latency", "request and answer", "network", AXIS_NETWORK, true, NULL, NULL, NULL, latency,
-	  NULL, METRICS(latency_metrics) },
+	  NULL, METRICS(latency_metrics), .fixed = 0.1, .loads = 4 },
 	{ "qperf", "qperf latency", "network", AXIS_NETWORK, false, "qperf", "qperf", NULL, qperf,
-	  NULL, METRICS(qperf_metrics) },
+	  NULL, METRICS(qperf_metrics), .fixed = 0.2, .whole_loads = 2, .again = true },
 	{ "sockperf", "sockperf latency", "network", AXIS_NETWORK, false, "sockperf", "sockperf",
-	  NULL, sockperf, NULL, METRICS(sockperf_metrics) },
+	  NULL, sockperf, NULL, METRICS(sockperf_metrics), .fixed = 1, .whole_loads = 1,
+	  .again = true },
 	{ "iperf3", "bandwidth", "network", AXIS_NETWORK, false, "iperf3", "iperf3", NULL, iperf3,
-	  NULL, METRICS(iperf3_metrics) },
+	  NULL, METRICS(iperf3_metrics), .fixed = 0.2, .whole_loads = 2, .again = true },
 	{ "nuttcp", "bandwidth", "network", AXIS_NETWORK, false, "nuttcp", "nuttcp", NULL, nuttcp,
-	  NULL, METRICS(nuttcp_metrics) },
+	  NULL, METRICS(nuttcp_metrics), .fixed = 0.2, .whole_loads = 2 },
 	{ "redis", "Redis", "network", AXIS_NETWORK, true, "redis-server redis-benchmark",
-	  "redis-server redis-tools", NULL, redis, NULL, METRICS(redis_metrics) },
+	  "redis-server redis-tools", NULL, redis, NULL, METRICS(redis_metrics), .fixed = 0.3,
+	  .loads = 7 },
 };
 const size_t network_workload_count = ARRAY_SIZE(network_workloads);

@@ -166,18 +166,18 @@ static const struct metric build_metrics[] = {
 
 const struct workload start_workloads[] = {
 	{ "start", "start-up", "life cycle", AXIS_START, true, NULL, NULL, NULL, start, NULL,
-	  METRICS(start_metrics) },
+	  METRICS(start_metrics), .fixed = 0.1 },
 	{ "exec", "exec", "life cycle", AXIS_START, true, NULL, NULL, NULL, exec_once,
-	  is_plain_engine, METRICS(exec_metrics) },
+	  is_plain_engine, METRICS(exec_metrics), .fixed = 0.3 },
 	{ "mass", "mass create and delete", "life cycle", AXIS_START, false, NULL, NULL, NULL, mass,
-	  is_plain_engine, METRICS(mass_metrics) },
+	  is_plain_engine, METRICS(mass_metrics), .fixed = 0.6 },
 	{ "density", "density", "life cycle", AXIS_START, false, NULL, NULL, NULL, density,
-	  is_container_only, METRICS(density_metrics) },
+	  is_container_only, METRICS(density_metrics), .fixed = 0.2 },
 	{ "unpack", "unpack", "life cycle", AXIS_START, false, NULL, NULL, NULL, image_unpack,
-	  is_container_only, METRICS(unpack_metrics) },
+	  is_container_only, METRICS(unpack_metrics), .fixed = 0.3 },
 	{ "pull", "pull and unpack", "life cycle", AXIS_START, false, NULL, NULL,
-	  image_pull_prepare, image_pull, is_container_only, METRICS(pull_metrics) },
+	  image_pull_prepare, image_pull, is_container_only, METRICS(pull_metrics), .fixed = 0.5 },
 	{ "build", "build", "life cycle", AXIS_START, false, NULL, NULL, image_build_prepare,
-	  image_build, is_container_only, METRICS(build_metrics) },
+	  image_build, is_container_only, METRICS(build_metrics), .fixed = 1 },
 };
 const size_t start_workload_count = ARRAY_SIZE(start_workloads);
