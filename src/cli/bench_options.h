@@ -15,7 +15,8 @@ extern const struct cli_option bench_option_table[BENCH_OPTION_COUNT];
 
 #define BENCH_COMMAND                                                                              \
 	.name = "bench",                                                                           \
-	.synopsis = "[OPTIONS] [SELECT...] | list | plan [SELECT...] | compare RESULTS RESULTS | report RESULTS",     \
+	.synopsis = "[OPTIONS] [SELECT...] | list | plan [SELECT...] | compare RESULTS RESULTS | " \
+		    "report RESULTS",                                                              \
 	.summary = "Measure what containers cost on this machine", .options = bench_option_table,  \
 	.option_count = BENCH_OPTION_COUNT, .options_size = sizeof(struct bench_options),          \
 	.max_args = -1

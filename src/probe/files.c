@@ -62,3 +62,20 @@ int probe_files(int argc, char **argv)
 	probe_print("delete", (deleted - found) * 1e6 / (double)count);
 	return 0;
 }
+
+/* fill DIRECTORY COUNT: so many files of 4 KiB in a new directory there, which stay. */
+int probe_fill(int argc, char **argv)
+{
+	char path[256];
+	if (argc != 3)
+		return 2;
+	snprintf(path, sizeof(path), "%s/filled", argv[1]);
+	if (mkdir(path, 0755) < 0)
+		return probe_failed(path);
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return probe_failed(path);
+	int failed = create_all(dir, (long)probe_number(argv[2]));
+	close(dir);
+	return failed;
+}

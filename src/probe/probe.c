@@ -90,7 +90,8 @@ static const struct {
 	{ "spin", probe_spin },	      { "stream", probe_stream },   { "gups", probe_gups },
 	{ "linpack", probe_linpack }, { "syscall", probe_syscall }, { "memory", probe_memory },
 	{ "meminfo", probe_meminfo }, { "machine", probe_machine }, { "files", probe_files },
-	{ "serve", probe_serve },     { "ask", probe_ask },	    { "relay", probe_relay },
+	{ "serve", probe_serve },     { "fill", probe_fill },	    { "ask", probe_ask },
+	{ "relay", probe_relay },
 };
 
 int main(int argc, char **argv)

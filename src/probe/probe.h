@@ -28,6 +28,7 @@ int probe_memory(int argc, char **argv);
 int probe_machine(int argc, char **argv);
 int probe_meminfo(int argc, char **argv);
 int probe_files(int argc, char **argv); /* files.c */
+int probe_fill(int argc, char **argv);
 int probe_serve(int argc, char **argv); /* exchange.c */
 int probe_ask(int argc, char **argv);
 int probe_relay(int argc, char **argv); /* relay.c */

@@ -108,7 +108,8 @@ void runner_show_plan(struct runner *runner)
 		if (why)
 			printf("          cannot run: %s\n", why);
 	}
-	printf("%zu cells: about %.0f s for %u rounds of the shortest loads, of %.0f s; what is left "
+	printf("%zu cells: about %.0f s for %u rounds of the shortest loads, of %.0f s; what is "
+	       "left "
 	       "makes loads longer and rounds up to %u\n",
 	       cells, least, runner->settings.least, runner->settings.budget,
 	       runner->settings.rounds);

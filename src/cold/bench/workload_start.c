@@ -161,7 +161,7 @@ static const struct metric pull_metrics[] = {
 	{ "rate", "pull and unpack an image", "MB/s", MODEL_HIGHER },
 };
 static const struct metric build_metrics[] = {
-	{ "build", "build an image with one RUN", "ms", MODEL_LOWER },
+	{ "build", "build: a step and its layer (masu: run + commit)", "ms", MODEL_LOWER },
 };
 
 const struct workload start_workloads[] = {
