@@ -40,6 +40,8 @@ const struct cli_option load_option_table[LOAD_OPTION_COUNT] = {
 		"Read from a tar archive file or a directory, instead of STDIN"),
 	CLI_OPT(struct load_options, layer_format, "layer-format", 0, CLI_STRING, "string",
 		LAYER_FORMAT_HELP),
+	CLI_OPT(struct load_options, platform, "platform", 0, CLI_STRING, "string",
+		"Load only the image for this platform"),
 	CLI_OPT(struct load_options, quiet, "quiet", 'q', CLI_BOOL, NULL,
 		"Suppress the load output"),
 };

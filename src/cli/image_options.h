@@ -23,10 +23,10 @@ struct import_options {
 extern const struct cli_option import_option_table[IMPORT_OPTION_COUNT];
 
 struct load_options {
-	const char *input, *layer_format;
+	const char *input, *layer_format, *platform;
 	bool quiet;
 };
-#define LOAD_OPTION_COUNT 3
+#define LOAD_OPTION_COUNT 4
 extern const struct cli_option load_option_table[LOAD_OPTION_COUNT];
 
 struct login_options {

@@ -162,6 +162,23 @@ expected() { ls "$LAYOUT/blobs/sha256"; }
 	done
 }
 
+@test "load --platform: that image of an index, and only images for it" {
+	run -0 m load --platform linux/arm64 -i "$LAYOUT"
+	[[ "$output" == *"Loaded image: many:1"*"Loaded image: others:1"* ]]
+	[ "$(m image inspect -f '{{.Architecture}}' many:1)" = arm64 ]
+	[ "$(m images -q many:1)" = "$(m images -q others:1)" ]
+	run -0 m system check
+	[ -z "$output" ]
+	run -1 m load --platform riscv64 -i "$LAYOUT"
+	[[ "$output" == *"load: no image for linux/riscv64 in the archive"* ]]
+	m save -o "$BATS_TEST_TMPDIR/own.tar" own:1
+	m load -q --platform linux/amd64 -i "$BATS_TEST_TMPDIR/own.tar"
+	run -1 m load --platform linux/arm64 -i "$BATS_TEST_TMPDIR/own.tar"
+	[[ "$output" == *"is for linux/amd64"* ]]
+	run -1 m load --platform a/b/c/d -i "$LAYOUT"
+	[[ "$output" == *"invalid platform"* ]]
+}
+
 @test "load of a layout: images, what is attached to them, and what has no place here" {
 	run -1 m load -i "$LAYOUT" # which has an index without an image for this machine
 	echo "$output"

@@ -23,8 +23,13 @@ struct archive_member {
 	size_t document_len;
 };
 
+struct platform;
+
 struct archive {
 	struct arena *arena;
+	/* NULL: of an index the image for this machine, and any image that is alone; else this
+	 * one's only. */
+	const struct platform *platform;
 	struct staging *staging;
 	struct archive_member *members;
 	size_t count, capacity, documents;

@@ -84,29 +84,31 @@ bool platform_matches(const struct json *item, const struct platform *wanted)
 	return platform_fits(item, wanted, false);
 }
 
+const struct json *platform_choose(const struct json *index, const struct platform *wanted)
+{
+	for (int strict = 1; strict >= 0; strict--)
+		json_foreach (item, json_get(index, "manifests"))
+			if (!image_is_artifact(item) && platform_fits(item, wanted, strict))
+				return item;
+	return NULL;
+}
+
 static int describe_index(const struct json *document, const struct platform *platform,
 			  struct buf *out, struct masu_error *err)
 {
-	for (int strict = 1; strict >= 0; strict--) {
-		json_foreach (item, json_get(document, "manifests")) {
-			const char *digest = "", *type = MEDIA_TYPE_MANIFEST;
-			uint64_t size;
-			if (image_is_artifact(item) || !platform_fits(item, platform, strict))
-				continue;
-			json_string(json_get(item, "mediaType"), &type);
-			if (!json_string(json_get(item, "digest"), &digest) ||
-			    !image_digest_valid(digest) ||
-			    !json_u64(json_get(item, "size"), &size) || !type_is_word(type))
-				return error_set(err, -EINVAL,
-						 "index: a manifest is no descriptor");
-			return buf_printf(out, "index %s %llu %s\n", digest,
-					  (unsigned long long)size, type);
-		}
-	}
-	return error_set(err, -ENOENT,
-			 "no matching manifest for %s/%s%s%s in the manifest list entries",
-			 platform->os, platform->architecture, platform->variant ? "/" : "",
-			 platform->variant ? platform->variant : "");
+	const char *digest = "", *type = MEDIA_TYPE_MANIFEST;
+	uint64_t size;
+	const struct json *item = platform_choose(document, platform);
+	if (!item)
+		return error_set(err, -ENOENT,
+				 "no matching manifest for %s/%s%s%s in the manifest list entries",
+				 platform->os, platform->architecture, platform->variant ? "/" : "",
+				 platform->variant ? platform->variant : "");
+	json_string(json_get(item, "mediaType"), &type);
+	if (!json_string(json_get(item, "digest"), &digest) || !image_digest_valid(digest) ||
+	    !json_u64(json_get(item, "size"), &size) || !type_is_word(type))
+		return error_set(err, -EINVAL, "index: a manifest is no descriptor");
+	return buf_printf(out, "index %s %llu %s\n", digest, (unsigned long long)size, type);
 }
 
 static int check_layer(const struct image_layer *layer, struct masu_error *err)

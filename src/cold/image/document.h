@@ -29,6 +29,8 @@ int platform_parse(struct arena *arena, const char *text, struct platform *ret,
 
 /* Whether the descriptor @item of an index is for @wanted; a wish without a variant takes any. */
 bool platform_matches(const struct json *item, const struct platform *wanted);
+/* The descriptor of an index's image that serves @wanted best; NULL: none does. */
+const struct json *platform_choose(const struct json *index, const struct platform *wanted);
 
 /*
  * Reads @text, which the registry sent as @media_type ("": it did not say). What is neither OCI's

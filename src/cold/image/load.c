@@ -12,6 +12,7 @@
 #include "cold/image/archive.h"
 #include "cold/image/artifacts.h"
 #include "cold/image/build.h"
+#include "cold/image/document.h"
 #include "cold/image/load.h"
 #include "cold/image/verbs.h"
 #include "image/store.h"
@@ -136,13 +137,18 @@ int load_images(struct image_builder *b, const struct archive_image *from, size_
 	return r;
 }
 
-static int load(const struct cli_context *context, struct image_builder *b, int fd, bool quiet,
-		struct masu_error *err)
+static int load(const struct cli_context *context, struct image_builder *b, int fd,
+		const struct load_options *o, struct masu_error *err)
 {
+	struct platform platform;
 	struct archive archive = { .arena = b->arena, .staging = &b->staging };
 	struct archive_plan plan;
 	struct built_image *images = NULL;
-	int r = take_apart(&archive, fd, err);
+	int r = platform_parse(b->arena, o->platform, &platform, err);
+	if (o->platform)
+		archive.platform = &platform;
+	if (r == 0)
+		r = take_apart(&archive, fd, err);
 	if (r == 0)
 		r = archive_plan(&archive, &plan, err);
 	if (r < 0)
@@ -151,9 +157,9 @@ static int load(const struct cli_context *context, struct image_builder *b, int 
 		r = load_images(b, plan.images, plan.count, &images, err);
 	for (size_t i = 0; i < plan.count && r == 0; i++)
 		tell_image(context, b->root_fd, "load", images[i].config.digest, NULL);
-	if (r == 0 && !quiet)
+	if (r == 0 && !o->quiet)
 		print_loaded(b->arena, images, plan.count);
-	return r < 0 ? r : artifacts_load(&b->staging, &archive, &plan, quiet, err);
+	return r < 0 ? r : artifacts_load(&b->staging, &archive, &plan, o->quiet, err);
 }
 
 static int run(struct cli_context *context, void *data, int argc, char **argv,
@@ -173,7 +179,7 @@ static int run(struct cli_context *context, void *data, int argc, char **argv,
 		r = image_builder_format(&builder, o->layer_format, err);
 	if (r < 0)
 		return r;
-	r = load(context, &builder, fd, o->quiet, err);
+	r = load(context, &builder, fd, o, err);
 	fflush(stdout);
 	trash_empty(root_fd, 0); /* what killed commands left in staging */
 	return r < 0 ? error_wrap(err, "load") : 0;

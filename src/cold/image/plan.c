@@ -8,6 +8,7 @@
 
 #include "base/str.h"
 #include "cold/image/archive.h"
+#include "cold/image/document.h"
 #include "cold/image/policy.h"
 #include "cold/image/unpack.h"
 #include "image/store.h"
@@ -19,6 +20,7 @@ struct describer {
 	struct arena arena;
 	struct buf *out;
 	struct masu_error *err;
+	struct platform platform; /* that an index is asked for */
 	size_t images, artifacts;
 };
 
@@ -67,6 +69,10 @@ static int put_image(struct describer *d, const struct archive_member *manifest,
 	if (image->layer_count != layers)
 		return error_set(d->err, -EBADMSG, "\"%.100s\": %zu layers, but the image has %zu",
 				 config->path, image->layer_count, layers);
+	if (d->archive->platform && (!streq(image->os, d->platform.os) ||
+				     !streq(image->architecture, d->platform.architecture)))
+		return error_set(d->err, -ENOENT, "an image of the archive is for %.50s/%.50s",
+				 image->os, image->architecture);
 	if (++d->images > ARCHIVE_MAX_IMAGES)
 		return error_set(d->err, -E2BIG, "more than %u images", ARCHIVE_MAX_IMAGES);
 	if (manifest)
@@ -250,23 +256,6 @@ static int put_original(struct describer *d, const struct json *descriptor,
 	return 0;
 }
 
-/* Of an index of platforms the one for this machine. */
-static const char *choose_platform(const struct json *index)
-{
-	const char *digest;
-	json_foreach (item, json_get(index, "manifests")) {
-		const struct json *platform = json_get(item, "platform");
-		const char *os = "", *architecture = "";
-		json_string(json_get(platform, "os"), &os);
-		json_string(json_get(platform, "architecture"), &architecture);
-		if (!image_is_artifact(item) && streq(os, "linux") &&
-		    streq(architecture, image_architecture()) &&
-		    json_string(json_get(item, "digest"), &digest))
-			return digest;
-	}
-	return NULL;
-}
-
 /*
  * The name a descriptor gives its image: containerd's annotation, or the image spec's where it has
  * the form of a name. A bare tag ("latest") names nothing.
@@ -349,11 +338,13 @@ static int describe_oci_image(struct describer *d, const struct json *descriptor
 		if (json_get(document, "config") || json_get(document, "layers"))
 			return error_set(d->err, -EBADMSG,
 					 "an index that is also a manifest is ambiguous");
-		digest = choose_platform(document);
-		if (!digest)
-			return error_set(d->err, -ENOENT, "no image for linux/%s in the archive",
-					 image_architecture());
-		r = require_blob(d, digest, &member);
+		const struct json *chosen = platform_choose(document, &d->platform);
+		if (!chosen)
+			return error_set(d->err, -ENOENT, "no image for %s/%s%s%s in the archive",
+					 d->platform.os, d->platform.architecture,
+					 d->platform.variant ? "/" : "",
+					 d->platform.variant ? d->platform.variant : "");
+		r = require_blob(d, json_text(chosen, "digest"), &member);
 		if (r == 0)
 			r = parse_member(d, member, &document);
 	}
@@ -383,6 +374,10 @@ static int describe_oci(struct describer *d, const struct archive_member *member
 int archive_describe(const struct archive *archive, struct buf *out, struct masu_error *err)
 {
 	struct describer d = { .archive = archive, .out = out, .err = err };
+	if (archive->platform)
+		d.platform = *archive->platform;
+	else
+		d.platform = (struct platform) { "linux", image_architecture(), NULL };
 	const struct archive_member *docker = archive_find(archive, "manifest.json");
 	const struct archive_member *oci = archive_find(archive, "index.json");
 	arena_init(&d.arena, 256u << 20);
