@@ -19,7 +19,7 @@ teardown_file() {
 }
 
 @test "random verb sequences with kills: no lost container, no wrong state, nothing left" {
-	run python3 "$REPO/tests/torture/model.py" --sequences "${SEQUENCES:-40}" ${SEED:+--seed "$SEED"} 3>&-
+	run python3 "$REPO/tests/torture/model.py" --sequences "${SEQUENCES:-40}" --seed "${SEED:-1}" 3>&-
 	echo "$output"
 	[ "$status" -eq 0 ]
 	echo "# $output" >&3
