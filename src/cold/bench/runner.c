@@ -97,7 +97,8 @@ static const char *missing_program(struct runner *runner, const char *programs,
 
 const char *runner_workload_lacks(struct runner *runner, const struct workload *workload)
 {
-	return missing_program(runner, workload->programs, workload->packages);
+	return missing_program(runner, workload->programs, workload->packages)
+		       ?: missing_program(runner, workload->helper, workload->packages);
 }
 
 static const struct {
@@ -176,7 +177,7 @@ static const char *prepare_workload(struct runner *runner, const struct workload
 {
 	struct masu_error failure = { 0 };
 	struct words words = { .count = 0 };
-	const char *why = missing_program(runner, workload->programs, workload->packages);
+	const char *why = runner_workload_lacks(runner, workload);
 	if (why)
 		return why;
 	words_split(&words, runner->arena, workload->programs ? workload->programs : "");
@@ -229,7 +230,7 @@ const char *runner_missing_packages(struct runner *runner)
 	for (size_t i = 0; i < workload_count(); i++) {
 		const struct workload *workload = workload_at(i);
 		if (runner_wants(runner, workload) && workload->packages &&
-		    missing_program(runner, workload->programs, workload->packages))
+		    runner_workload_lacks(runner, workload))
 			list = arena_printf(runner->arena, "%s %s", list, workload->packages);
 	}
 	return list ? list : "";

@@ -60,6 +60,7 @@ struct workload {
 	double fixed, loads, whole_loads;
 	/* Another program says the same: in --full, only columns of --quick, unless it is named. */
 	bool again;
+	const char *helper; /* a program of the host, of the same packages, that runs beside it */
 };
 
 #define METRICS(array) .metrics = (array), .metric_count = ARRAY_SIZE(array)

@@ -143,13 +143,15 @@ static int memory(struct sample *sample, struct masu_error *err)
 static int meminfo(struct sample *sample, struct masu_error *err)
 {
 	enum maker maker = sample->configuration->maker;
+	/* A virtual machine's own kernel tells the truth. */
+	bool filtered = maker == MAKER_MASU && !sample->configuration->machine;
 	const char *argv[] = { "masu-probe", "meminfo", NULL };
 	struct place_run run = { .configuration = sample->configuration,
 				 .argv = argv,
 				 .cpu = PLACE_ANY_CPU,
 				 .limit = 60,
 				 .extra = maker == MAKER_NATIVE ? NULL
-					  : maker == MAKER_MASU ? "--memory 256m --proc=limits"
+					  : filtered		? "--memory 256m --proc=limits"
 								: "--memory 256m" };
 	int r = place_run(sample->place, &run, NULL, err);
 	return r < 0 ? r : sample_take_all(sample, err);

@@ -60,12 +60,6 @@ static int start_registry(struct place *place, struct masu_error *err)
 	return spawn_start(&spawn, &place->registry, err);
 }
 
-int image_pull_prepare(struct place *place, const struct settings *settings, struct masu_error *err)
-{
-	char path[PATH_MAX];
-	return spawn_find("docker-registry", path, sizeof(path));
-}
-
 /* The registry gets the image when the first pull needs it: before, there is none. */
 static int need_remote(struct sample *sample, struct masu_error *err)
 {

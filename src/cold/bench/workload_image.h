@@ -4,8 +4,6 @@
 #include "cold/bench/workload.h"
 
 int image_unpack(struct sample *sample, struct masu_error *err);
-int image_pull_prepare(struct place *place, const struct settings *settings,
-		       struct masu_error *err);
 int image_pull(struct sample *sample, struct masu_error *err);
 int image_build_prepare(struct place *place, const struct settings *settings,
 			struct masu_error *err);

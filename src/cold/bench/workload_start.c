@@ -30,10 +30,9 @@ static bool is_plain_engine(const struct configuration *configuration)
 static int start(struct sample *sample, struct masu_error *err)
 {
 	double best = 0, wall;
-	int times = sample->configuration->maker == MAKER_NATIVE ||
-				    sample->configuration->maker == MAKER_MASU
-			    ? 5
-			    : 2;
+	const struct configuration *configuration = sample->configuration;
+	bool quick = configuration->maker == MAKER_NATIVE || configuration->maker == MAKER_MASU;
+	int times = configuration->machine ? 1 : quick ? 5 : 2;
 	for (int i = 0; i < times; i++) {
 		int r = sample_run(sample, "masu-probe true", PLACE_ANY_CPU, &wall, err);
 		if (r < 0)
@@ -175,8 +174,9 @@ const struct workload start_workloads[] = {
 	  is_container_only, METRICS(density_metrics), .fixed = 0.2 },
 	{ "unpack", "unpack", "life cycle", AXIS_START, false, NULL, NULL, NULL, image_unpack,
 	  is_container_only, METRICS(unpack_metrics), .fixed = 0.3 },
-	{ "pull", "pull and unpack", "life cycle", AXIS_START, false, NULL, NULL,
-	  image_pull_prepare, image_pull, is_container_only, METRICS(pull_metrics), .fixed = 0.5 },
+	{ "pull", "pull and unpack", "life cycle", AXIS_START, false, NULL, "docker-registry", NULL,
+	  image_pull, is_container_only, METRICS(pull_metrics), .helper = "docker-registry",
+	  .fixed = 0.5 },
 	{ "build", "build", "life cycle", AXIS_START, false, NULL, NULL, image_build_prepare,
 	  image_build, is_container_only, METRICS(build_metrics), .fixed = 1 },
 };
