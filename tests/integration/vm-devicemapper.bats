@@ -1,11 +1,12 @@
 # The storage driver devicemapper, on a kernel that has dm-thin: what storage-driver-*.bats ask of the others, in one
-# boot of QEMU. There is no dmsetup and no LVM in the guest; mkfs is the only program that masu starts.
+# boot of QEMU. There is no LVM in the guest, and dmsetup for a pool
+# of somebody else's alone: mkfs is the only program that masu starts.
 load ../lib/oracle
 load ../lib/vm
 
 setup_file() {
 	vm_setup_file
-	vm_add "$(command -v mkfs.ext4)" "$(command -v mkfs.xfs)"
+	vm_add "$(command -v mkfs.ext4)" "$(command -v mkfs.xfs)" /sbin/dmsetup
 	local in=$BATS_FILE_TMPDIR/in
 	mkdir -p "$in/huge" "$in/second"
 	LAYERED_MANY=40 "$REPO/tests/lib/layered-image.py" "$in/layered.tar" "$(command -v busybox)" layered:1
@@ -163,6 +164,24 @@ guest_script() {
 		# Two roots on one pool: the second is told.
 		root=/three
 		dm --storage-opt dm.datadev=/dev/vdd --storage-opt dm.metadatadev=/dev/vde import /in/second.tar second:1
+		# A pool that somebody else made and keeps.
+		topic others-pool
+		dd if=/dev/zero of=/dev/vde bs=4k count=1 2>/dev/null
+		dmsetup create --noudevsync hand-made --table "0 $((200 * 2048)) thin-pool /dev/vde /dev/vdd 128 0 1 skip_block_zeroing"
+		mkdir -p /dev/mapper # what udev would do
+		ln -s "../$(dmsetup info -c --noheadings -o blkdevname hand-made)" /dev/mapper/hand-made
+		ls /dev/mapper/hand-made
+		root=/four
+		dm --storage-opt dm.thinpooldev=/dev/mapper/nosuch import /in/second.tar second:1
+		dm --storage-opt dm.thinpooldev=/dev/mapper/hand-made --storage-opt dm.basesize=100m import /in/second.tar second:1 >/dev/null; echo "import $?"
+		m storage info | grep '^Pool'
+		m run --name first --network none second:1 /busybox sh -c '/busybox echo changed >/file'
+		m run --rm --network none second:1 /busybox cat /file; m cp first:/file - | tar -xO
+		root=/five; dm --storage-opt dm.thinpooldev=/dev/mapper/hand-made import /in/second.tar second:1; root=/four
+		m system check; echo "check $?"
+		m rm first >/dev/null; m rmi second:1 >/dev/null; settled; ls "$root/devicemapper/ids" | wc -l
+		# It stays, and with it what is in it.
+		dmsetup info -c --noheadings -o name,open
 		dmesg | grep -E 'orrupt|XFS.*(error|Corr)|BUG:|WARNING:' >/tmp/bad; topic dmesg; cat /tmp/bad
 	SCRIPT
 }
@@ -254,4 +273,16 @@ second" ]
 	[ "$(said unmounted | head -n 1)" = 0 ]
 	said unmounted | grep -q 'is not empty'
 	[ -z "$(said dmesg)" ]
+}
+
+@test "a pool that somebody else made is used, and left as it was found" {
+	said others-pool | grep -qx /dev/mapper/hand-made
+	said others-pool | grep -q 'dm.thinpooldev.*/dev/mapper/nosuch'
+	said others-pool | grep -qx 'import 0'
+	said others-pool | grep -qE '^Pool: .*hand-made, ext4$'
+	said others-pool | grep -qx changed
+	said others-pool | grep -qx second
+	said others-pool | grep -q "in use by another root or by Docker"
+	said others-pool | grep -qx 'check 0'
+	said others-pool | tail -n 1 | grep -qx 'hand-made:0'
 }
