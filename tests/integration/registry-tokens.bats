@@ -96,6 +96,18 @@ refused() {
 	refused login/box:1 "the login is no longer good; log in again with: masu login"
 }
 
+@test "a registrytoken of config.json is sent as it is; one that is no longer good" {
+	keep "{\"registrytoken\": \"$(curl -s "http://$FRONT/token/good" | jq -r .token)\"}"
+	: >"$LOG"
+	m pull -q $FRONT/good/box:1
+	! grep -q " /token/" "$LOG"
+	m rmi $FRONT/good/box:1
+	keep '{"registrytoken": "stale"}'
+	refused good/box:1 "it does not take the registrytoken of config.json"
+	keep '{"registrytoken": "two\nlines"}'
+	refused good/box:1 "damaged credentials"
+}
+
 @test "a login to a part of a registry is for that part" {
 	m login -u user --password-stdin $FRONT <<<secret
 	echo "{\"auths\": {\"$FRONT/login/box\": {\"identitytoken\": \"$REFRESH\"}, \"$FRONT/login\": {\"identitytoken\": \"stale\"},

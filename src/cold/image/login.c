@@ -165,7 +165,7 @@ static int logout(struct cli_context *context, void *data, int argc, char **argv
 	int r = registry_credentials_find(context->arena, domain, NULL, &known, err);
 	if (r < 0)
 		return r;
-	if (!known.username && !known.identity_token) {
+	if (!registry_credentials_known(&known)) {
 		printf("Not logged in to %s\n", domain);
 		return 0;
 	}

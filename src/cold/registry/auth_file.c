@@ -121,13 +121,22 @@ static int decode(struct arena *arena, const char *text, struct registry_credent
 	return 0;
 }
 
+/* What goes into a header as it is. */
+static bool is_header_text(const char *text)
+{
+	while (*text > ' ' && *text <= '~')
+		text++;
+	return *text == '\0';
+}
+
 static int entry_read(struct arena *arena, const struct json *entry,
 		      struct registry_credentials *ret, struct masu_error *err)
 {
-	const char *auth = NULL, *token = NULL;
+	const char *auth = NULL, *token = NULL, *given = "";
 	json_string(json_get(entry, "auth"), &auth);
+	json_string(json_get(entry, "registrytoken"), &given);
 	json_string(json_get(entry, "identitytoken"), &token);
-	if (auth && *auth && decode(arena, auth, ret) < 0)
+	if ((auth && *auth && decode(arena, auth, ret) < 0) || !is_header_text(given))
 		return error_set(err, -EBADMSG, "%s: damaged credentials; log in again",
 				 entry->key);
 	if (!auth || !*auth) {
@@ -138,6 +147,8 @@ static int entry_read(struct arena *arena, const struct json *entry,
 	}
 	if (token && *token)
 		ret->identity_token = token;
+	if (*given)
+		ret->registry_token = given;
 	return 0;
 }
 
@@ -212,9 +223,9 @@ int registry_credentials_find(struct arena *arena, const char *domain, const cha
 		const struct json *entry = find_entry(document, domain, path);
 		if (helper)
 			r = ask_helper(arena, helper, domain, &found, err);
-		if (r == 0 && entry && !found.username && !found.identity_token)
+		if (r == 0 && entry && !registry_credentials_known(&found))
 			r = entry_read(arena, entry, &found, err);
-		if (found.username || found.identity_token)
+		if (registry_credentials_known(&found))
 			break;
 	}
 	if (r == 0)

@@ -22,7 +22,13 @@
 struct registry_credentials {
 	const char *username, *password; /* NULL: none */
 	const char *identity_token;	 /* an OAuth2 refresh token in their place */
+	const char *registry_token; /* a token for the registry itself: nobody is asked for one */
 };
+
+static inline bool registry_credentials_known(const struct registry_credentials *credentials)
+{
+	return credentials->username || credentials->identity_token || credentials->registry_token;
+}
 
 struct registry_endpoint {
 	const char *base; /* "https://registry-1.docker.io", without a slash at the end */

@@ -133,6 +133,11 @@ unsigned session_authorize(struct session *session, CURL *easy, unsigned endpoin
 		libcurl.easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, token->token);
 		return token->number;
 	}
+	if (session->basic[endpoint] && known->registry_token) {
+		libcurl.easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+		libcurl.easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, known->registry_token);
+		return SESSION_BASIC;
+	}
 	if (!session->basic[endpoint] || !known->username)
 		return 0;
 	libcurl.easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);

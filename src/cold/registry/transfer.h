@@ -100,7 +100,7 @@ void transfer_free(struct transfer *t);
 /* ---- session.c: what the fetcher knows of its registry ---- */
 
 #define SESSION_TOKENS_MAX 16
-#define SESSION_BASIC	   UINT32_MAX /* in place of a token's number: name and password */
+#define SESSION_BASIC	   UINT32_MAX /* in place of a token's number: what is known */
 
 struct session {
 	const struct registry *registry;
@@ -112,7 +112,7 @@ struct session {
 		unsigned number; /* never used twice */
 	} tokens[SESSION_TOKENS_MAX];
 	unsigned numbers;
-	bool basic[REGISTRY_ENDPOINTS_MAX]; /* the endpoint asked for Basic */
+	bool basic[REGISTRY_ENDPOINTS_MAX]; /* the endpoint asked for what is sent as it is known */
 	bool gone[REGISTRY_ENDPOINTS_MAX];  /* nobody answered there */
 	/* Refresh tokens that the endpoint's token server gave; NULL: none. */
 	char *refresh[REGISTRY_ENDPOINTS_MAX];
