@@ -169,9 +169,10 @@ pulled() { # name
 	pulled localhost:5000/box:1
 	echo "{\"insecure-registries\": [\"$HERE:5000\"]}" >/etc/docker/daemon.json
 	refused $HERE:5000/box:1 "the proxy of HTTP_PROXY"
-	for list in $HERE "other.example,10.88.0.0/16" "*"; do
+	for list in $HERE "other.example,10.88.0.0/16" "*" "other.example:5000, $HERE:5000"; do
 		NO_PROXY=$list pulled $HERE:5000/box:1
 	done
+	NO_PROXY=$HERE:5001 refused $HERE:5000/box:1 "the proxy of HTTP_PROXY"
 }
 
 @test "what a proxy says when it does not" {

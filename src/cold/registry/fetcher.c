@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,45 @@ struct fetcher {
 	pid_t pid;
 	int socket;
 };
+
+/* Whether the item of a NO_PROXY list, "host:port" (Go's httpproxy), is for the endpoint. */
+static bool is_endpoints(const char *item, size_t len, const char *base)
+{
+	const char *port = memrchr(item, ':', len), *host = strstr(base, "://");
+	host = host ? host + 3 : base;
+	size_t at = strcspn(host, "/"), name = port ? (size_t)(port - item) : len;
+	const char *own = memrchr(host, ':', at);
+	bool numbered = own && !memchr(own, ']', at - (size_t)(own - host));
+	size_t host_len = numbered ? (size_t)(own - host) : at;
+	const char *number = numbered ? own + 1 : str_after(base, "http://") ? "80" : "443";
+	size_t number_len = numbered ? at - host_len - 1 : strlen(number);
+	if (!port || len - name - 1 != number_len || memcmp(port + 1, number, number_len) != 0)
+		return false;
+	if (*item == '.')
+		item++, name--;
+	return name && name <= host_len && strncasecmp(host + host_len - name, item, name) == 0 &&
+	       (name == host_len || host[host_len - name - 1] == '.');
+}
+
+/* libcurl knows no ports in the list: what names one of the registry's places is added without. */
+static int add_direct(const struct registry *registry, const char *list, char *ret, size_t size)
+{
+	int r = 0;
+	for (const char *item = list; *item && r == 0; item += strspn(item, ", ")) {
+		size_t len = strcspn(item, ", ");
+		for (size_t i = 0; i < registry->count && r == 0; i++) {
+			const char *host = strstr(registry->endpoints[i].base, "://");
+			size_t used = strlen(ret);
+			if (host && is_endpoints(item, len, registry->endpoints[i].base))
+				r = str_format(ret + used, size - used, ",%.*s",
+					       host[3] == '[' ? (int)strcspn(host + 3, "]") + 1
+							      : (int)strcspn(host + 3, ":/"),
+					       host + 3);
+		}
+		item += len;
+	}
+	return r;
+}
 
 /*
  * As docker has it, beyond what libcurl does by itself: daemon.json's proxies, HTTP_PROXY in
@@ -43,6 +83,8 @@ static int settle_proxies(const struct registry *registry)
 		return 0;
 	int r = str_format(list, sizeof(list), "%s%slocalhost,127.0.0.0/8,::1",
 			   direct ? direct : "", direct && *direct ? "," : "");
+	if (r == 0 && direct)
+		r = add_direct(registry, direct, list, sizeof(list));
 	return r < 0 ? r : setenv("no_proxy", list, 1) < 0 ? -errno : 0;
 }
 
