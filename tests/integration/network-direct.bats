@@ -163,11 +163,13 @@ HTTPD='mkdir -p /www; echo served >/www/page; exec httpd -f -p 80 -h /www'
 	[ "$status" -ne 0 ]
 }
 
+listens() { nc -z -w 1 ::1 8080 || nc -z -w 1 127.0.0.1 8080; }
+
 @test "options, descriptor flags and what epoll was asked survive" {
 	local way
 	for way in options cloexec nonblock epoll-before dup-after fork reuseport ipv6only; do
 		start web -p 8080:80,mode=direct -- direct-servers "$way" 80
-		wait_until 5 nc -z -w 1 ::1 8080 || wait_until 5 nc -z -w 1 127.0.0.1 8080
+		wait_until 5 listens
 		run nc -w 2 "$([ $way = ipv6only ] && echo ::1 || echo 127.0.0.1)" 8080 </dev/null
 		[ "$output" = ok ] || { echo "$way: $output"; m logs web; return 1; }
 		is_direct web || [ "$(modes web)" = "nat direct" ]

@@ -62,7 +62,7 @@ masu_rules() { nft list table inet masu0; }
 	open_to_lan 8080
 	wait_until 5 from_lan 8081
 	local before mode
-	wait_until 5 is_direct || true # where the kernel cannot, it stays translated
+	wait_seconds 5 is_direct || true # where the kernel cannot, it stays translated
 	mode=$(field straight '.NetworkSettings.Ports["80/tcp"][0].Mode')
 	before=$(masu_rules)
 	sed -i 's/^ENABLED=.*/ENABLED=yes/; s/^LOGLEVEL=.*/LOGLEVEL=off/' /etc/ufw/ufw.conf
@@ -107,7 +107,7 @@ masu_rules() { nft list table inet masu0; }
 	web web -p 8080:80
 	web straight -p 8081:80,mode=direct
 	local before mode
-	wait_until 5 is_direct || true # where the kernel cannot, it stays translated
+	wait_seconds 5 is_direct || true # where the kernel cannot, it stays translated
 	mode=$(field straight '.NetworkSettings.Ports["80/tcp"][0].Mode')
 	before=$(masu_rules)
 	# Its forward chain accepts all that was translated, whoever did it.

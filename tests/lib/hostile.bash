@@ -103,7 +103,7 @@ settled_state() {
 # reply, or by the next command; a listing removes what a dead monitor left.
 left_nothing() {
 	same() { [ "$(machine_state)" = "$1" ]; }
-	wait_until 2 same "$1" && return 0
+	wait_seconds 2 same "$1" && return 0
 	masu ps -a >/dev/null
 	masu "${RUN[@]}" --network none busybox:local true
 	wait_until 10 same "$1" || {

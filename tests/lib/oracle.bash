@@ -36,13 +36,18 @@ make_busybox_root() {
 	chmod 1777 "$1/tmp"
 }
 
-# Runs a command until it succeeds, or until $1 seconds of a quiet machine are over: one on which other
-# tests run gets six times as many, for what is waited for comes anyway where nothing is wrong.
-wait_until() {
-	local end=$((SECONDS + $1 * 6))
+# Runs a command until it succeeds, at most $1 seconds: for what need not come.
+wait_seconds() {
+	local end=$((SECONDS + $1))
 	shift
 	until "$@"; do
 		[ $SECONDS -lt $end ] || return 1
 		sleep 0.05
 	done
+}
+
+# The same for what must come, within $1 seconds of a quiet machine: one on which other tests run gets six
+# times as many.
+wait_until() {
+	wait_seconds $(($1 * 6)) "${@:2}"
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SIGKILL of the whole process tree at any state-changing system call leaves nothing wedged and nothing
 # behind: the same command with the same name then succeeds, and after the usual clean-up the machine is
-# as it was. POINTS (default 40) kill points a command are sampled evenly; POINTS=0 takes every one.
+# as it was. POINTS (default 40) kill points a command are sampled evenly; POINTS=0 takes every one. WORKERS
+# (default 8) hosts share them, where a command is followed by waiting.
 # `masu run` and its like are swept with the monitor and the container in the tree.
 
 load ../lib/oracle
@@ -47,9 +48,9 @@ machine_state() {
 
 is_as_before() { [ "$(machine_state)" = "$before" ]; }
 
-# sweep CLEANUP COMMAND: both are shell text.
+# sweep CLEANUP COMMAND: both are shell text. WORKER of WORKERS takes every WORKERS-th of the points.
 sweep() {
-	local cleanup=$1 command=$2 total step at before after points=${POINTS:-40}
+	local cleanup=$1 command=$2 total step at before after points=${POINTS:-40} workers=${WORKERS:-1} worker=${WORKER:-0}
 	sh -c "$command" >/dev/null 2>&1
 	sh -c "$cleanup" >/dev/null 2>&1
 	# Bridge and trash go behind the reply.
@@ -63,15 +64,16 @@ sweep() {
 	[ "$total" -gt 20 ]
 	step=1
 	[ "$points" -eq 0 ] || [ "$total" -le "$points" ] || step=$((total / points))
-	echo "# $total calls, every ${step}th: $command" >&3
+	[ "$worker" -ne 0 ] || echo "# $total calls, every ${step}th: $command" >&3
 	sample_points
-	for ((at = 1 + RANDOM % step; at <= total; at += step)); do
+	for ((at = 1 + RANDOM % step + worker * step; at <= total; at += step * workers)); do
 		"$BATS_FILE_TMPDIR/stepper" kill $at sh -c "$command" >/dev/null 2>&1 </dev/null || true
-		if ! sh -c "$command" >"$BATS_TEST_TMPDIR/again" 2>&1 </dev/null; then
-			echo "killed at call $at of $total: the same command then fails: $(cat "$BATS_TEST_TMPDIR/again")"
+		if ! sh -c "$command" >"$BATS_TEST_TMPDIR/again$worker" 2>&1 </dev/null; then
+			echo "killed at call $at of $total: the same command then fails: $(cat "$BATS_TEST_TMPDIR/again$worker")"
 			return 1
 		fi
-		sh -c "$cleanup" >"$BATS_TEST_TMPDIR/cleanup" 2>&1 || { echo "killed at $at: $(cat "$BATS_TEST_TMPDIR/cleanup")"; return 1; }
+		sh -c "$cleanup" >"$BATS_TEST_TMPDIR/cleanup$worker" 2>&1 ||
+			{ echo "killed at $at: $(cat "$BATS_TEST_TMPDIR/cleanup$worker")"; return 1; }
 		# The last monitor cleans up behind the reply.
 		if ! wait_until 5 is_as_before; then
 			after=$(machine_state)
@@ -81,6 +83,33 @@ sweep() {
 		fi
 	done
 }
+
+# One of several hosts that share a sweep's points: a network, a root and a cgroup parent of its own.
+sweep_on_a_host() { # cleanup, command
+	set -e
+	export MASU_ROOT=$BATS_TEST_TMPDIR/host$WORKER/root MASU_RUNROOT=$BATS_TEST_TMPDIR/host$WORKER/run PARENT=$PARENT-$WORKER
+	ip link set lo up
+	"$MASU" import "$BATS_FILE_TMPDIR/busybox.tar" busybox:local >/dev/null
+	"$MASU" run --rm --cgroup-parent "$PARENT" busybox:local true
+	sweep "$@"
+}
+
+# The same sweep on WORKERS hosts at once, for commands after which time passes: a bridge outlives its last
+# container by two seconds. MASU_ROOT, MASU_RUNROOT and PARENT are each host's: the text says \$PARENT.
+sweep_on_hosts() { # cleanup, command
+	export WORKERS=${WORKERS:-8} WORKER BATS_TEST_DESCRIPTION
+	local pids=() failed=""
+	for ((WORKER = 0; WORKER < WORKERS; WORKER++)); do
+		unshare --mount --net bash -c 'sweep_on_a_host "$@"' host "$@" >"$BATS_TEST_TMPDIR/host$WORKER.out" 2>&1 &
+		pids+=($!)
+	done
+	for ((WORKER = 0; WORKER < WORKERS; WORKER++)); do
+		wait "${pids[WORKER]}" || { failed=yes; cat "$BATS_TEST_TMPDIR/host$WORKER.out"; }
+	done
+	[ -z "$failed" ]
+}
+
+export -f wait_seconds wait_until sample_points masu_processes all_have_ended machine_state is_as_before sweep sweep_on_a_host
 
 @test "oci run" {
 	mkdir -p "$BATS_TEST_TMPDIR/bundle"
@@ -101,18 +130,18 @@ sweep() {
 }
 
 @test "run --rm" {
-	sweep "'$MASU' rm -f masu-sweep" \
-		"'$MASU' rm -f masu-sweep 2>/dev/null; exec '$MASU' run --rm --name masu-sweep --network none --cgroup-parent '$PARENT' busybox:local true"
+	sweep_on_hosts "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; exec '$MASU' run --rm --name masu-sweep --network none --cgroup-parent \$PARENT busybox:local true"
 }
 
 @test "run --rm on the bridge with a published port" {
-	sweep "'$MASU' rm -f masu-sweep" \
-		"'$MASU' rm -f masu-sweep 2>/dev/null; exec '$MASU' run --rm --name masu-sweep -p 8080:80 --cgroup-parent '$PARENT' busybox:local true"
+	sweep_on_hosts "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; exec '$MASU' run --rm --name masu-sweep -p 8080:80 --cgroup-parent \$PARENT busybox:local true"
 }
 
 @test "create, start, exec, stop, rm" {
-	sweep "'$MASU' rm -f masu-sweep" \
-		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' create --name masu-sweep --init --network none --cgroup-parent '$PARENT' busybox:local sleep 600 &&
+	sweep_on_hosts "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' create --name masu-sweep --init --network none --cgroup-parent \$PARENT busybox:local sleep 600 &&
 			'$MASU' start masu-sweep && '$MASU' exec masu-sweep true && '$MASU' stop -t 5 masu-sweep && '$MASU' rm masu-sweep"
 }
 
@@ -122,27 +151,27 @@ until_shown() { # name, template, value
 }
 
 @test "restarts in place, on the bridge" {
-	sweep "'$MASU' rm -f masu-sweep" \
-		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --restart on-failure:2 -p 8080:80 --cgroup-parent '$PARENT' busybox:local false &&
+	sweep_on_hosts "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --restart on-failure:2 -p 8080:80 --cgroup-parent \$PARENT busybox:local false &&
 			$(until_shown masu-sweep '{{.RestartCount}}{{.State.Status}}' 2exited) && '$MASU' rm masu-sweep"
 }
 
 @test "a restart in place with connections without packets" {
 	[ "$(printf '%s\n' 6.13 "$(uname -r)" | sort -V | head -n 1)" = 6.13 ] || skip "needs Linux 6.13"
-	sweep "'$MASU' rm -f masu-sweep" \
-		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --network-opt accel=sockmap --restart on-failure:1 --network none --cgroup-parent '$PARENT' busybox:local false &&
+	sweep_on_hosts "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --network-opt accel=sockmap --restart on-failure:1 --network none --cgroup-parent \$PARENT busybox:local false &&
 			$(until_shown masu-sweep '{{.RestartCount}}{{.State.Status}}' 1exited) && '$MASU' rm masu-sweep"
 }
 
 @test "health checks and what follows them" {
-	sweep "'$MASU' rm -f masu-sweep" \
-		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --health-cmd false --health-interval 20ms --health-retries 2 --health-on-failure kill --network none --cgroup-parent '$PARENT' busybox:local sleep 600 &&
+	sweep_on_hosts "'$MASU' rm -f masu-sweep" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run -d --name masu-sweep --health-cmd false --health-interval 20ms --health-retries 2 --health-on-failure kill --network none --cgroup-parent \$PARENT busybox:local sleep 600 &&
 			$(until_shown masu-sweep '{{.State.Status}}' exited) && '$MASU' rm masu-sweep"
 }
 
 @test "network create, inspect, rm" {
 	local all="masu-swept-n masu-sweep-r"
-	sweep "'$MASU' network rm -f $all" \
+	sweep_on_hosts "'$MASU' network rm -f $all" \
 		"'$MASU' network rm -f $all >/dev/null
 			'$MASU' network create --subnet 10.91.0.0/24 --label a=b masu-swept-n && '$MASU' network create -d routed --ipv6 masu-sweep-r &&
 			'$MASU' network inspect $all && '$MASU' network rm $all"
@@ -152,32 +181,32 @@ until_shown() { # name, template, value
 	local all="masu-swept-n masu-sweep-r" gone
 	# Interfaces go with the killed container's namespace, which the kernel takes down in its own time.
 	gone="for i in 1 2 3 4 5 6 7 8 9 10; do '$MASU' network rm -f $all >/dev/null && break; sleep 0.1; done"
-	sweep "'$MASU' rm -f masu-sweep; $gone" \
+	sweep_on_hosts "'$MASU' rm -f masu-sweep; $gone" \
 		"'$MASU' rm -f masu-sweep 2>/dev/null; $gone
 			'$MASU' network create masu-swept-n && '$MASU' network create -d routed --ipv6 masu-sweep-r &&
-			'$MASU' run -d --name masu-sweep --network masu-sweep-r -p 8080:80 --cgroup-parent '$PARENT' busybox:local sleep 600 &&
+			'$MASU' run -d --name masu-sweep --network masu-sweep-r -p 8080:80 --cgroup-parent \$PARENT busybox:local sleep 600 &&
 			'$MASU' network connect --alias other masu-swept-n masu-sweep && '$MASU' network disconnect masu-sweep-r masu-sweep &&
 			'$MASU' rm -f masu-sweep && '$MASU' network rm $all"
 }
 
 @test "pause, unpause, rename, update" {
-	sweep "'$MASU' rm -f masu-sweep masu-swept" \
+	sweep_on_hosts "'$MASU' rm -f masu-sweep masu-swept" \
 		"'$MASU' rm -f masu-sweep masu-swept 2>/dev/null
-			'$MASU' run -d --name masu-sweep --network none --cgroup-parent '$PARENT' busybox:local sleep 600 &&
+			'$MASU' run -d --name masu-sweep --network none --cgroup-parent \$PARENT busybox:local sleep 600 &&
 			'$MASU' pause masu-sweep && '$MASU' unpause masu-sweep && '$MASU' rename masu-sweep masu-swept &&
 			'$MASU' update --pids-limit 50 --memory-reservation 64m masu-swept && '$MASU' rm -f masu-swept"
 }
 
 @test "run with a named volume" {
-	sweep "'$MASU' rm -f masu-sweep; '$MASU' volume rm masu-sweep-v || true" \
-		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run --rm --name masu-sweep -v masu-sweep-v:/etc --network none --cgroup-parent '$PARENT' busybox:local true && '$MASU' volume rm masu-sweep-v"
+	sweep_on_hosts "'$MASU' rm -f masu-sweep; '$MASU' volume rm masu-sweep-v || true" \
+		"'$MASU' rm -f masu-sweep 2>/dev/null; '$MASU' run --rm --name masu-sweep -v masu-sweep-v:/etc --network none --cgroup-parent \$PARENT busybox:local true && '$MASU' volume rm masu-sweep-v"
 }
 
 @test "import" {
 	# A run that was killed before its start has left a container that was created, as with docker.
-	sweep "'$MASU' ps -aq | xargs -r '$MASU' rm -f; '$MASU' rmi sweep:local" \
+	sweep_on_hosts "'$MASU' ps -aq | xargs -r '$MASU' rm -f; '$MASU' rmi sweep:local" \
 		"'$MASU' import --change 'LABEL a=b' '$BATS_FILE_TMPDIR/busybox.tar' sweep:local &&
-			exec '$MASU' run --rm --network none --cgroup-parent '$PARENT' sweep:local true"
+			exec '$MASU' run --rm --network none --cgroup-parent \$PARENT sweep:local true"
 }
 
 @test "tag and rmi" {
