@@ -301,6 +301,18 @@ static int status_elsewhere(struct monitor *m)
 	return driver->ended(state_dir);
 }
 
+/* A group of its own knows; a virtual machine's memory is the driver's matter. */
+static void note_memory(struct monitor *m)
+{
+	const struct exec_ops *driver = exec_driver(m->container.config.runtime);
+	const char *state_dir;
+	if (m->cgroup)
+		cgroup_oom_killed(m->cgroup, &m->container.oom_killed);
+	if (driver && driver->out_of_memory &&
+	    container_state_dir(m->engine, m->arena, &m->container, &state_dir, NULL) == 0)
+		m->container.oom_killed |= driver->out_of_memory(state_dir);
+}
+
 int monitor_remember(struct monitor *m)
 {
 	struct container container;
@@ -386,8 +398,7 @@ static bool end(struct monitor *m)
 		/* Without its group what it leaves is found by the next start. */
 		if (!m->cgroup)
 			container_cgroup_open(m->engine, m->arena, &m->container, &m->cgroup, NULL);
-		if (m->cgroup)
-			cgroup_oom_killed(m->cgroup, &m->container.oom_killed);
+		note_memory(m);
 		if (restart_in_place(m, status, &recorded))
 			return false;
 		if (!recorded)

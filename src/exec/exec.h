@@ -153,6 +153,11 @@ struct exec_ops {
 	 * child; by who created it. NULL: it always is one.
 	 */
 	int (*ended)(const char *state_dir);
+	/*
+	 * Whether the container, which has ended, had a process ended for want of memory where its
+	 * control group does not see it. NULL: it sees all.
+	 */
+	bool (*out_of_memory)(const char *state_dir);
 };
 
 /* The driver of that name, or NULL: there is none, or not in this program (drivers.c). NULL is

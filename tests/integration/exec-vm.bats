@@ -68,6 +68,7 @@ page() { nc -w 3 127.0.0.1 8098 </dev/null 2>/dev/null | grep -qx page; }
 	m pause machine && status_is machine paused && m unpause machine
 	m stop -t 60 machine
 	[ "$(field machine .State.ExitCode)" = 3 ]
+	[ "$(field machine .State.OOMKilled)" = false ]
 	logged machine bye
 	m start machine
 	[ "$(vm_exec cat /made)" = new ]
@@ -81,6 +82,10 @@ page() { nc -w 3 127.0.0.1 8098 </dev/null 2>/dev/null | grep -qx page; }
 	[ "$output" = words ] && [ "$stderr" = wrong ]
 	[[ "$(m_run --rm -t --exec vm --kernel "$KERNEL" busybox:local tty)" == /dev/pts/0$'\r' ]]
 	run -127 m_run --rm --exec vm --kernel "$KERNEL" busybox:local nope
+	# The guest's memory is the container's.
+	run -137 m_run --name hungry --memory 128m --exec vm --kernel "$KERNEL" busybox:local tail /dev/zero
+	[ "$(field hungry .State.OOMKilled)" = true ]
+	m rm hungry
 	nothing_left
 }
 

@@ -30,7 +30,7 @@ enum vm_frame_type {
 	VM_FAILED, /* a byte, the exit status, and why */
 	VM_OUTPUT,
 	VM_ERRORS,
-	VM_EXIT, /* a byte */
+	VM_EXIT, /* a byte; on the first port one more: whether memory ran out in the guest */
 };
 
 /* The letters of records. */

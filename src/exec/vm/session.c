@@ -257,6 +257,8 @@ static void take_frame(struct relay *relay)
 		put_out(&relay->out[1], data, frame.len);
 	else if (frame.type == VM_EXIT && frame.len == 1)
 		relay->status = (unsigned char)data[0];
+	else if (frame.type == VM_EXIT && frame.len == 2)
+		relay->status = (unsigned char)data[0] | (data[1] ? SESSION_NO_MEMORY : 0);
 }
 
 int session_relay(int fd, const int stdio[3], int tty)

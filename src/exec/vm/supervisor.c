@@ -55,7 +55,10 @@ static int open_dir(struct supervisor *s, struct masu_error *err)
 	if (mkdir(s->dir, 0700) < 0 && errno != EEXIST)
 		return error_errno(err, -errno, "%s", s->dir);
 	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return s->dir_fd < 0 ? error_errno(err, -errno, "%s", s->dir) : 0;
+	if (s->dir_fd < 0)
+		return error_errno(err, -errno, "%s", s->dir);
+	unlinkat(s->dir_fd, VM_OOM_FILE, 0); /* of the boot before */
+	return 0;
 }
 
 static const char *wanted_kernel(const struct oci_spec *spec)
@@ -250,5 +253,7 @@ void supervisor_main(const struct supervisor_plan *plan)
 		_exit(125);
 	int status = session_relay(s.machine.port_fd, stdio, plan->tty);
 	machine_stop(&s.machine);
-	_exit(status);
+	if (status & SESSION_NO_MEMORY)
+		fs_rewrite(s.dir_fd, VM_OOM_FILE, "1\n", 2, 0600);
+	_exit(status & 0xff);
 }

@@ -270,9 +270,17 @@ static int vm_exec(const struct exec_process_request *request, struct exec_conta
 	return 0;
 }
 
+static bool vm_out_of_memory(const char *state_dir)
+{
+	char path[PATH_MAX];
+	return str_format(path, sizeof(path), "%s/vm/" VM_OOM_FILE, state_dir) == 0 &&
+	       access(path, F_OK) == 0;
+}
+
 const struct exec_ops vm_ops = {
 	.name = "vm",
 	.create = vm_create,
 	.start = vm_start,
 	.exec = vm_exec,
+	.out_of_memory = vm_out_of_memory,
 };

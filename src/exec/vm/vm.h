@@ -11,6 +11,7 @@
 
 #define VM_PATH_MAX	     4096
 #define VM_ANNOTATION_KERNEL "masu.vm.kernel"
+#define VM_OOM_FILE	     "oom"   /* there: its memory ran out */
 #define VM_ACCEL_FILE	     "accel" /* what it runs by: one of */
 #define VM_WITH_KVM	     "KVM"
 #define VM_WITHOUT_KVM	     "software emulation"
@@ -83,8 +84,10 @@ int session_receive(int fd, int timeout_ms, struct vm_frame *ret, char data[VM_F
 int session_await(int fd, struct masu_error *err);
 /*
  * Moves bytes between the port and @stdio, or @tty, a terminal in raw mode, until the process has
- * ended; signals that this process gets are sent on. The exit status, 255 where the machine died.
+ * ended; signals that this process gets are sent on. The exit status, 255 where the machine died;
+ * with SESSION_NO_MEMORY where the guest's kernel has ended a process for want of memory.
  */
+#define SESSION_NO_MEMORY 0x100
 int session_relay(int fd, const int stdio[3], int tty);
 /* A terminal: the end that the container's side reads and writes, set raw, and the one for people.
  */

@@ -168,14 +168,28 @@ static void reap(struct session *s)
 		}
 }
 
+/* Whether this kernel has ended a process because there was no memory for it. */
+static bool ran_out_of_memory(void)
+{
+	char line[128];
+	long count = 0;
+	FILE *file = fopen("/proc/vmstat", "re");
+	while (file && !count && fgets(line, sizeof(line), file))
+		if (sscanf(line, "oom_kill %ld", &count) != 1)
+			count = 0;
+	if (file)
+		fclose(file);
+	return count > 0;
+}
+
 static void finish(struct session *s)
 {
 	while (pass_on(s, &s->process.out, VM_OUTPUT) || pass_on(s, &s->process.err, VM_ERRORS))
 		;
-	const char status = (char)s->status;
+	const char end[] = { (char)s->status, s->first && ran_out_of_memory() };
 	if (s->first)
 		sync();
-	port_send(&s->port, VM_EXIT, &status, 1);
+	port_send(&s->port, VM_EXIT, end, s->first ? 2 : 1);
 	if (s->process.in != s->process.out)
 		close_fd(&s->process.in);
 	close_fd(&s->process.out);
