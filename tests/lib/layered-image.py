@@ -2,7 +2,7 @@
 """Writes a docker archive of two layers with everything that a layer can have, and some more.
 
 Usage: layered-image.py OUTPUT.tar BUSYBOX [TAG [LAYER-COMPRESSION]]   (compression: none or gzip)
-LAYERED_MANY in the environment is how many files one directory has. The upper layer changes the lower one in every way that the image spec has words for.
+LAYERED_MANY in the environment is how many files one directory has, LAYERED_HOLE the bytes of a file that is one hole. The upper layer changes the lower one in every way that the image spec has words for.
 """
 import gzip
 import hashlib
@@ -94,7 +94,7 @@ def lower(busybox):
         layer.add("d/order/" + name, data=name.encode())
     layer.sparse("d/sparse", 3 << 20, [(4096, b"s" * 8192), (1 << 20, b"t" * 100)])
     layer.sparse("d/sparse-odd", 100001, [(5, b"abc"), (70000, b"d" * 1000), (99999, b"zz")])
-    layer.sparse("d/all-hole", 1 << 33, [])
+    layer.sparse("d/all-hole", int(os.environ.get("LAYERED_HOLE", 1 << 33)), [])
     layer.directory("many")
     many = int(os.environ.get("LAYERED_MANY", "2500"))
     for i in range(many):

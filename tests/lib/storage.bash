@@ -9,6 +9,8 @@ storage_setup_file() {
 	mkdir -p "$IN/small" "$IN/second" "$FS"
 	if WHY=$(unavailable); then export WHY; return; fi
 	[ "$DRIVER" != btrfs ] || loop_filesystem "$FS" 600M btrfs
+	# A FUSE filesystem does not say where holes are: who reads a tree reads them, again and again.
+	[ "$DRIVER" != fuse-overlayfs ] || export LAYERED_HOLE=$((1 << 28))
 	LAYERED_MANY=150 "$REPO/tests/lib/layered-image.py" "$IN/layered.tar" "$BUSYBOX" layered:1
 	echo small >"$IN/small/file"
 	cp "$BUSYBOX" "$IN/second/busybox"
