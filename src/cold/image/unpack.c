@@ -110,13 +110,33 @@ static int make_pipe(int ret[2], struct masu_error *err)
 	return 0;
 }
 
+/*
+ * fork(), the child with SIGPIPE ignored. It holds what its caller holds, locks and the other end
+ * of what it reads among it, so it does not outlive it, from the start: the box is closed only when
+ * there is something to read.
+ */
+static pid_t worker_fork(struct worker *worker)
+{
+	struct masu_error err = { 0 };
+	pid_t caller = getpid();
+	worker->pid = fork();
+	if (worker->pid != 0)
+		return worker->pid;
+	signal(SIGPIPE, SIG_IGN);
+	int r = prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? error_errno(&err, -errno, "prctl") : 0;
+	if (r == 0 && getppid() != caller)
+		r = error_set(&err, -EPIPE, "nobody reads the answer");
+	if (r < 0)
+		worker_exit(worker->report, r, &err);
+	return 0;
+}
+
 static _Noreturn void run_layer_decoder(int in, int out, const struct unpack_target *target,
 					EVP_MD_CTX *sha256, struct worker_report *report)
 {
 	struct masu_error err = { 0 };
 	int copy = target->tar_is_there ? -1 : target->tar_fd;
 	const int fds[] = { in, out, copy };
-	signal(SIGPIPE, SIG_IGN);
 	int r = stream_prepare(in, &err);
 	if (r == 0)
 		r = sandbox_decoder(fds, copy < 0 ? 2 : 3, &err);
@@ -178,14 +198,12 @@ static int start_layer_workers(struct worker *decoder, struct worker *writer, in
 	EVP_MD_CTX *sha256 = target->digest ? NULL : sha256_context();
 	if (!sha256 && !target->digest)
 		return error_set(err, -ENOMEM, "out of memory");
-	decoder->pid = fork();
-	if (decoder->pid == 0)
+	if (worker_fork(decoder) == 0)
 		run_layer_decoder(blob_fd, sender, target, sha256, decoder->report);
 	r = decoder->pid < 0 ? -errno : 0;
 	EVP_MD_CTX_free(sha256);
 	if (r == 0) {
-		writer->pid = fork();
-		if (writer->pid == 0)
+		if (worker_fork(writer) == 0)
 			run_second(reader, target, marks_fd, writer->report);
 		r = writer->pid < 0 ? -errno : 0;
 	}
@@ -305,26 +323,12 @@ static int run_job(const struct task *task, int out, struct masu_error *err)
 	return r;
 }
 
-/* It holds what its caller holds, locks among it, so it does not outlive it. */
-static _Noreturn void run_producer(const struct task *task, int out, struct worker_report *report)
-{
-	struct masu_error err = { 0 };
-	int r = 0;
-	signal(SIGPIPE, SIG_IGN);
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		r = error_errno(&err, -errno, "prctl");
-	if (r == 0)
-		r = task->producer(task->data, out, &err);
-	worker_exit(report, r, &err);
-}
-
 static _Noreturn void run_task(const struct task *task, int out, struct worker_report *report)
 {
 	struct masu_error err = { 0 };
 	const int fds[] = { out, task->in };
 	if (task->producer)
-		run_producer(task, out, report);
-	signal(SIGPIPE, SIG_IGN);
+		worker_exit(report, task->producer(task->data, out, &err), &err);
 	bool decodes = !task->job && !task->encoder;
 	int r = decodes ? stream_prepare(task->in, &err) : 0;
 	if (r == 0)
@@ -352,8 +356,7 @@ static int task_start(const struct task *task, struct worker *worker, int *ret_f
 		worker_free(worker);
 		return r;
 	}
-	worker->pid = fork();
-	if (worker->pid == 0) {
+	if (worker_fork(worker) == 0) {
 		close(ends[0]); /* else a producer would not notice that nobody reads */
 		run_task(task, ends[1], worker->report);
 	}
