@@ -220,7 +220,7 @@ DEL eth0 IgnoreUnknown=1;IP=10.58.0.9;MAC=02:00:00:00:00:31 $id-eth0" ]
 	no "$theirs" m network inspect cni:old
 	no "$theirs" m network rm cni:old
 	no "published when it starts" m update --publish-add 8080:80 flat
-	no "port 80 cannot have mode=bpf: the network's plugins publish its ports" \
+	no "port 80 cannot have mode=bpf, nor be published at ::1: the network's plugins publish its ports" \
 		m_run --rm --network cni:flat -p 8080:80,mode=bpf busybox:local true
 	up direct --network cni:flat -p 8080:80,mode=direct
 	[ "$(field direct '.NetworkSettings.Ports["80/tcp"][0] | "\(.Mode): \(.ModeReason)"')" = "nat: the network's plugins publish its ports" ]

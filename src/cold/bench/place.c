@@ -270,8 +270,9 @@ const char *place_said(struct buf *text)
 	while (rest && (line = strsep(&rest, "\n"))) {
 		if (!line[strspn(line, " \t\r")])
 			continue;
-		last = str_after(line, "masu: ") ?: line;
-		if (names_failure(line))
+		const char *own = str_after(line, "masu: ");
+		last = own ?: line;
+		if (own || names_failure(line))
 			break;
 	}
 	return last;

@@ -23,6 +23,7 @@ struct course {
 	struct model_row *rows[WORKLOAD_METRICS_MAX]; /* NULL: this metric is not wanted */
 	size_t columns[CONFIGURATION_MAX];
 	unsigned failures[CONFIGURATION_MAX]; /* one after the other */
+	const char *last[CONFIGURATION_MAX];  /* failure, or NULL */
 	size_t column_count;
 	double stalled[CONFIGURATION_MAX], took[CONFIGURATION_MAX];
 	double emulated; /* seconds spent in columns that are not judged */
@@ -120,10 +121,10 @@ static void one_sample(struct runner *runner, struct course *course, size_t at, 
 	if (r < 0) {
 		/* Once may be an accident; what took too long does so again. */
 		course->failures[at] += r == -ETIMEDOUT ? FAILURES_MAX : 1;
+		course->last[at] = arena_strdup(runner->arena, failure.message[0] ? failure.message
+										  : strerror(-r));
 		if (course->failures[at] >= FAILURES_MAX)
-			empty_cell(course, column,
-				   arena_strdup(runner->arena, failure.message[0] ? failure.message
-										  : strerror(-r)));
+			empty_cell(course, column, course->last[at]);
 		return;
 	}
 	course->failures[at] = 0;
@@ -261,7 +262,7 @@ static void note_empty(struct runner *runner, struct course *course)
 				continue;
 			struct model_cell *cell = &course->rows[i]->cells[course->columns[at]];
 			if (!cell->count && !cell->why)
-				cell->why = why;
+				cell->why = course->last[at] ?: why;
 		}
 }
 
