@@ -62,6 +62,12 @@ page() { nc -w 3 127.0.0.1 8098 </dev/null 2>/dev/null | grep -qx page; }
 	[ "$(vm_exec ip -o -4 addr show eth0 | awk '{ print $4 }')" = "$(field machine .NetworkSettings.IPAddress)/16" ]
 	vm_exec ip route | grep -q "default via $(field machine .NetworkSettings.Gateway)"
 	wait_until 20 page
+	# A stream that is longer than all buffers on its way.
+	m exec -d machine sh -c 'nc -l -p 90 >/scratch/stream'
+	wait_until 10 vm_exec grep -q ':005A .* 0A ' /proc/net/tcp /proc/net/tcp6
+	head -c 5000000 /dev/zero | timeout 60 nc -N "$(field machine .NetworkSettings.IPAddress)" 90
+	wait_until 10 vm_exec sh -c '[ $(wc -c </scratch/stream) = 5000000 ]'
+	vm_exec rm /scratch/stream
 }
 
 @test "pause, stop with a signal, exit status, log, start again, kill" {
