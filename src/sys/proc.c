@@ -36,7 +36,9 @@ int proc_read_stat(pid_t pid, struct proc_stat *ret)
 		if (!at)
 			return -EIO;
 		at++;
-		if (field + 1 == 9)
+		if (field + 1 == 4)
+			stat.parent = (pid_t)strtol(at, NULL, 10);
+		else if (field + 1 == 9)
 			stat.flags = strtoull(at, NULL, 10);
 	}
 	stat.start_time = strtoull(at, NULL, 10);

@@ -9,6 +9,7 @@
 /* What /proc/<pid>/stat says. */
 struct proc_stat {
 	char state;	/* 'R', 'S', 'Z' … */
+	pid_t parent;	/* 0: none in this pid namespace */
 	uint64_t flags; /* field 9: PF_* of the kernel */
 	uint64_t start_time;
 };

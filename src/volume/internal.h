@@ -3,7 +3,8 @@
 
 #include "volume/volume.h"
 
-#define VOLUME_SNAPSHOTS "snapshots" /* in a volume's directory: snapshot.h */
+#define VOLUME_SNAPSHOTS     "snapshots"     /* in a volume's directory: snapshot.h */
+#define VOLUME_SNAPSHOT_JSON "snapshot.json" /* in a snapshot's */
 
 #define VOLUME_PATH_MAX (255 + sizeof("volumes/"))
 

@@ -20,8 +20,7 @@
 #include "sys/syscalls.h"
 #include "volume/internal.h"
 
-#define MOVING	      "volumes/.moving"
-#define SNAPSHOT_JSON "snapshot.json"
+#define MOVING "volumes/.moving"
 
 /* One move at work. */
 struct move {
@@ -129,10 +128,10 @@ static int copy_snapshot(const struct move *move, int from_all, int to_all, cons
 	_cleanup_close_ int to =
 		openat(to_all, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int r = to < 0 ? -errno
-		       : fs_read_arena(from, SNAPSHOT_JSON, RECORD_MAX_BYTES, move->arena, &text,
-				       &len);
+		       : fs_read_arena(from, VOLUME_SNAPSHOT_JSON, RECORD_MAX_BYTES, move->arena,
+				       &text, &len);
 	if (r == 0)
-		r = fs_write_atomic(to, SNAPSHOT_JSON, text, len, 0600, false);
+		r = fs_write_atomic(to, VOLUME_SNAPSHOT_JSON, text, len, 0600, false);
 	if (r < 0)
 		return error_errno(err, r, "snapshot %s", name);
 	r = copy_data(from, to, err);

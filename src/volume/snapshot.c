@@ -122,7 +122,7 @@ static int write_snapshot_record(int dir, const char *created, struct masu_error
 	json_begin_object(&w);
 	json_field_string(&w, "CreatedAt", created);
 	json_end_object(&w);
-	return record_write(dir, "snapshot.json", &text, true, err);
+	return record_write(dir, VOLUME_SNAPSHOT_JSON, &text, true, err);
 }
 
 /* In staging: the copy and its record. */
@@ -207,7 +207,7 @@ static int read_snapshot(int all, const char *name, struct arena *arena,
 	*ret = (struct volume_snapshot) { .name = name, .created = "" };
 	_cleanup_close_ int dir = openat(all, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	int r = dir < 0 ? error_errno(err, -errno, "snapshot %s", name)
-			: record_read(dir, "snapshot.json", arena, &record, err);
+			: record_read(dir, VOLUME_SNAPSHOT_JSON, arena, &record, err);
 	if (r == 0)
 		json_string(json_get(record, "CreatedAt"), &ret->created);
 	return r == -ENOENT ? error_set(err, r, "snapshot %s: has no record", name) : r;

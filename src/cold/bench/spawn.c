@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "sys/proc.h"
 #include "sys/syscalls.h"
 
 #define MAX_OUTPUT (8u << 20)
@@ -242,21 +242,6 @@ static bool add_process(struct tree *tree, pid_t pid)
 	return true;
 }
 
-static pid_t parent_of(pid_t pid)
-{
-	char path[64], text[512];
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	/* The name may hold anything. */
-	const char *end = strrchr(text, ')');
-	int parent = 0;
-	return end && sscanf(end, ") %*c %d", &parent) == 1 ? (pid_t)parent : 0;
-}
-
 /* Those whose parent is in the tree, again until there are none: a child may have a lower number.
  */
 static void add_children(struct tree *tree)
@@ -266,8 +251,10 @@ static void add_children(struct tree *tree)
 		struct dirent *entry;
 		more = false;
 		while (proc && (entry = readdir(proc))) {
+			struct proc_stat stat;
 			pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-			if (pid > 0 && !is_in(tree, pid) && is_in(tree, parent_of(pid)))
+			if (pid > 0 && !is_in(tree, pid) && proc_read_stat(pid, &stat) == 0 &&
+			    is_in(tree, stat.parent))
 				more |= add_process(tree, pid);
 		}
 	}

@@ -168,21 +168,14 @@ int token_ask(struct session *session, struct transfer *t, struct masu_error *er
 	if (challenge_parse(t->challenge, &challenge) < 0)
 		return error_set(err, -EACCES, "%s: it asks for a login that masu does not know",
 				 at->base);
-	if (known->registry_token && session->basic[t->endpoint])
-		return error_set(err, -EACCES,
-				 "%s: unauthorized: it does not take the registrytoken of "
-				 "config.json",
-				 at->base);
 	if (challenge.bearer && !known->registry_token)
 		return ask_server(session, t, &challenge, err);
-	if (known->registry_token) {
-		session->basic[t->endpoint] = true;
-		return 0;
-	}
-	if (!known->username || session->basic[t->endpoint])
+	if (session->basic[t->endpoint] || (!known->username && !known->registry_token))
 		return error_set(err, -EACCES,
-				 known->username ? "%s: unauthorized: wrong user name or password"
-						 : "%s: unauthorized; log in with: masu login",
+				 known->registry_token ? "%s: unauthorized: it does not take the "
+							 "registrytoken of config.json"
+				 : known->username ? "%s: unauthorized: wrong user name or password"
+						   : "%s: unauthorized; log in with: masu login",
 				 at->base);
 	session->basic[t->endpoint] = true;
 	return 0;
