@@ -77,6 +77,20 @@ small_run() { # output directory
 	done
 }
 
+# Of dockerd what matters here: it shuts what is forwarded for everybody but its own.
+@test "a dockerd of the harness shuts nobody else's ports" {
+	local bin=$BATS_TEST_TMPDIR/bin
+	mkdir "$bin"
+	printf '#!/bin/sh\n[ "$1" = version ] || { echo "no such verb" >&2; exit 1; }\n' >"$bin/docker"
+	printf '#!/bin/sh\niptables -P FORWARD DROP && : >%s/ran && exec sleep 600\n' "$bin" >"$bin/dockerd"
+	sed -i 's/= version ]/& \&\& [ -e '"${bin//\//\\/}"'\/ran ]/' "$bin/docker"
+	chmod +x "$bin"/*
+	PATH=$bin:$PATH bench --rounds 2 --time 30 -o "$BATS_TEST_TMPDIR/r" latency docker-nat nat >/dev/null
+	[ -e "$bin/ran" ]
+	[ "$(cell "$BATS_TEST_TMPDIR/r" latency.tcp-p50 nat '.values | length')" = 2 ]
+	[[ "$(jq -r '.notes[]' "$BATS_TEST_TMPDIR/r/results.json")" == *"dockerd's firewall rules are in the path"* ]]
+}
+
 @test "bad input is one line" {
 	refused() { # message, arguments...
 		local message=$1

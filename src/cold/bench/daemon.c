@@ -30,6 +30,15 @@ static int wait_ready(struct place *place, struct masu_error *err)
 	return error_set(err, -ETIMEDOUT, "dockerd does not answer within %.0f s", READY_LIMIT);
 }
 
+/* dockerd has what is forwarded dropped (FORWARD's policy), for its own containers lets through
+ * what it knows of: ports of everybody else would be shut as long as it is there. Its rules remain.
+ */
+static int let_others_through(struct place *place, struct masu_error *err)
+{
+	static const char *const argv[] = { "iptables", "-P", "FORWARD", "ACCEPT", NULL };
+	return place_host(place, argv, 10, NULL, err);
+}
+
 int place_need_docker(struct place *place, struct masu_error *err)
 {
 	if (place->docker)
@@ -44,5 +53,7 @@ int place_need_docker(struct place *place, struct masu_error *err)
 	if (setenv("DOCKER_HOST", SOCKET, 1) < 0)
 		return error_errno(err, -errno, "docker");
 	int r = spawn_start(&spawn, &place->docker, err);
-	return r < 0 ? r : wait_ready(place, err);
+	if (r == 0)
+		r = wait_ready(place, err);
+	return r < 0 ? r : let_others_through(place, err);
 }

@@ -89,6 +89,11 @@ void settings_note(const struct settings *settings, struct model *model)
 			 settings->stream_mib / 3, cache);
 		model_add_note(model, text);
 	}
+	if (model_column_index(model, "docker") >= 0 ||
+	    model_column_index(model, "docker-nat") >= 0)
+		model_add_note(model,
+			       "dockerd's firewall rules are in the path of every column, the "
+			       "native ones too, as on any host that has a dockerd.");
 	if (settings->paper)
 		model_add_note(
 			model,
