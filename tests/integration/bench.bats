@@ -61,7 +61,7 @@ small_run() { # output directory
 		sleep 0.1
 	done
 	sleep 0.2
-	kill -INT "$(pgrep -f "masu-bench.*|bench --scratch $BATS_TEST_TMPDIR" -o)"
+	kill -INT "$(pgrep -o -f "^bench --scratch $BATS_TEST_TMPDIR")"
 	status=0
 	wait $waited || status=$?
 	[ "$status" -eq 130 ]
@@ -89,6 +89,15 @@ small_run() { # output directory
 	[ -e "$bin/ran" ]
 	[ "$(cell "$BATS_TEST_TMPDIR/r" latency.tcp-p50 nat '.values | length')" = 2 ]
 	[[ "$(jq -r '.notes[]' "$BATS_TEST_TMPDIR/r/results.json")" == *"dockerd's firewall rules are in the path"* ]]
+}
+
+@test "every storage driver has its column, btrfs on a filesystem made for it" {
+	bench --rounds 2 --time 30 -o "$BATS_TEST_TMPDIR/r" files btrfs erofs fuse-overlay vfs >"$BATS_TEST_TMPDIR/table"
+	for column in btrfs erofs fuse-overlay vfs; do
+		[ "$(cell "$BATS_TEST_TMPDIR/r" files.create $column '.values | length')" = 2 ] || { cat "$BATS_TEST_TMPDIR/table"; return 1; }
+	done
+	grep -q "note: btrfs: a filesystem made for its column" "$BATS_TEST_TMPDIR/table"
+	[ -z "$(losetup --list --noheadings --output BACK-FILE | grep masu-bench)" ]
 }
 
 @test "bad input is one line" {

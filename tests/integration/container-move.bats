@@ -163,7 +163,12 @@ import_again() { m container import "$BATS_FILE_TMPDIR/archive.tar" >"$BATS_TEST
 	m volume prune -a -f >/dev/null
 	for tenth in 1 2 3 4 5 6 7 8 9 10; do
 		delay=$(awk "BEGIN { print $took * $tenth / 11e9 }")
-		timeout -s KILL "$delay" "$MASU" container import "$BATS_FILE_TMPDIR/archive.tar" >/dev/null 2>&1 3>&- 4>&- || killed=$((killed + 1))
+		begin=$(date +%s%N)
+		if timeout -s KILL "$delay" "$MASU" container import "$BATS_FILE_TMPDIR/archive.tar" >/dev/null 2>&1 3>&- 4>&-; then
+			took=$(($(date +%s%N) - begin)) # the machine has become faster than it was
+		else
+			killed=$((killed + 1))
+		fi
 		if m inspect source >/dev/null 2>&1; then
 			[ "$(m volume ls -q | wc -l)" = 2 ]
 		else
@@ -176,7 +181,7 @@ import_again() { m container import "$BATS_FILE_TMPDIR/archive.tar" >"$BATS_TEST
 		m rm source >/dev/null
 		m volume prune -a -f >/dev/null
 	done
-	[ "$killed" -gt 3 ]
+	[ "$killed" -gt 2 ]
 	wait_until 10 behind_is_done
 	run -0 m system check --repair
 	run -0 m system check

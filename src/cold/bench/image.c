@@ -184,6 +184,8 @@ int place_need_image(struct place *place, const struct configuration *configurat
 		return error_errno(err, r, "image");
 	if (configuration->maker == MAKER_DOCKER && (r = place_need_docker(place, err)) < 0)
 		return r;
+	if (streq_null(configuration->storage, "btrfs") && (r = place_need_btrfs(place, err)) < 0)
+		return r;
 	words_add(&words, "import");
 	words_add(&words, place->archive);
 	words_add(&words, PLACE_IMAGE);

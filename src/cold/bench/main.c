@@ -228,6 +228,10 @@ static int measure(struct runner *runner, const struct bench_options *options,
 		r = runner_prepare(runner, err);
 	if (r == 0)
 		r = runner_run(runner, err);
+	if (runner->place->btrfs_file)
+		model_add_note(runner->model,
+			       "btrfs: a filesystem made for its column, in a file over a "
+			       "loop device; the others are on the scratch directory's own.");
 	place_close(runner->place);
 	return r;
 }

@@ -32,8 +32,9 @@ struct place {
 	int server_cpu, client_cpu;
 	const struct configuration *images[PLACE_IMAGES_MAX]; /* whose stores have the image */
 	size_t image_count;
-	bool root_is_mounted; /* the kernel's file systems are in it */
-	bool unprivileged;    /* no namespaces: only native columns, over loopback */
+	const char *btrfs_file; /* a btrfs made for its column, mounted; NULL: none */
+	bool root_is_mounted;	/* the kernel's file systems are in it */
+	bool unprivileged;	/* no namespaces: only native columns, over loopback */
 	unsigned serial;
 	/* what serves at the moment */
 	const struct configuration *serving;
@@ -96,6 +97,10 @@ int place_ask(struct place *place, const char *const *argv, int cpu, double limi
 
 /* daemon.c: starts a dockerd with a store of its own, once. */
 int place_need_docker(struct place *place, struct masu_error *err);
+
+/* store.c: a btrfs where masu's root with that storage driver will be, once, unless the scratch
+ * directory is on one. */
+int place_need_btrfs(struct place *place, struct masu_error *err);
 
 /* Runs a program of the host. Fails where the status is not 0. */
 int place_host(struct place *place, const char *const *argv, double limit, double *ret_wall,
