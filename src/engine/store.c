@@ -21,7 +21,7 @@
 #include "sys/fs.h"
 #include "sys/proc.h"
 
-#define MAKE_TRIES 3
+#define MAKE_TRIES 64 /* others may take it several times in a row */
 
 const char *store_path(const char *id, char ret[CONTAINER_PATH_MAX])
 {
